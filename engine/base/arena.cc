@@ -10,7 +10,8 @@ constexpr size_t kFirstBlock = 16 * 1024;
 
 void* Arena::allocate_slow(size_t size, size_t align) {
   KLAMM_ASSERT(align <= alignof(std::max_align_t));
-  const size_t wanted = std::max(size + align, blocks_.empty() ? kFirstBlock : std::min<size_t>(blocks_.back().size * 2, 1 << 20));
+  const size_t wanted =
+      std::max(size + align, blocks_.empty() ? kFirstBlock : std::min<size_t>(blocks_.back().size * 2, 1 << 20));
   blocks_.push_back({std::unique_ptr<char[]>(new char[wanted]), wanted});
   total_ += wanted;
   used_ = size;

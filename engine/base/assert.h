@@ -17,18 +17,18 @@ class AssertionFailure final : public std::logic_error {
 
 }  // namespace klamm
 
-#define KLAMM_ASSERT(condition)                                                          \
-  do {                                                                                   \
-    if (!(condition)) [[unlikely]]                                                       \
-      ::klamm::assertion_failed(#condition, __FILE__, __LINE__);                         \
+#define KLAMM_ASSERT(condition)                                  \
+  do {                                                           \
+    if (!(condition)) [[unlikely]]                               \
+      ::klamm::assertion_failed(#condition, __FILE__, __LINE__); \
   } while (false)
 
 // Compares two integers and prints both when they do not relate so: KLAMM_ASSERT_REL(hw, <=, end).
-#define KLAMM_ASSERT_REL(left, relation, right)                                          \
-  do {                                                                                   \
-    const auto klamm_left = (left);                                                      \
-    const auto klamm_right = (right);                                                    \
-    if (!(klamm_left relation klamm_right)) [[unlikely]]                                 \
-      ::klamm::assertion_failed(#left " " #relation " " #right, __FILE__, __LINE__,      \
-                                static_cast<int64_t>(klamm_left), static_cast<int64_t>(klamm_right)); \
+#define KLAMM_ASSERT_REL(left, relation, right)                                                                       \
+  do {                                                                                                                \
+    const auto klamm_left = (left);                                                                                   \
+    const auto klamm_right = (right);                                                                                 \
+    if (!(klamm_left relation klamm_right)) [[unlikely]]                                                              \
+      ::klamm::assertion_failed(#left " " #relation " " #right, __FILE__, __LINE__, static_cast<int64_t>(klamm_left), \
+                                static_cast<int64_t>(klamm_right));                                                   \
   } while (false)

@@ -27,9 +27,9 @@ struct Handle {
   static constexpr Handle unpack(uint64_t v) { return {static_cast<uint32_t>(v), static_cast<uint32_t>(v >> 32)}; }
 };
 
-using ConnId = Handle<struct ConnTag>;    // a byte stream; allocated by the engine for dialed and adopted ones alike
-using FileId = Handle<struct FileTag>;    // a logical open file; the driver keeps a bounded cache of descriptors
-using Token = Handle<struct TokenTag>;    // one command under way that ends in exactly one terminal event
+using ConnId = Handle<struct ConnTag>;  // a byte stream; allocated by the engine for dialed and adopted ones alike
+using FileId = Handle<struct FileTag>;  // a logical open file; the driver keeps a bounded cache of descriptors
+using Token = Handle<struct TokenTag>;  // one command under way that ends in exactly one terminal event
 using ListenerId = Id<struct ListenerTag, uint32_t>;  // index into the boot value's listeners
 using PendingId = Id<struct PendingTag, uint64_t>;    // an accepted connection not yet adopted or refused; the driver's
 using DirId = Id<struct DirTag, uint32_t>;            // index into the boot value's directories

@@ -1,0 +1,142 @@
+// What to do: everything a machine wants of the world. The driver executes a turn's commands after the turn.
+// Writes and truncates of one file, and sends of one connection, keep their order; nothing else does.
+#pragma once
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "engine/base/bytes.h"
+#include "engine/base/ids.h"
+
+namespace klamm {
+
+// ---- connections
+struct Listen {
+  ListenerId listener;
+};  // start accepting; the socket was bound before boot
+struct Adopt {
+  PendingId pending;
+  ConnId conn;
+};
+struct Refuse {
+  PendingId pending;
+};
+struct Dial {
+  ConnId conn;
+  std::string host;
+  uint16_t port = 0;
+};
+struct Send {
+  ConnId conn;
+  Slice bytes;
+  bool tell = false;
+};  // tell: report Sent once these bytes have left
+struct Close {
+  ConnId conn;
+  bool after_sends = false;
+};
+struct Pause {
+  ConnId conn;
+};  // read no more of it until Resume
+struct Resume {
+  ConnId conn;
+};
+
+// ---- storage. Paths are relative to a directory of the boot value, components joined by '/'.
+enum class OpenMode : uint8_t {
+  read_write,    // it must exist
+  create,        // make it if it is not there, and the directories on the way
+  create_empty,  // the same, and cut an existing one to nothing
+};
+struct OpenFile {
+  FileId file;
+  Token token;
+  DirId dir;
+  std::string path;
+  OpenMode mode = OpenMode::create;
+};  // ends with the size
+// Commands on a file may follow its OpenFile at once: they take effect after it, and fail as it failed.
+struct CloseFile {
+  FileId file;
+  Token token;
+};  // after everything submitted before it; the FileId is free after its end
+struct WriteFile {
+  FileId file;
+  Token token;
+  int64_t offset = 0;
+  std::vector<Slice> bytes;
+};
+struct TruncateFile {
+  FileId file;
+  Token token;
+  int64_t size = 0;
+};
+struct SyncFile {
+  FileId file;
+  Token token;
+};  // makes durable what was submitted before it: bytes and size, not the name
+struct ReadFile {
+  FileId file;
+  Token token;
+  int64_t offset = 0;
+  uint32_t size = 0;
+};  // sees every write that ended before
+struct LoadFile {
+  Token token;
+  DirId dir;
+  std::string path;
+  uint32_t most = 0;
+};  // a small file whole; failed if it is larger
+struct ListDir {
+  Token token;
+  DirId dir;
+  std::string path;
+};  // "" is the directory itself
+struct MakeDir {
+  Token token;
+  DirId dir;
+  std::string path;
+};  // with the directories on the way; not an error if it exists
+struct Rename {
+  Token token;
+  DirId dir;
+  std::string from;
+  std::string to;
+};  // replaces `to`
+struct Remove {
+  Token token;
+  DirId dir;
+  std::string path;
+};  // a file, or a directory with all it holds
+struct SyncDir {
+  Token token;
+  DirId dir;
+  std::string path;
+};  // makes create, rename and remove in it durable
+struct LockDir {
+  Token token;
+  DirId dir;
+};  // held until the machine ends
+
+// ---- people and pure work
+struct Answered {
+  uint64_t token = 0;
+  bool last = true;
+  Slice bytes;
+};
+struct Compute {
+  Token token;
+  uint32_t kind = 0;
+  std::vector<Slice> input;
+};  // a determined result; its arrival is input
+struct Exit {
+  int code = 0;
+  std::string reason;
+};
+
+using Command = std::variant<Listen, Adopt, Refuse, Dial, Send, Close, Pause, Resume, OpenFile, CloseFile, WriteFile,
+                             TruncateFile, SyncFile, ReadFile, LoadFile, ListDir, MakeDir, Rename, Remove, SyncDir,
+                             LockDir, Answered, Compute, Exit>;
+using Commands = std::vector<Command>;
+
+}  // namespace klamm
