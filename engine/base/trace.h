@@ -4,40 +4,42 @@
 #include <array>
 #include <cstdint>
 
+#include "engine/base/ids.h"
+
 namespace klamm {
 
-// X(name): the arguments are documented beside it as (a, b, c, d).
-#define KLAMM_TRACE_KINDS(X)                                                             \
-  X(none)                                                                                \
-  X(node_started)        /* node, incarnation */                                         \
-  X(node_stopping)       /* node */                                                      \
-  X(raft_state)          /* node, epoch, state (raft::Role), leader */                   \
-  X(raft_vote_granted)   /* node, epoch, candidate, pre-vote */                          \
-  X(raft_high_watermark) /* node, epoch, offset */                                       \
-  X(controller_active)   /* node, epoch, offset */                                       \
-  X(broker_registered)   /* controller, broker, broker epoch */                          \
-  X(broker_fenced)       /* controller, broker, reason: 0 session, 1 refused, 2 asked */ \
-  X(broker_unfenced)     /* controller, broker */                                        \
-  X(topic_created)       /* controller, first 8 bytes of topic id, partitions */         \
-  X(leader_elected)      /* controller, partition, leader, leader epoch */               \
-  X(isr_changed)         /* controller, partition, isr size, partition epoch */          \
-  X(became_leader)       /* node, partition key, leader epoch, start offset */           \
-  X(became_follower)     /* node, partition key, leader epoch, leader */                 \
-  X(truncated)           /* node, partition key, to offset, from offset */               \
-  X(high_watermark)      /* node, partition key, offset, leader epoch */                 \
-  X(log_recovered)       /* node, partition key, end offset, bytes dropped */            \
-  X(disk_failed)         /* node, directory, error */                                    \
-  X(connection_opened)   /* node, conn, 0 in / 1 out */                                  \
-  X(connection_closed)   /* node, conn, reason */                                        \
-  X(request)             /* node, api, version, correlation */                           \
-  X(reply)               /* node, api, error, correlation */                             \
-  X(group_state)         /* node, group hash, generation, state */                       \
-  X(group_member)        /* node, group hash, generation, members */                     \
-  X(client_acknowledged) /* client, partition, offset, records */                        \
-  X(client_failed)       /* client, partition, error, records */                         \
-  X(client_consumed)     /* client, partition, offset, records */                        \
-  X(client_committed)    /* client, partition, offset */                                 \
-  X(fault)               /* sim fault kind, node, argument, argument */
+// X(name): the arguments are documented beside it in the order (a, b, c, d). Logs are named by (partition in a,
+// topic_key in b).
+#define KLAMM_TRACE_KINDS(X)                                                                                  \
+  X(none)                                                                                                     \
+  X(node_started)        /* node id, incarnation */                                                           \
+  X(node_stopping)       /* node id */                                                                        \
+  X(raft_role)           /* epoch, role (raft::Role), leader, log end */                                      \
+  X(raft_vote_granted)   /* epoch, candidate, pre-vote */                                                     \
+  X(controller_active)   /* epoch, offset */                                                                  \
+  X(broker_registered)   /* broker, broker epoch */                                                           \
+  X(broker_fenced)       /* broker, reason: 0 session, 1 refused, 2 asked */                                  \
+  X(broker_unfenced)     /* broker */                                                                         \
+  X(partition_changed)   /* partition, topic key, leader << 32 | leader epoch, isr mask */                    \
+  X(became_leader)       /* partition, topic key, leader epoch, start offset */                               \
+  X(became_follower)     /* partition, topic key, leader epoch, leader */                                     \
+  X(batch_appended)      /* partition, topic key, base offset, epoch << 32 | crc; flags = records (capped) */ \
+  X(log_truncated)       /* partition, topic key, to offset, from offset */                                   \
+  X(log_recovered)       /* partition, topic key, end offset, start offset */                                 \
+  X(log_start_moved)     /* partition, topic key, start offset */                                             \
+  X(durable)             /* partition, topic key, synced offset */                                            \
+  X(high_watermark)      /* partition, topic key, offset, leader epoch */                                     \
+  X(disk_failed)         /* directory, error */                                                               \
+  X(connection_opened)   /* 0 in / 1 out, conn, peer */                                                       \
+  X(connection_closed)   /* reason, conn */                                                                   \
+  X(request)             /* api, conn, version, correlation */                                                \
+  X(reply)               /* api, conn, error, correlation */                                                  \
+  X(group_state)         /* members, group hash, generation, state */                                         \
+  X(client_acknowledged) /* partition, topic hash, base offset, records */                                    \
+  X(client_failed)       /* partition, topic hash, error, records */                                          \
+  X(client_consumed)     /* partition, topic hash, base offset, records */                                    \
+  X(client_committed)    /* partition, topic hash, offset */                                                  \
+  X(fault)               /* the simulator's fault kind, host, argument, argument */
 
 enum class TraceKind : uint16_t {
 #define KLAMM_X(name) name,
@@ -85,6 +87,13 @@ enum class Probe : uint16_t {
 #undef KLAMM_X
       count
 };
+
+// The first eight bytes of a topic id: enough to name a log in a trace.
+inline int64_t topic_key(const Uuid& topic) {
+  uint64_t key = 0;
+  for (int i = 0; i < 8; ++i) key = key << 8 | topic.bytes[i];
+  return static_cast<int64_t>(key);
+}
 
 class Trace {
  public:
