@@ -63,13 +63,14 @@ class List final {
 
  public:
   List() = default;
-  static List null() {
+  static constexpr List null() {
     List l;
     l.null_ = true;
     return l;
   }
   bool is_null() const { return null_; }
   size_t size() const { return size_; }
+  size_t capacity() const { return capacity_; }
   bool empty() const { return size_ == 0; }
   T& operator[](size_t i) {
     KLAMM_ASSERT(i < size_);
