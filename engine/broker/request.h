@@ -1,0 +1,46 @@
+// A request on its way through the node, and the encoding of its reply.
+#pragma once
+#include <string_view>
+
+#include "engine/base/ctx.h"
+#include "engine/base/error_code.h"
+#include "engine/base/reader.h"
+#include "engine/base/ticket.h"
+#include "engine/base/writer.h"
+#include "engine/protocol/types.h"
+
+namespace klamm::broker {
+
+// Which set of APIs a connection is served.
+enum class ListenerKind : uint8_t { broker, controller };
+
+// Valid for the turn; `frame` may be kept, and `body` found again in it by `body_at`.
+struct Request {
+  Ticket ticket;
+  ListenerKind kind = ListenerKind::broker;
+  ListenerId listener;
+  Slice frame;                  // header and body; for a request that never was on a wire only the body
+  uint32_t body_at = 0;         // where the body begins in frame
+  std::string_view client_id;   // null if the client gave none
+  ByteSpan body() const { return frame.span().subspan(body_at); }
+};
+
+// Decodes the body in the ticket's version; false if it is malformed, and then the connection is closed, as Kafka does.
+template<class Message>
+bool decode_body(const Request& request, Arena& arena, Message& out) {
+  Reader reader(request.body());
+  return decode(reader, arena, request.ticket.version, out) && reader.ok();
+}
+
+// The body of a reply in the ticket's version. A value that the version cannot carry is our own bug.
+template<class Message>
+Reply encode_reply(const Ticket& ticket, const Message& message, size_t hint = 256) {
+  Writer w(hint);
+  encode(w, ticket.version, message);
+  KLAMM_ASSERT(w.ok());
+  return Reply{ticket, w.finish(), false};
+}
+
+inline int16_t code(ErrorCode e) { return static_cast<int16_t>(e); }
+
+}  // namespace klamm::broker

@@ -1,0 +1,20 @@
+// Which APIs and versions this node serves and advertises, per listener: Kafka's table, narrowed to what is complete here.
+#pragma once
+#include <span>
+
+#include "engine/broker/request.h"
+#include "engine/protocol/api_table.h"
+
+namespace klamm::broker {
+
+struct Served {
+  int16_t api;
+  protocol::Versions versions;    // that we answer
+  protocol::Versions advertised;  // that ApiVersions names; Produce is advertised from 0 although served from 3
+};
+// Ascending by api.
+std::span<const Served> served(ListenerKind kind);
+// Null if that API is not served on such a listener.
+const Served* find_served(ListenerKind kind, int16_t api);
+
+}  // namespace klamm::broker

@@ -1,0 +1,185 @@
+#include "engine/net/server.h"
+
+#include "engine/protocol/frame.h"
+
+namespace klamm::net {
+namespace {
+
+constexpr int16_t kProduce = 0;
+
+int16_t api_key(const Slice& frame) {
+  return frame.size() < 2 ? int16_t{-1} : static_cast<int16_t>(frame.data()[0] << 8 | frame.data()[1]);
+}
+
+}  // namespace
+
+void Server::accepted(NetIo net, const Accepted& e) {
+  if (by_conn_.size() >= limits_.connections_max) {
+    net.io.out.push_back(Refuse{e.pending});
+    return;
+  }
+  const ConnId id = net.conns.add({ConnKind::inbound, 0, e.listener.value});
+  Connection& c = by_conn_.try_emplace(id, limits_.request_bytes_max).first->second;
+  c.listener = e.listener;
+  c.peer = e.peer_host;
+  net.io.out.push_back(Adopt{e.pending, id});
+  net.io.ctx.trace.event({TraceKind::connection_opened, 0, 0, static_cast<int64_t>(id.packed()), e.peer_port, 0});
+}
+
+bool Server::on_event(NetIo net, const Event& event) {
+  if (const auto* e = std::get_if<Accepted>(&event)) {
+    accepted(net, *e);
+    return true;
+  }
+  const auto it = by_conn_.find(conn_of(event));
+  if (it == by_conn_.end()) return false;
+  if (const auto* e = std::get_if<Received>(&event)) {
+    received(net.io, e->conn, e->bytes);
+  } else if (const auto* e = std::get_if<Sent>(&event)) {
+    KLAMM_ASSERT_REL(e->total, <=, it->second.sent);
+    it->second.left = e->total;
+    queue_if_runnable(it->first, it->second);
+  } else if (const auto* e = std::get_if<Closed>(&event)) {
+    by_conn_.erase(it);
+    net.conns.remove(e->conn);
+    net.io.ctx.trace.event(
+        {TraceKind::connection_closed, 0, static_cast<int32_t>(e->error), static_cast<int64_t>(e->conn.packed()), 0, 0});
+  }
+  return true;
+}
+
+void Server::received(Io& io, ConnId id, const Slice& bytes) {
+  Connection& c = by_conn_.at(id);
+  if (c.draining) return;
+  std::vector<Slice> frames;
+  const bool sound = c.frames.feed(bytes, frames);
+  for (Slice& frame : frames) c.waiting.push_back(std::move(frame));
+  if (!sound) return close(io, id);
+  if (c.waiting.size() >= kWaitingMax && !c.paused) {
+    c.paused = true;
+    io.out.push_back(Pause{id});
+  }
+  queue_if_runnable(id, c);
+}
+
+bool Server::may_start(const Connection& c) const {
+  if (c.waiting.empty() || c.draining || c.sent - c.left > limits_.unsent_bytes_max) return false;
+  if (c.slots.empty()) return true;
+  return c.slots.back().produce && c.slots.size() < kProduceOverlapMax && api_key(c.waiting.front()) == kProduce;
+}
+
+void Server::queue_if_runnable(ConnId id, Connection& c) {
+  if (c.queued || !may_start(c)) return;
+  c.queued = true;
+  runnable_.push_back(id);
+}
+
+bool Server::next(Io& io, Incoming* out) {
+  while (!runnable_.empty()) {
+    const ConnId id = runnable_.front();
+    runnable_.pop_front();
+    const auto it = by_conn_.find(id);
+    if (it == by_conn_.end()) continue;
+    Connection& c = it->second;
+    c.queued = false;
+    if (!may_start(c)) continue;
+    *out = Incoming{};
+    out->frame = std::move(c.waiting.front());
+    c.waiting.pop_front();
+    if (c.paused && c.waiting.size() <= kWaitingMax / 2) {
+      c.paused = false;
+      io.out.push_back(Resume{id});
+    }
+    Reader reader(out->frame.span());
+    protocol::RequestHeader header;
+    if (!protocol::decode_request_header(reader, io.ctx.arena(), header)) {
+      close(io, id);
+      continue;
+    }
+    out->ticket = Ticket{id, c.next_slot++, header.correlation_id, header.request_api_key, header.request_api_version, false};
+    out->listener = c.listener;
+    out->body = out->frame.span().subspan(reader.position());
+    out->client_id = header.client_id;
+    c.slots.push_back(Slot{out->ticket, false, header.request_api_key == kProduce, {}});
+    io.ctx.trace.event({TraceKind::request, 0, header.request_api_key, static_cast<int64_t>(id.packed()), header.request_api_version,
+                        header.correlation_id});
+    queue_if_runnable(id, c);
+    return true;
+  }
+  return false;
+}
+
+Server::Slot* Server::find_slot(Connection& c, const Ticket& ticket) {
+  if (c.slots.empty()) return nullptr;
+  const uint32_t index = ticket.slot - c.slots.front().ticket.slot;
+  if (index >= c.slots.size()) return nullptr;
+  Slot& slot = c.slots[index];
+  KLAMM_ASSERT(!slot.done);  // one reply per slot
+  return &slot;
+}
+
+void Server::reply(Io& io, Reply reply) {
+  const auto it = by_conn_.find(reply.ticket.conn);
+  if (it == by_conn_.end() || it->second.draining) return;
+  Slot* slot = find_slot(it->second, reply.ticket);
+  if (!slot) return;
+  if (reply.close) return close(io, reply.ticket.conn);
+  slot->done = true;
+  size_t size = 0;
+  for (const Slice& s : reply.body) size += s.size();
+  // An ApiVersions of a version that we do not know is answered in version 0; its header is version 0 in any case.
+  const protocol::ApiInfo* api = protocol::find_api(reply.ticket.api);
+  KLAMM_ASSERT(api != nullptr);
+  const bool tagged = api->response_header(reply.ticket.version) == 1;
+  Writer w(16 + (reply.body.size() == 1 && size < Writer::kAttachMin ? size : 0));
+  w.i32(static_cast<int32_t>(4 + (tagged ? 1 : 0) + size));
+  w.i32(reply.ticket.correlation);
+  if (tagged) w.uvarint(0);
+  for (const Slice& s : reply.body) w.attach(s);
+  slot->bytes = w.finish();
+  flush(io, it->first, it->second);
+}
+
+void Server::skip(Io& io, const Ticket& ticket) {
+  const auto it = by_conn_.find(ticket.conn);
+  if (it == by_conn_.end() || it->second.draining) return;
+  if (Slot* slot = find_slot(it->second, ticket)) {
+    slot->done = true;
+    flush(io, it->first, it->second);
+  }
+}
+
+// Sends the replies that are done and have none before them that is not.
+void Server::flush(Io& io, ConnId id, Connection& c) {
+  while (!c.slots.empty() && c.slots.front().done) {
+    for (Slice& s : c.slots.front().bytes) {
+      if (s.empty()) continue;
+      c.sent += s.size();
+      const bool tell = c.sent - c.told >= kTellEvery;
+      if (tell) c.told = c.sent;
+      io.out.push_back(Send{id, std::move(s), tell});
+    }
+    c.slots.pop_front();
+  }
+  // What is not told of is less than kTellEvery, so the limit on unsent bytes always ends with a Sent.
+  queue_if_runnable(id, c);
+}
+
+void Server::close(Io& io, ConnId id) {
+  const auto it = by_conn_.find(id);
+  if (it == by_conn_.end() || it->second.draining) return;
+  it->second.draining = true;
+  it->second.waiting.clear();
+  io.out.push_back(Close{id, true});
+}
+
+void Server::close_all(Io& io) {
+  for (auto& [id, c] : by_conn_) close(io, id);
+}
+
+const std::string* Server::peer_host(ConnId conn) const {
+  const auto it = by_conn_.find(conn);
+  return it == by_conn_.end() ? nullptr : &it->second.peer;
+}
+
+}  // namespace klamm::net

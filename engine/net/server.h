@@ -1,0 +1,104 @@
+// Inbound connections: bytes to requests and replies to bytes, in order.
+//
+//   new ──frame──> busy ──reply──> ready ──frame──> busy ...      draining: replies are sent, nothing more is read
+//
+// A connection's next request starts when the reply before it was handed over; only a Produce may overtake the wait of a
+// Produce before it (their replies stay in order), as producers pipeline. Everything is bounded per connection: requests
+// waiting, bytes waiting and bytes of replies that have not left.
+#pragma once
+#include <deque>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "engine/base/ticket.h"
+#include "engine/env/io.h"
+#include "engine/net/conn_table.h"
+#include "engine/net/frames.h"
+
+namespace klamm::net {
+
+struct ServerLimits {
+  uint32_t request_bytes_max = 100 * 1024 * 1024;  // socket.request.max.bytes
+  uint32_t unsent_bytes_max = 4 * 1024 * 1024;     // replies that have not left: above it no request starts
+  uint32_t connections_max = 2'000'000;            // max.connections
+};
+
+// One request, whole: valid for the turn, but `frame` may be kept.
+struct Incoming {
+  Ticket ticket;
+  ListenerId listener;
+  Slice frame;                 // header and body
+  ByteSpan body;               // within frame
+  std::string_view client_id;  // within frame; null if the client gave none
+  bool malformed = false;      // the header made no sense: close
+};
+
+class Server final {
+ public:
+  explicit Server(ServerLimits limits = {}) : limits_(limits) {}
+
+  // Takes an event of an inbound connection; false if it is not one of these.
+  bool on_event(NetIo net, const Event& event);
+  // The next request that may start, in a fair order over connections; false when there is none.
+  bool next(Io& io, Incoming* out);
+  // The answer to a request: sent once all before it are. A connection that is gone takes it silently.
+  void reply(Io& io, Reply reply);
+  // No answer is due (acks=0): the slot is done.
+  void skip(Io& io, const Ticket& ticket);
+  // Close after what was answered has left: protocol violations, shutdown.
+  void close(Io& io, ConnId conn);
+  void close_all(Io& io);
+  size_t connections() const { return by_conn_.size(); }
+  bool has(ConnId conn) const { return by_conn_.count(conn) != 0; }
+  const std::string* peer_host(ConnId conn) const;
+
+  template<class V>
+  void fields(V& v) const { v("by_conn", by_conn_), v("runnable", runnable_); }
+
+ private:
+  struct Slot {
+    Ticket ticket;
+    bool done = false;
+    bool produce = false;
+    std::vector<Slice> bytes;  // the whole frame of the reply
+    template<class V>
+    void fields(V& v) const { v("ticket", ticket), v("done", done), v("bytes", bytes); }
+  };
+  struct Connection {
+    explicit Connection(uint32_t request_bytes_max) : frames(request_bytes_max) {}
+    ListenerId listener;
+    std::string peer;
+    Frames frames;
+    std::deque<Slice> waiting;  // whole requests that have not started; at most kWaitingMax, then reading pauses
+    std::deque<Slot> slots;     // started and not yet sent, in order
+    uint32_t next_slot = 0;
+    uint64_t sent = 0;      // bytes given to Send since the connection began
+    uint64_t left = 0;      // bytes that are known to have left
+    uint64_t told = 0;      // up to where a Sent was asked for
+    bool paused = false;
+    bool draining = false;
+    bool queued = false;    // in runnable_
+    template<class V>
+    void fields(V& v) const {
+      v("listener", listener), v("peer", peer), v("frames", frames), v("waiting", waiting), v("slots", slots), v("next_slot", next_slot);
+      v("sent", sent), v("left", left), v("told", told), v("paused", paused), v("draining", draining);
+    }
+  };
+  static constexpr size_t kWaitingMax = 16;
+  static constexpr size_t kProduceOverlapMax = 64;
+  static constexpr uint64_t kTellEvery = 256 * 1024;
+
+  void accepted(NetIo net, const Accepted& e);
+  void received(Io& io, ConnId id, const Slice& bytes);
+  void queue_if_runnable(ConnId id, Connection& c);
+  bool may_start(const Connection& c) const;
+  void flush(Io& io, ConnId id, Connection& c);
+  Slot* find_slot(Connection& c, const Ticket& ticket);
+
+  ServerLimits limits_;
+  std::map<ConnId, Connection> by_conn_;
+  std::deque<ConnId> runnable_;
+};
+
+}  // namespace klamm::net
