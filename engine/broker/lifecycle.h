@@ -31,22 +31,28 @@ struct LifecycleConfig {
     uint16_t port = 0;
     int16_t security_protocol = 0;
     template<class V>
-    void fields(V& v) const { v("name", name), v("host", host), v("port", port), v("security_protocol", security_protocol); }
+    void fields(V& v) const {
+      v("name", name), v("host", host), v("port", port), v("security_protocol", security_protocol);
+    }
   };
   std::vector<Endpoint> endpoints;
   struct Feature {
     std::string name;
     int16_t low = 0, high = 0;
     template<class V>
-    void fields(V& v) const { v("name", name), v("low", low), v("high", high); }
+    void fields(V& v) const {
+      v("name", name), v("low", low), v("high", high);
+    }
   };
   std::vector<Feature> features;
   Duration heartbeat_interval = seconds(2);
   BrokerEpoch previous_epoch = -1;  // from the clean-shutdown file; -1: none was found
   template<class V>
   void fields(V& v) const {
-    v("node", node), v("cluster_id", cluster_id), v("rack", rack), v("incarnation", incarnation), v("log_dirs", log_dirs);
-    v("endpoints", endpoints), v("features", features), v("heartbeat_interval", heartbeat_interval), v("previous_epoch", previous_epoch);
+    v("node", node), v("cluster_id", cluster_id), v("rack", rack), v("incarnation", incarnation),
+        v("log_dirs", log_dirs);
+    v("endpoints", endpoints), v("features", features), v("heartbeat_interval", heartbeat_interval),
+        v("previous_epoch", previous_epoch);
   }
 };
 
@@ -73,9 +79,13 @@ class Lifecycle final {
   };
   void on_heartbeat(Ctx& ctx, bool ok, Beat beat);
   // There may be a new controller: ask it without waiting.
-  void controller_changed(Instant now) { if (!in_flight_) next_ = now; }
+  void controller_changed(Instant now) {
+    if (!in_flight_) next_ = now;
+  }
   // The metadata has moved: a fenced broker tells so at once.
-  void metadata_moved(Instant now) { if (standing_ == Standing::fenced && !in_flight_) next_ = now; }
+  void metadata_moved(Instant now) {
+    if (standing_ == Standing::fenced && !in_flight_) next_ = now;
+  }
   // Leaders move away first; without a controller to ask it ends after `patience`.
   void stop(Instant now, Duration patience);
 
@@ -87,7 +97,8 @@ class Lifecycle final {
 
   template<class V>
   void fields(V& v) const {
-    v("config", config_), v("standing", standing_), v("epoch", epoch_), v("in_flight", in_flight_), v("next", next_), v("give_up", give_up_);
+    v("config", config_), v("standing", standing_), v("epoch", epoch_), v("in_flight", in_flight_), v("next", next_),
+        v("give_up", give_up_);
     v("retry", retry_), v("ever_unfenced", ever_unfenced_);
   }
 

@@ -19,9 +19,9 @@ struct Request {
   Ticket ticket;
   ListenerKind kind = ListenerKind::broker;
   ListenerId listener;
-  Slice frame;                  // header and body; for a request that never was on a wire only the body
-  uint32_t body_at = 0;         // where the body begins in frame
-  std::string_view client_id;   // null if the client gave none
+  Slice frame;                 // header and body; for a request that never was on a wire only the body
+  uint32_t body_at = 0;        // where the body begins in frame
+  std::string_view client_id;  // null if the client gave none
   ByteSpan body() const { return frame.span().subspan(body_at); }
 };
 

@@ -1,4 +1,5 @@
-// Which APIs and versions this node serves and advertises, per listener: Kafka's table, narrowed to what is complete here.
+// Which APIs and versions this node serves and advertises, per listener: Kafka's table, narrowed to what is complete
+// here.
 #pragma once
 #include <span>
 

@@ -42,8 +42,8 @@ bool Server::on_event(NetIo net, const Event& event) {
   } else if (const auto* e = std::get_if<Closed>(&event)) {
     by_conn_.erase(it);
     net.conns.remove(e->conn);
-    net.io.ctx.trace.event(
-        {TraceKind::connection_closed, 0, static_cast<int32_t>(e->error), static_cast<int64_t>(e->conn.packed()), 0, 0});
+    net.io.ctx.trace.event({TraceKind::connection_closed, 0, static_cast<int32_t>(e->error),
+                            static_cast<int64_t>(e->conn.packed()), 0, 0});
   }
   return true;
 }
@@ -96,13 +96,14 @@ bool Server::next(Io& io, Incoming* out) {
       close(io, id);
       continue;
     }
-    out->ticket = Ticket{id, c.next_slot++, header.correlation_id, header.request_api_key, header.request_api_version, false};
+    out->ticket =
+        Ticket{id, c.next_slot++, header.correlation_id, header.request_api_key, header.request_api_version, false};
     out->listener = c.listener;
     out->body = out->frame.span().subspan(reader.position());
     out->client_id = header.client_id;
     c.slots.push_back(Slot{out->ticket, false, header.request_api_key == kProduce, {}});
-    io.ctx.trace.event({TraceKind::request, 0, header.request_api_key, static_cast<int64_t>(id.packed()), header.request_api_version,
-                        header.correlation_id});
+    io.ctx.trace.event({TraceKind::request, 0, header.request_api_key, static_cast<int64_t>(id.packed()),
+                        header.request_api_version, header.correlation_id});
     queue_if_runnable(id, c);
     return true;
   }

@@ -2,9 +2,9 @@
 //
 //   new ──frame──> busy ──reply──> ready ──frame──> busy ...      draining: replies are sent, nothing more is read
 //
-// A connection's next request starts when the reply before it was handed over; only a Produce may overtake the wait of a
-// Produce before it (their replies stay in order), as producers pipeline. Everything is bounded per connection: requests
-// waiting, bytes waiting and bytes of replies that have not left.
+// A connection's next request starts when the reply before it was handed over; only a Produce may overtake the wait of
+// a Produce before it (their replies stay in order), as producers pipeline. Everything is bounded per connection:
+// requests waiting, bytes waiting and bytes of replies that have not left.
 #pragma once
 #include <deque>
 #include <map>
@@ -54,7 +54,9 @@ class Server final {
   const std::string* peer_host(ConnId conn) const;
 
   template<class V>
-  void fields(V& v) const { v("by_conn", by_conn_), v("runnable", runnable_); }
+  void fields(V& v) const {
+    v("by_conn", by_conn_), v("runnable", runnable_);
+  }
 
  private:
   struct Slot {
@@ -63,7 +65,9 @@ class Server final {
     bool produce = false;
     std::vector<Slice> bytes;  // the whole frame of the reply
     template<class V>
-    void fields(V& v) const { v("ticket", ticket), v("done", done), v("bytes", bytes); }
+    void fields(V& v) const {
+      v("ticket", ticket), v("done", done), v("bytes", bytes);
+    }
   };
   struct Connection {
     explicit Connection(uint32_t request_bytes_max) : frames(request_bytes_max) {}
@@ -73,15 +77,16 @@ class Server final {
     std::deque<Slice> waiting;  // whole requests that have not started; at most kWaitingMax, then reading pauses
     std::deque<Slot> slots;     // started and not yet sent, in order
     uint32_t next_slot = 0;
-    uint64_t sent = 0;      // bytes given to Send since the connection began
-    uint64_t left = 0;      // bytes that are known to have left
-    uint64_t told = 0;      // up to where a Sent was asked for
+    uint64_t sent = 0;  // bytes given to Send since the connection began
+    uint64_t left = 0;  // bytes that are known to have left
+    uint64_t told = 0;  // up to where a Sent was asked for
     bool paused = false;
     bool draining = false;
-    bool queued = false;    // in runnable_
+    bool queued = false;  // in runnable_
     template<class V>
     void fields(V& v) const {
-      v("listener", listener), v("peer", peer), v("frames", frames), v("waiting", waiting), v("slots", slots), v("next_slot", next_slot);
+      v("listener", listener), v("peer", peer), v("frames", frames), v("waiting", waiting), v("slots", slots),
+          v("next_slot", next_slot);
       v("sent", sent), v("left", left), v("told", told), v("paused", paused), v("draining", draining);
     }
   };

@@ -35,8 +35,8 @@ inline Offset truncation_point(const Flaws& flaws, NewFollower at) {
 // Why: beyond it the two logs may hold different records at one offset. The answer may name an epoch that we lack; then
 // the next fetch, from our end of the next lower epoch, finds the point. KIP-279, KIP-595.
 struct Divergence {
-  OffsetAndEpoch leader;     // diverging epoch of the reply: the leader's largest epoch <= ours, and its end there
-  OffsetAndEpoch own;        // our largest epoch <= leader.epoch, and our end there
+  OffsetAndEpoch leader;  // diverging epoch of the reply: the leader's largest epoch <= ours, and its end there
+  OffsetAndEpoch own;     // our largest epoch <= leader.epoch, and our end there
 };
 inline Offset divergence_point(Divergence d) { return std::min(d.leader.offset, d.own.offset); }
 
@@ -91,9 +91,7 @@ struct FollowerLag {
   Instant now;
   Duration lag_max;
 };
-inline bool caught_up(FollowerLag f) {
-  return f.follower_end == f.leader_end || f.now - f.last_caught_up <= f.lag_max;
-}
+inline bool caught_up(FollowerLag f) { return f.follower_end == f.leader_end || f.now - f.last_caught_up <= f.lag_max; }
 
 // Rule: a follower joins the ISR when it has all below the high watermark and has reached this epoch's start.
 // Why: a fresh leader's high watermark may be older than the true one. KAFKA-7128; with KIP-841 it must be alive too,
@@ -102,8 +100,8 @@ struct Admission {
   Offset follower_end;
   Offset high_watermark;
   Offset epoch_start;
-  bool alive;              // registered, not fenced, not shutting down
-  bool epoch_known;        // its fetch named the broker epoch of the metadata
+  bool alive;        // registered, not fenced, not shutting down
+  bool epoch_known;  // its fetch named the broker epoch of the metadata
 };
 inline bool isr_admission(Admission a) {
   return a.follower_end >= a.high_watermark && a.follower_end >= a.epoch_start && a.alive && a.epoch_known;

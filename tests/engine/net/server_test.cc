@@ -1,0 +1,124 @@
+#include "engine/net/server.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/protocol/frame.h"
+#include "engine/protocol/messages/metadata.h"
+#include "engine/protocol/messages/produce.h"
+
+namespace klamm::net {
+namespace {
+
+class FixedChance final : public Chance {
+ public:
+  uint64_t below(ChoiceKey, uint64_t) override { return 0; }
+  uint64_t name(ChoiceKey key) override { return key.entity * 31 + key.ordinal; }
+};
+
+struct Fixture {
+  FixedChance chance;
+  Flaws flaws;
+  NoTrace trace;
+  Scratch scratch;
+  Commands out;
+  OpTable ops;
+  ConnTable conns;
+  Ctx ctx{Instant{1}, Wall{1}, chance, flaws, trace, scratch};
+  Io io{ctx, out, ops};
+  NetIo net{io, conns};
+  Server server;
+
+  ConnId accept() {
+    EXPECT_TRUE(server.on_event(net, Accepted{ListenerId{0}, PendingId{7}, "peer", 1, ""}));
+    return std::get<Adopt>(out.back()).conn;
+  }
+  template<class Message>
+  static Slice frame(const Message& m, int16_t version, int32_t correlation) {
+    Writer w;
+    protocol::encode_request(w, {Message::kApiKey, version, correlation, "me"}, m);
+    return w.finish_contiguous();
+  }
+  std::string sent(ConnId conn) {
+    std::string all;
+    for (const Command& c : out)
+      if (const auto* s = std::get_if<Send>(&c); s && s->conn == conn) all += s->bytes.text();
+    return all;
+  }
+};
+
+TEST(Server, a_request_cut_anywhere_arrives_whole) {
+  const Slice request = Fixture::frame(protocol::MetadataRequest{}, 12, 9);
+  for (size_t cut = 0; cut <= request.size(); ++cut) {
+    Fixture f;
+    const ConnId conn = f.accept();
+    f.server.on_event(f.net, Received{conn, request.part(0, cut)});
+    f.server.on_event(f.net, Received{conn, request.part(cut, request.size() - cut)});
+    Incoming in;
+    ASSERT_TRUE(f.server.next(f.io, &in)) << cut;
+    EXPECT_EQ(in.ticket.correlation, 9);
+    EXPECT_EQ(in.ticket.api, 3);
+    EXPECT_EQ(in.client_id, "me");
+    EXPECT_FALSE(f.server.next(f.io, &in));
+  }
+}
+
+TEST(Server, the_next_request_starts_when_the_reply_before_it_was_sent) {
+  Fixture f;
+  const ConnId conn = f.accept();
+  f.server.on_event(f.net, Received{conn, Fixture::frame(protocol::MetadataRequest{}, 12, 1)});
+  f.server.on_event(f.net, Received{conn, Fixture::frame(protocol::MetadataRequest{}, 12, 2)});
+  Incoming first, second;
+  ASSERT_TRUE(f.server.next(f.io, &first));
+  EXPECT_FALSE(f.server.next(f.io, &second));
+  f.server.reply(f.io, {first.ticket, {Slice::copy("one")}});
+  ASSERT_TRUE(f.server.next(f.io, &second));
+  f.server.reply(f.io, {second.ticket, {Slice::copy("two")}});
+  EXPECT_EQ(f.sent(conn), std::string("\0\0\0\x08\0\0\0\x01\0one\0\0\0\x08\0\0\0\x02\0two", 24));
+}
+
+TEST(Server, produces_overlap_and_their_replies_keep_the_order) {
+  Fixture f;
+  const ConnId conn = f.accept();
+  for (int i = 1; i <= 2; ++i)
+    f.server.on_event(f.net, Received{conn, Fixture::frame(protocol::ProduceRequest{}, 9, i)});
+  Incoming first, second;
+  ASSERT_TRUE(f.server.next(f.io, &first));
+  ASSERT_TRUE(f.server.next(f.io, &second));
+  f.server.reply(f.io, {second.ticket, {Slice::copy("two")}});
+  EXPECT_EQ(f.sent(conn), "");
+  f.server.reply(f.io, {first.ticket, {Slice::copy("one")}});
+  EXPECT_EQ(f.sent(conn).size(), 24u);
+  EXPECT_EQ(f.sent(conn).substr(9, 3), "one");
+}
+
+TEST(Server, a_lying_size_or_header_closes_only_that_connection) {
+  Fixture f;
+  const ConnId bad = f.accept();
+  const ConnId worse = f.accept();
+  f.server.on_event(f.net, Received{bad, Slice::copy(std::string("\xff\xff\xff\xff", 4))});
+  f.server.on_event(f.net, Received{worse, Slice::copy(std::string("\0\0\0\x04\x7f\xff\0\0", 8))});
+  Incoming in;
+  EXPECT_FALSE(f.server.next(f.io, &in));
+  int closed = 0;
+  for (const Command& c : f.out) closed += std::holds_alternative<Close>(c);
+  EXPECT_EQ(closed, 2);
+  EXPECT_TRUE(f.server.on_event(f.net, Closed{bad}));
+  EXPECT_EQ(f.server.connections(), 1u);
+}
+
+TEST(Server, a_reader_that_does_not_read_gets_no_more_requests_started) {
+  Fixture f;
+  const ConnId conn = f.accept();
+  const Slice large = Slice::copy(std::string(5 * 1024 * 1024, 'x'));
+  for (int i = 0; i < 2; ++i)
+    f.server.on_event(f.net, Received{conn, Fixture::frame(protocol::MetadataRequest{}, 12, i)});
+  Incoming in;
+  ASSERT_TRUE(f.server.next(f.io, &in));
+  f.server.reply(f.io, {in.ticket, {large}});
+  EXPECT_FALSE(f.server.next(f.io, &in));
+  f.server.on_event(f.net, Sent{conn, large.size()});
+  EXPECT_TRUE(f.server.next(f.io, &in));
+}
+
+}  // namespace
+}  // namespace klamm::net
