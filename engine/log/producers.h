@@ -1,0 +1,86 @@
+// What a partition's log remembers of idempotent producers: the epoch and the last five batches of each (KIP-98).
+#pragma once
+#include <array>
+#include <deque>
+#include <map>
+#include <vector>
+
+#include "engine/base/ids.h"
+#include "engine/log/batch.h"
+#include "engine/log/rules.h"
+
+namespace klamm::log {
+
+inline constexpr size_t kProducerBatches = 5;      // as Kafka: a client has at most five requests in flight
+inline constexpr size_t kMaxProducerUndo = 2'048;  // batches that a truncation can take back from memory
+
+struct ProducerBatch {
+  int32_t last_sequence = -1;
+  int32_t offset_delta = 0;
+  Offset last_offset = -1;
+  int64_t timestamp = kNoTimestamp;
+  int32_t first_sequence() const { return sequence_plus(last_sequence, -offset_delta); }
+  Offset first_offset() const { return last_offset - offset_delta; }
+  friend bool operator==(const ProducerBatch&, const ProducerBatch&) = default;
+  template<class V>
+  void fields(V& v) const {
+    v("last_sequence", last_sequence), v("offset_delta", offset_delta), v("last_offset", last_offset),
+        v("timestamp", timestamp);
+  }
+};
+
+struct ProducerEntry {
+  ProducerEpoch epoch = -1;
+  uint8_t count = 0;  // of `batches` in use, oldest first
+  std::array<ProducerBatch, kProducerBatches> batches;
+  int64_t last_timestamp = kNoTimestamp;
+  int32_t coordinator_epoch = -1;  // of the last transaction marker
+  Offset transaction_first = -1;   // of the open transaction; -1 if none
+  const ProducerBatch* newest() const { return count == 0 ? nullptr : &batches[count - 1]; }
+  friend bool operator==(const ProducerEntry&, const ProducerEntry&) = default;
+  template<class V>
+  void fields(V& v) const {
+    v("epoch", epoch), v("count", count), v("batches", batches), v("last_timestamp", last_timestamp),
+        v("coordinator_epoch", coordinator_epoch), v("transaction_first", transaction_first);
+  }
+};
+
+struct AdmissionResult {
+  Admission admission = Admission::accepted;
+  ProducerBatch original;  // of a duplicate
+};
+
+// A value: the fold of `apply` over the log's batches in order.
+class ProducerStates final {
+ public:
+  // May the leader append this batch (producer id >= 0)? A duplicate of one of the last five answers with the original.
+  AdmissionResult check(const BatchHeader& batch) const;
+  void apply(const BatchHeader& batch);  // a batch that is in the log; ignores those without a producer id
+  // Forgets batches at `end` and beyond. False: too far back for memory; the states must be folded again from the log.
+  bool truncate_to(Offset end);
+  void reset_to(Offset start);  // knows nothing; the log starts at `start`
+  const ProducerEntry* find(ProducerId id) const;
+  const std::map<ProducerId, ProducerEntry>& entries() const { return entries_; }
+  friend bool operator==(const ProducerStates& a, const ProducerStates& b) { return a.entries_ == b.entries_; }
+  template<class V>
+  void fields(V& v) const {
+    v("entries", entries_), v("undo", undo_), v("undo_from", undo_from_);
+  }
+
+ private:
+  // One applied batch, with what it displaced.
+  struct Undo {
+    Offset base = 0;
+    ProducerId id = 0;
+    ProducerEntry before;  // epoch -1: the producer was unknown
+    template<class V>
+    void fields(V& v) const {
+      v("base", base), v("id", id), v("before", before);
+    }
+  };
+  std::map<ProducerId, ProducerEntry> entries_;
+  std::deque<Undo> undo_;  // offset order; everything applied at undo_from_ and beyond
+  Offset undo_from_ = 0;
+};
+
+}  // namespace klamm::log

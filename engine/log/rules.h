@@ -1,0 +1,50 @@
+// The law of a log, as total and pure functions.
+#pragma once
+#include <cstdint>
+#include <optional>
+
+#include "engine/base/ids.h"
+#include "engine/log/types.h"
+
+namespace klamm::log {
+
+// Sequence numbers of idempotent producers run from 0 to 2^31 - 1 and begin again at 0 (KIP-98).
+int32_t sequence_plus(int32_t sequence, int32_t n);
+
+// What is known of a producer when one of its batches asks for admission.
+struct ProducerView {
+  bool known = false;  // false: nothing of it in the log, or all of it was deleted
+  ProducerEpoch epoch = -1;
+  std::optional<int32_t> last_sequence;  // of its newest batch in `epoch`; nothing after a marker or a new epoch
+};
+struct BatchSequence {
+  ProducerEpoch epoch = -1;
+  int32_t first = 0;
+};
+enum class Admission : uint8_t { accepted, duplicate, out_of_order_sequence, invalid_producer_epoch };
+
+// Rule: an older epoch is fenced; a new epoch starts at sequence 0; within an epoch a batch follows the one before.
+// Why: retries must neither reorder nor leave holes; a producer that the log has forgotten may go on anywhere.
+// KIP-98, KIP-360. (A duplicate is recognised before, by its exact range.)
+Admission sequence_admission(const ProducerView& known, const BatchSequence& batch);
+
+struct SegmentFill {
+  int64_t size = 0;  // bytes
+  Offset base = 0;
+  int64_t first_timestamp = kNoTimestamp;  // of its first batch
+  int64_t created_ms = 0;
+  int64_t index_bytes = 0;
+};
+struct BatchFit {
+  uint32_t size = 0;
+  Offset last = 0;
+  int64_t max_timestamp = kNoTimestamp;
+  int64_t now_ms = 0;
+};
+enum class Roll : uint8_t { no, size, age, index_full, offset_overflow };
+
+// Rule: a segment ends before a batch that would overfill it, is older than segment.ms by record time (wall time if it
+// has none), or cannot be named relative to its base in 31 bits. An empty segment takes any batch that can be named.
+Roll roll_before(const SegmentFill& segment, const BatchFit& batch, const LogConfig& config);
+
+}  // namespace klamm::log

@@ -1,0 +1,136 @@
+// The words in which a log is asked and answers.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/base/bytes.h"
+#include "engine/base/ids.h"
+#include "engine/env/event.h"
+
+namespace klamm::log {
+
+inline constexpr int64_t kNoTimestamp = -1;
+
+// A topic's settings that a log obeys. Kafka's defaults.
+struct LogConfig {
+  int32_t segment_bytes = 1 << 30;           // segment.bytes
+  int64_t segment_ms = 604'800'000;          // segment.ms
+  int32_t segment_index_bytes = 10'485'760;  // segment.index.bytes
+  int32_t index_interval_bytes = 4'096;      // index.interval.bytes
+  bool compacted = false;                    // cleanup.policy contains compact: offsets may have gaps
+  template<class V>
+  void fields(V& v) const {
+    v("segment_bytes", segment_bytes), v("segment_ms", segment_ms), v("segment_index_bytes", segment_index_bytes),
+        v("index_interval_bytes", index_interval_bytes), v("compacted", compacted);
+  }
+};
+
+inline constexpr uint32_t kTailBytes = 1 << 20;  // recent batches that a log keeps in memory
+
+struct LogOptions {
+  uint16_t module = 0;  // Owner.module and Owner.key of everything that this log asks of the world
+  uint64_t key = 0;
+  DirId dir;
+  Uuid topic;
+  std::string topic_name;
+  int32_t partition = 0;
+  LogConfig config;
+  uint32_t tail_bytes = kTailBytes;
+  // Keep producer states (idempotence). The metadata log needs none, and then opens without reading everything.
+  bool track_producers = true;
+  // Take a directory without a readable partition.metadata for one's own: right only for a name that is never reused
+  // (the metadata log). Otherwise such a directory is moved aside as stray.
+  bool adopt_unnamed = false;
+  template<class V>
+  void fields(V& v) const {
+    v("module", module), v("key", key), v("dir", dir), v("topic", topic), v("topic_name", topic_name),
+        v("partition", partition), v("config", config), v("tail_bytes", tail_bytes),
+        v("track_producers", track_producers), v("adopt_unnamed", adopt_unnamed);
+  }
+};
+
+// What the node's checkpoint files say of this log. `recovery_point`: everything below it was durable and nothing below
+// it has been truncated since; 0 if unsure.
+struct OpenFrom {
+  Offset recovery_point = 0;
+  Offset log_start = 0;
+  template<class V>
+  void fields(V& v) const {
+    v("recovery_point", recovery_point), v("log_start", log_start);
+  }
+};
+
+// Each names the offset after the last record of its kind: log_start <= synced <= written <= submitted, but a log start
+// may have been moved past the first two.
+struct Ends {
+  Offset log_start = 0;
+  Offset submitted = 0;  // appended: the log end offset
+  Offset written = 0;    // visible to a process that starts after a kill of this one
+  Offset synced = 0;     // survives a loss of power
+  friend bool operator==(const Ends&, const Ends&) = default;
+  template<class V>
+  void fields(V& v) const {
+    v("log_start", log_start), v("submitted", submitted), v("written", written), v("synced", synced);
+  }
+};
+
+struct Appended {
+  Offset base = 0;  // of the first record
+  Offset last = 0;  // of the last record
+};
+
+struct ReadFrom {
+  Offset offset = 0;
+  uint32_t max_bytes = 0;
+  Offset limit = 0;           // exclusive: no batch that reaches it or beyond
+  bool at_least_one = false;  // the first batch even if it is larger than max_bytes
+};
+enum class ReadStatus : uint8_t { ok, cold, out_of_range };
+// Whole batches from the one that holds `offset`; the first may begin before it. Pieces follow each other; a batch may
+// be cut over two of them.
+struct ReadResult {
+  ReadStatus status = ReadStatus::ok;
+  std::vector<Slice> pieces;
+  uint32_t size = 0;    // bytes of all pieces
+  Offset next = 0;      // where to go on; `offset` if nothing was read
+  bool capped = false;  // there is more below `limit`, but max_bytes was reached (or the cached block ended)
+};
+
+// After a read said cold: bring the batches from `offset` into memory.
+struct ColdWant {
+  Offset offset = 0;
+  uint32_t max_bytes = 0;
+  template<class V>
+  void fields(V& v) const {
+    v("offset", offset), v("max_bytes", max_bytes);
+  }
+};
+// The end of a load_cold. Without an error: read again, in this turn.
+struct ColdEnd {
+  Offset offset = 0;
+  IoError error = IoError::none;
+  bool corrupt = false;  // the bytes on disk are damaged there (CORRUPT_MESSAGE)
+};
+
+struct TimestampAndOffset {
+  int64_t timestamp = kNoTimestamp;
+  Offset offset = -1;
+  template<class V>
+  void fields(V& v) const {
+    v("timestamp", timestamp), v("offset", offset);
+  }
+};
+
+// What a log has to say after an end of its storage commands.
+struct Out {
+  bool ready = false;    // open, or open again after a deep truncation
+  bool written = false;  // ends().written moved
+  bool synced = false;   // ends().synced moved
+  bool removed = false;  // the directory is gone
+  bool closed = false;   // close() is done: everything is durable and every file closed
+  std::vector<ColdEnd> cold;
+  IoError failed = IoError::none;  // final: this log does nothing more; said once
+};
+
+}  // namespace klamm::log
