@@ -1,0 +1,239 @@
+// One replica of the metadata quorum (KIP-595) as a pure machine: (state, input) -> (state, Ready). It holds roles,
+// votes, offsets and timers, never bytes: the shell owns the log and the file of the hard state, and tells how far they
+// are.
+//
+//   Replication is pulled: followers and observers fetch, and a fetch offset acknowledges everything before it. A
+//   replica acknowledges only what it has synced, and a leader counts itself by the same measure.
+//
+//                          higher epoch, or a timeout as given in each role's file
+//      +------------+ election timeout +-------------+ majority of pre-votes +-----------+ majority +--------+
+//      | Unattached |----------------->| Prospective |---------------------->| Candidate |--------->| Leader |
+//      +------------+<-----------------+-------------+<----------------------+-----------+          +--------+
+//        ^       | leader found   lost  |  ^ fetch timeout     backoff over                  resign or   |
+//        |       v                      v  |                                              check quorum   v
+//        |     +---------------------------------+              leader found in this epoch          +----------+
+//        +-----|            Follower             |<-------------------------------------------------| Resigned |
+//              +---------------------------------+                                                  +----------+
+//
+//   Every role goes to Unattached on learning of a higher epoch without a leader, to Follower on one with a leader.
+//   An observer (no voter) is Unattached or Follower only.
+#pragma once
+#include <variant>
+#include <vector>
+
+#include "engine/base/ctx.h"
+#include "engine/base/ticket.h"
+#include "engine/raft/epochs.h"
+#include "engine/raft/messages.h"
+#include "engine/raft/roles.h"
+
+namespace klamm::raft {
+
+struct Options {
+  ReplicaKey self;
+  std::vector<NodeId> voters;                   // ascending; all their directories are unknown (kraft.version 0)
+  Duration election_timeout = seconds(1);       // controller.quorum.election.timeout.ms
+  Duration election_backoff_max = seconds(1);   // controller.quorum.election.backoff.max.ms
+  Duration fetch_timeout = seconds(2);          // controller.quorum.fetch.timeout.ms
+  Duration request_timeout = seconds(2);        // controller.quorum.request.timeout.ms
+  Duration fetch_wait_max = milliseconds(500);  // how long a fetch may be parked at the leader
+};
+
+// What must survive a restart. Written by the shell, in Kafka's quorum-state file.
+struct HardState {
+  LeaderEpoch epoch = 0;
+  NodeId leader = kNoNode;  // of this epoch, once known
+  ReplicaKey voted;         // whom this replica voted for in this epoch
+  friend constexpr bool operator==(const HardState&, const HardState&) = default;
+  template<class V>
+  void fields(V& v) const {
+    v("epoch", epoch), v("leader", leader), v("voted", voted);
+  }
+};
+
+struct LogState {
+  Offset start = 0;
+  Offset end = 0;
+  Offset synced = 0;  // start <= synced <= end
+  Epochs epochs;
+  template<class V>
+  void fields(V& v) const {
+    v("start", start), v("end", end), v("synced", synced), v("epochs", epochs);
+  }
+};
+
+// ---- inputs
+struct Start {};  // once, first
+struct Tick {};   // time may have passed; harmless at any moment
+struct Request {
+  Ticket ticket;
+  RequestBody body;
+};
+struct Answer {
+  NodeId from = kNoNode;
+  uint64_t call = 0;
+  AnswerBody body;
+};
+struct LogSynced {
+  Offset offset = 0;  // everything before it is durable
+};
+struct HardStateSynced {
+  uint64_t version = 0;  // this one, and with it all before it
+};
+struct Propose {
+  int32_t records = 0;  // to append as one batch; ignored unless leader
+};
+struct Resign {
+  bool stopping = false;  // the replica is about to end: it will not stand again
+};
+using Input = std::variant<Start, Tick, Request, Answer, LogSynced, HardStateSynced, Propose, Resign>;
+
+// ---- what to do about it
+// What has to be durable before something leaves.
+struct Needs {
+  uint64_t hard_state = 0;  // version
+  Offset log = 0;           // synced offset
+};
+struct Send {
+  NodeId to = kNoNode;
+  uint64_t call = 0;  // comes back in the Answer; every call is answered once, at the latest when `timeout` is over
+  Duration timeout;
+  RequestBody body;
+  Needs needs;
+};
+struct SendReply {
+  Ticket ticket;
+  ReplyBody body;
+  Needs needs;
+};
+// A batch that a leader appends. The shell makes the bytes: its own for a leader change, the proposer's otherwise.
+struct Append {
+  bool leader_change = false;
+  Offset base = 0;
+  int32_t records = 0;
+  LeaderEpoch epoch = 0;
+  std::vector<NodeId> granting;  // with leader_change: who voted for it
+};
+// In order: truncate, append or accept, then persist; sends and replies as soon as what they need is durable. Sends
+// still held back when `forget_held` is set are dropped: they belong to a role that is over. Replies are never dropped.
+struct Ready {
+  bool persist = false;  // hard_state() is new, as version hard_state_version()
+  bool forget_held = false;
+  bool accept = false;   // append the records of the fetch answer that was the input
+  Offset truncate = -1;  // the log ends here now; -1: as it is
+  std::vector<Append> append;
+  std::vector<Send> sends;
+  std::vector<SendReply> replies;
+  bool role_changed = false;    // role, epoch or leader
+  bool committed = false;       // committed() has grown
+  const char* fatal = nullptr;  // an invariant of the quorum is broken: stop this replica
+};
+
+class Raft final {
+ public:
+  Raft(Options options, HardState hard_state, LogState log);
+  Ready step(Ctx& ctx, const Input& input);
+  Instant next_deadline() const;  // when a Tick does something
+
+  Role role() const { return static_cast<Role>(state_.index()); }
+  LeaderEpoch epoch() const { return hard_.epoch; }
+  NodeId leader() const { return hard_.leader; }  // of epoch(); -1: none known
+  bool is_voter() const { return rank_ >= 0; }
+  const HardState& hard_state() const { return hard_; }
+  uint64_t hard_state_version() const { return hard_version_; }
+  const LogState& log() const { return log_; }
+  Offset committed() const { return committed_; }  // everything before it is committed; -1: nothing is known to be
+  // The leader's: whether a record of its own epoch is committed, so that it knows all that ever was.
+  bool leads_safely() const;
+  Offset epoch_start() const;  // the leader's: offset of its LeaderChange record
+  bool resigned() const;       // after Resign{stopping}: nothing more to wait for
+  const Leader* leading() const { return std::get_if<Leader>(&state_); }  // for DescribeQuorum
+  const Options& options() const { return options_; }
+
+  template<class V>
+  void fields(V& v) const {
+    v("hard", hard_), v("hard_version", hard_version_), v("hard_synced", hard_synced_),
+        v("term_version", term_version_);
+    v("log", log_), v("committed", committed_), v("state", state_), v("peers", peers_), v("next_call", next_call_);
+    v("search", search_), v("stopping", stopping_), v("timeout_dice", timeout_dice_), v("backoff_dice", backoff_dice_);
+  }
+
+ private:
+  // One step's context; the members of a role's file take it as `s`.
+  struct Step {
+    Ctx& ctx;
+    Ready ready;
+  };
+
+  // raft.cc
+  void start(Step& s);
+  void tick(Step& s);
+  void on_request(Step& s, const Request& r);
+  void on_answer(Step& s, const Answer& a);
+  void on_synced(Step& s);
+  bool on_verdict(Step& s, const Verdict& v);
+  ErrorCode learn(Step& s, LeaderEpoch epoch, NodeId leader);
+  void become(Step& s, State next, HardState hard);
+  void become_unattached(Step& s, LeaderEpoch epoch);
+  void become_follower(Step& s, LeaderEpoch epoch, NodeId leader);
+  void persist(Step& s, const HardState& hard);
+  void reply(Step& s, const Ticket& ticket, ReplyBody body);
+  Verdict verdict(ErrorCode error) const;
+  Offset acked_end(const Ctx& ctx) const;
+  void raise_committed(Step& s, Offset to);
+
+  // peers.cc
+  Peer* peer(NodeId id);
+  bool may_call(const Step& s, const Peer& p) const;
+  void call(Step& s, Peer& p, RequestBody body, Offset needs_log);
+  void fetch_from(Step& s, Peer& p);
+  void search_leader(Step& s);
+
+  // votes.cc: what prospectives and candidates share, and the answer to those who ask for a vote
+  VoteAnswer on_vote_request(Step& s, const VoteRequest& r);
+  void on_vote_answer(Step& s, const Answer& a, const VoteAnswer& v);
+  void ask_for_votes(Step& s, const Ballot& ballot, bool pre_vote);
+  Duration election_timeout(Ctx& ctx);
+
+  // one file a role
+  void tick_unattached(Step& s, Unattached& u);
+  void become_prospective(Step& s);
+  void tick_prospective(Step& s, Prospective& p);
+  void on_pre_votes(Step& s, Prospective& p);
+  void become_candidate(Step& s);
+  void tick_candidate(Step& s, Candidate& c);
+  void on_votes(Step& s, Candidate& c);
+  void become_leader(Step& s, const Candidate& c);
+  void tick_leader(Step& s, Leader& l);
+  void propose(Step& s, int32_t records);
+  void on_fetch_request(Step& s, const Ticket& ticket, const FetchRequest& r);
+  void note_fetch(Step& s, Leader& l, const FetchRequest& r);
+  void answer_fetch(Step& s, const Leader& l, const Ticket& ticket, const FetchRequest& r);
+  void commit(Step& s, Leader& l);
+  void wake_fetches(Step& s, Leader& l);
+  void release_fetches(Step& s);
+  void become_resigned(Step& s);
+  void tick_resigned(Step& s, Resigned& r);
+  void tick_follower(Step& s, Follower& f);
+  void on_fetch_answer(Step& s, const FetchAnswer& a);
+  EndAnswer on_end_request(Step& s, const EndRequest& r);
+
+  Options options_;
+  int32_t rank_ = -1;  // of this replica among the voters; -1: an observer
+  HardState hard_;
+  uint64_t hard_version_ = 0;
+  uint64_t hard_synced_ = 0;
+  uint64_t term_version_ =
+      0;  // the version that brought this epoch and vote: nothing is said of them before it is durable
+  LogState log_;
+  Offset committed_ = -1;  // never falls; <= log_.end
+  State state_;
+  std::vector<Peer> peers_;  // all other voters, ascending
+  uint64_t next_call_ = 1;
+  Search search_;
+  bool stopping_ = false;
+  Dice timeout_dice_;
+  Dice backoff_dice_;
+};
+
+}  // namespace klamm::raft
