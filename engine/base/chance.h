@@ -22,6 +22,7 @@ enum class Stream : uint16_t {
   fetch_session_id,
   client_instance_id,
   group_jitter,
+  placement,
   simulator = 1000,
 };
 
