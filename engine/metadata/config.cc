@@ -1,0 +1,301 @@
+#include "engine/metadata/config.h"
+
+#include <algorithm>
+
+namespace klamm::metadata {
+namespace {
+
+// ---- texts to typed values; the texts have been checked
+void read(const ConfigDef&, std::string_view text, std::string& out) { out = trimmed(text); }
+void read(const ConfigDef&, std::string_view text, bool& out) { out = trimmed(text).size() == 4; }  // "true"
+template<class Int>
+  requires std::is_integral_v<Int>
+void read(const ConfigDef&, std::string_view text, Int& out) {
+  out = static_cast<Int>(parse_integer(trimmed(text)).value_or(0));
+}
+void read(const ConfigDef&, std::string_view text, std::vector<std::string>& out) {
+  out.clear();
+  for (std::string_view item : config_list(text)) out.emplace_back(item);
+}
+void read(const ConfigDef& def, std::string_view text, Duration& out) {
+  const std::string_view name = def.name;
+  const int64_t n = parse_integer(trimmed(text)).value_or(0);
+  out = name.ends_with(".minutes") ? seconds(n) * 60 : name.ends_with(".seconds") ? seconds(n) : milliseconds(n);
+}
+
+const std::string* set(const Properties& properties, std::string_view name) {
+  const auto at = properties.find(std::string(name));
+  return at == properties.end() ? nullptr : &at->second;
+}
+
+// ---- reading a broker's properties, problem by problem
+struct Reading {
+  const Properties& properties;
+  ConfigReport& report;
+
+  void wrong(std::string_view key, std::string_view value, std::string wanted) {
+    report.errors.push_back({std::string(key), std::string(value), std::move(wanted)});
+  }
+  std::string text(std::string_view name) const {
+    if (const std::string* own = set(properties, name)) return *own;
+    const ConfigDef* def = find_config(ConfigScope::broker, name);
+    return def && def->default_value && !def->required() ? def->default_value : "";
+  }
+  void check_all();
+  template<class T>
+  void member(std::string_view name, T& out) {
+    const ConfigDef* def = find_config(ConfigScope::broker, name);
+    KLAMM_ASSERT(def != nullptr);
+    if (const std::string value = text(name); !value.empty()) read(*def, value, out);
+  }
+  std::optional<Endpoint> host_port(std::string_view key, std::string_view text);
+  std::vector<Endpoint> endpoints(std::string_view key);
+  void roles(BrokerConfig& c);
+  void directories(BrokerConfig& c);
+  void quorum(BrokerConfig& c);
+  void listeners(BrokerConfig& c);
+  void security(const BrokerConfig& c);
+};
+
+void Reading::check_all() {
+  for (const auto& [key, value] : properties) {
+    const ConfigDef* def = find_config(ConfigScope::broker, key);
+    if (def) {
+      if (const auto fault = config_fault(*def, value)) {
+        const bool tell = def->valid[0] == '[' && fault->find("one of") == fault->npos;
+        wrong(key, def->sensitive() ? "[hidden]" : value,
+              *fault + (tell ? std::string(" (allowed: ") + def->valid + ")" : ""));
+      }
+      continue;
+    }
+    if (key.starts_with("listener.name.") || key.starts_with("rsm.config.") || key.starts_with("rlmm.config."))
+      continue;
+    std::string warning = "Unknown configuration '" + key + "' is ignored";
+    const std::vector<std::string_view> near = near_configs(ConfigScope::broker, key);
+    for (size_t i = 0; i < near.size(); ++i) warning.append(i == 0 ? "; did you mean " : " or ").append(near[i]);
+    report.warnings.push_back(std::move(warning));
+  }
+  if (!set(properties, "process.roles"))
+    wrong("process.roles", "", "Missing required configuration: broker, controller, or both");
+  if (!set(properties, "node.id") && !set(properties, "broker.id"))
+    wrong("node.id", "", "Missing required configuration: a number from 0, unlike that of every other node");
+}
+
+// "host:port" or "[v6]:port".
+std::optional<Endpoint> Reading::host_port(std::string_view key, std::string_view text) {
+  const size_t colon = text.rfind(':');
+  const std::optional<int64_t> port = colon == text.npos ? std::nullopt : parse_integer(text.substr(colon + 1));
+  if (!port || *port < 0 || *port > 65535) {
+    wrong(key, text, "a host and a port from 0 to 65535 are wanted, HOST:PORT");
+    return std::nullopt;
+  }
+  std::string_view host = text.substr(0, colon);
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  return Endpoint{"", std::string(host), static_cast<uint16_t>(*port)};
+}
+
+// "NAME://host:port,..."
+std::vector<Endpoint> Reading::endpoints(std::string_view key) {
+  std::vector<Endpoint> out;
+  const std::string value = text(key);
+  for (std::string_view item : config_list(value)) {
+    const size_t mark = item.find("://");
+    if (mark == item.npos || mark == 0) {
+      wrong(key, item, "listeners are wanted as NAME://HOST:PORT");
+      continue;
+    }
+    std::optional<Endpoint> e = host_port(key, item.substr(mark + 3));
+    if (!e) continue;
+    e->listener = item.substr(0, mark);
+    for (char& c : e->listener) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+    for (const Endpoint& other : out) {
+      if (other.listener == e->listener) wrong(key, item, "each listener must have a different name");
+      if (other.port == e->port && e->port != 0 && other.host == e->host)
+        wrong(key, item, "each listener must have a different port");
+    }
+    out.push_back(std::move(*e));
+  }
+  return out;
+}
+
+void Reading::roles(BrokerConfig& c) {
+  const std::string value = text("process.roles");
+  for (std::string_view role : config_list(value)) c.broker |= role == "broker", c.controller |= role == "controller";
+  if (!set(properties, "node.id"))
+    if (const std::string* id = set(properties, "broker.id"))
+      c.node_id = static_cast<int32_t>(parse_integer(*id).value_or(-1));
+  if (c.node_id < 0) wrong("node.id", std::to_string(c.node_id), "Value must be at least 0");
+}
+
+void Reading::directories(BrokerConfig& c) {
+  const ConfigDef& def = *find_config(ConfigScope::broker, "log.dirs");
+  const std::string dirs = text("log.dirs");
+  read(def, dirs.empty() ? text("log.dir") : dirs, c.log_dirs);
+  c.metadata_log_dir = text("metadata.log.dir");
+  if (c.metadata_log_dir.empty() && !c.log_dirs.empty()) c.metadata_log_dir = c.log_dirs[0];
+}
+
+void Reading::quorum(BrokerConfig& c) {
+  const std::string value = text("controller.quorum.voters"), servers = text("controller.quorum.bootstrap.servers");
+  for (std::string_view item : config_list(value)) {
+    const size_t at = item.find('@');
+    const std::optional<int64_t> id = at == item.npos ? std::nullopt : parse_integer(item.substr(0, at));
+    if (!id || *id < 0 || *id > INT32_MAX) {
+      wrong("controller.quorum.voters", item, "voters are wanted as ID@HOST:PORT");
+      continue;
+    }
+    if (const auto e = host_port("controller.quorum.voters", item.substr(at + 1)))
+      c.voters.push_back({NodeId{static_cast<int32_t>(*id)}, e->host, e->port});
+  }
+  std::sort(c.voters.begin(), c.voters.end(), [](const Voter& a, const Voter& b) { return a.id < b.id; });
+  for (size_t i = 1; i < c.voters.size(); ++i)
+    if (c.voters[i].id == c.voters[i - 1].id)
+      wrong("controller.quorum.voters", value, "each voter must have a different id");
+  for (std::string_view item : config_list(servers))
+    if (auto e = host_port("controller.quorum.bootstrap.servers", item)) c.bootstrap_servers.push_back(std::move(*e));
+  if (c.voters.empty() && c.bootstrap_servers.empty())
+    wrong("controller.quorum.voters", value, "this or controller.quorum.bootstrap.servers must name the controllers");
+  const bool voter =
+      std::any_of(c.voters.begin(), c.voters.end(), [&](const Voter& v) { return v.id.value == c.node_id; });
+  if (!c.voters.empty() && voter != c.controller)
+    wrong("controller.quorum.voters", value,
+          "node.id " + std::to_string(c.node_id) +
+              (c.controller ? " must be among the voters, for" : " must not be among the voters, for") +
+              " process.roles is '" + text("process.roles") + "'");
+}
+
+void Reading::listeners(BrokerConfig& c) {
+  const std::string value = text("listeners");
+  c.listeners = endpoints("listeners");
+  read(*find_config(ConfigScope::broker, "controller.listener.names"), text("controller.listener.names"),
+       c.controller_listener_names);
+  if (c.controller_listener_names.empty())
+    wrong("controller.listener.names", "", "at least one name is wanted, such as CONTROLLER");
+  bool broker = false, controller = false;
+  for (const Endpoint& e : c.listeners) (c.controller_listener(e.listener) ? controller : broker) = true;
+  if (c.controller && !controller)
+    wrong("listeners", value, "a controller needs a listener that controller.listener.names names");
+  if (!c.controller && controller)
+    wrong("listeners", value, "a node that is no controller must not have a controller listener");
+  if (c.broker && !broker)
+    wrong("listeners", value, "a broker needs a listener that is not in controller.listener.names");
+  c.advertised_listeners = endpoints("advertised.listeners");
+  const bool stated = !c.advertised_listeners.empty();
+  const auto listens = [&](const std::string& name) {
+    return std::any_of(c.listeners.begin(), c.listeners.end(), [&](const Endpoint& e) { return e.listener == name; });
+  };
+  for (const Endpoint& e : c.advertised_listeners)
+    if (!listens(e.listener))
+      wrong("advertised.listeners", e.listener, "only listeners of this node can be advertised");
+  for (const Endpoint& e : c.listeners)
+    if (!stated && !c.controller_listener(e.listener)) c.advertised_listeners.push_back(e);
+
+  const std::string* named = set(properties, "inter.broker.listener.name");
+  c.inter_broker_listener_name = named ? *named : text("security.inter.broker.protocol");
+  if (c.broker && broker && !listens(c.inter_broker_listener_name)) {
+    if (named) wrong("inter.broker.listener.name", *named, "it must be one of the listeners");
+    for (const Endpoint& e : c.listeners)  // unnamed: the first that clients have
+      if (!c.controller_listener(e.listener)) {
+        c.inter_broker_listener_name = e.listener;
+        break;
+      }
+  }
+}
+
+// Every listener needs a security protocol; only PLAINTEXT is served so far.
+void Reading::security(const BrokerConfig& c) {
+  const std::string value = text("listener.security.protocol.map");
+  const bool mapped = set(properties, "listener.security.protocol.map") != nullptr;
+  for (const Endpoint& e : c.listeners) {
+    std::string_view protocol = !mapped && c.controller_listener(e.listener) ? "PLAINTEXT" : "";
+    for (std::string_view pair : config_list(value)) {
+      const size_t colon = pair.find(':');
+      if (colon != pair.npos && pair.substr(0, colon) == e.listener) protocol = pair.substr(colon + 1);
+    }
+    if (protocol.empty())
+      wrong("listener.security.protocol.map", value, "no security protocol is stated for listener " + e.listener);
+    if (!protocol.empty() && protocol != "PLAINTEXT")
+      wrong("listener.security.protocol.map", value,
+            "only PLAINTEXT is served by this version (listener " + e.listener + ")");
+  }
+}
+
+}  // namespace
+
+bool TopicConfig::compacted() const {
+  return std::find(cleanup_policy.begin(), cleanup_policy.end(), "compact") != cleanup_policy.end();
+}
+bool TopicConfig::deleted_by_age() const {
+  return std::find(cleanup_policy.begin(), cleanup_policy.end(), "delete") != cleanup_policy.end();
+}
+
+bool BrokerConfig::controller_listener(const std::string& name) const {
+  return std::find(controller_listener_names.begin(), controller_listener_names.end(), name) !=
+         controller_listener_names.end();
+}
+
+BrokerConfig parse_broker_config(const Properties& properties, ConfigReport& report) {
+  BrokerConfig c;
+  Reading r{properties, report};
+  r.check_all();
+  if (!report.errors.empty()) return c;
+#define KLAMM_X(type, m, name) r.member(name, c.m);
+  KLAMM_BROKER_CONFIGS(KLAMM_X)
+#undef KLAMM_X
+  r.roles(c);
+  r.directories(c);
+  r.listeners(c);
+  r.security(c);
+  r.quorum(c);
+  c.topic_defaults = make_topic_config({}, properties);
+  if (c.heartbeat_interval >= c.session_timeout)
+    r.wrong("broker.heartbeat.interval.ms", r.text("broker.heartbeat.interval.ms"),
+            "it must be less than broker.session.timeout.ms");
+  if (c.replica_fetch_wait_max > c.replica_lag_max)
+    r.wrong("replica.fetch.wait.max.ms", r.text("replica.fetch.wait.max.ms"),
+            "it must not be greater than replica.lag.time.max.ms");
+  return c;
+}
+
+std::optional<std::string> topic_config_value(const ConfigDef& def, const Properties& overrides,
+                                              const Properties& broker) {
+  if (const std::string* own = set(overrides, def.name)) return *own;
+  for (std::string_view synonym : config_list(def.synonyms)) {
+    const size_t star = synonym.find('*');
+    const std::string* value = set(broker, synonym.substr(0, star));
+    if (!value) continue;
+    if (star == synonym.npos) return *value;
+    const int64_t factor = parse_integer(synonym.substr(star + 1)).value_or(1);
+    const int64_t n = parse_integer(trimmed(*value)).value_or(0);
+    return std::to_string(n < 0 ? n : n * factor);
+  }
+  if (!def.default_value) return std::nullopt;
+  return def.default_value;
+}
+
+TopicConfig make_topic_config(const Properties& overrides, const Properties& broker) {
+  TopicConfig c;
+  const auto member = [&](const char* name, auto& out) {
+    const ConfigDef* def = find_config(ConfigScope::topic, name);
+    KLAMM_ASSERT(def != nullptr);
+    std::optional<std::string> value = topic_config_value(*def, overrides, broker);
+    if (value && config_fault(*def, *value)) value = def->default_value;
+    if (value) read(*def, *value, out);
+  };
+#define KLAMM_X(type, m, name) member(name, c.m);
+  KLAMM_TOPIC_CONFIGS(KLAMM_X)
+#undef KLAMM_X
+  member("internal.segment.bytes", c.segment_bytes);
+  return c;
+}
+
+std::optional<std::string> topic_config_fault(const Properties& overrides) {
+  for (const auto& [name, value] : overrides) {
+    const ConfigDef* def = find_config(ConfigScope::topic, name);
+    if (!def) return "Unknown topic config name: " + name;
+    if (const auto fault = config_fault(*def, value)) return config_fault_message(*def, value, *fault);
+  }
+  return std::nullopt;
+}
+
+}  // namespace klamm::metadata

@@ -1,0 +1,116 @@
+#include "engine/metadata/config.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "engine/base/visit.h"
+
+namespace klamm::metadata {
+namespace {
+
+Properties combined() {
+  return {{"process.roles", "broker,controller"},
+          {"node.id", "1"},
+          {"listeners", "PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093"},
+          {"controller.listener.names", "CONTROLLER"},
+          {"controller.quorum.voters", "1@127.0.0.1:9093,2@127.0.0.1:9193"},
+          {"log.dirs", "/tmp/a, /tmp/b"}};
+}
+
+ConfigReport report_of(Properties base, const Properties& changes) {
+  for (const auto& [k, v] : changes) base[k] = v;
+  ConfigReport report;
+  parse_broker_config(base, report);
+  return report;
+}
+
+TEST(ConfigTable, sorted_and_defaults_are_allowed) {
+  const auto all = config_defs();
+  EXPECT_TRUE(std::is_sorted(all.begin(), all.end(), [](const ConfigDef& a, const ConfigDef& b) {
+    return std::make_pair(a.scope, std::string_view(a.name)) < std::make_pair(b.scope, std::string_view(b.name));
+  }));
+  for (const ConfigDef& d : all) {
+    if (!d.default_value || d.required() || std::string_view(d.valid) == "non-empty list") continue;
+    EXPECT_EQ(config_fault(d, d.default_value), std::nullopt) << d.name;
+  }
+}
+
+TEST(BrokerConfig, combined_node_reads_typed_values) {
+  ConfigReport report;
+  const BrokerConfig c = parse_broker_config(combined(), report);
+  ASSERT_TRUE(report.errors.empty()) << report.errors[0].text();
+  EXPECT_TRUE(c.broker && c.controller);
+  EXPECT_EQ(c.node_id, 1);
+  EXPECT_EQ(c.session_timeout, seconds(9));
+  EXPECT_EQ(c.offsets_retention, seconds(10080 * 60));
+  EXPECT_EQ(c.log_dirs, (std::vector<std::string>{"/tmp/a", "/tmp/b"}));
+  EXPECT_EQ(c.metadata_log_dir, "/tmp/a");
+  ASSERT_EQ(c.voters.size(), 2u);
+  EXPECT_EQ(c.voters[1].port, 9193);
+  ASSERT_EQ(c.advertised_listeners.size(), 1u);
+  EXPECT_EQ(c.advertised_listeners[0].port, 9092);
+  EXPECT_EQ(c.inter_broker_listener_name, "PLAINTEXT");
+  EXPECT_EQ(c.topic_defaults.retention_ms, 604'800'000);
+  EXPECT_NE(state_hash(c), state_hash(BrokerConfig{}));
+}
+
+TEST(BrokerConfig, unknown_key_warns_with_near_matches) {
+  const ConfigReport r = report_of(combined(), {{"num.partition", "3"}});
+  EXPECT_TRUE(r.errors.empty());
+  ASSERT_EQ(r.warnings.size(), 1u);
+  EXPECT_EQ(r.warnings[0], "Unknown configuration 'num.partition' is ignored; did you mean num.partitions");
+}
+
+TEST(BrokerConfig, bad_values_name_key_value_and_what_is_allowed) {
+  const auto one = [](const char* key, const char* value) {
+    const ConfigReport r = report_of(combined(), {{key, value}});
+    return r.errors.empty() ? std::string("none") : r.errors[0].text();
+  };
+  EXPECT_EQ(one("num.partitions", "0"), "num.partitions=0: Value must be at least 1 (allowed: [1,...])");
+  EXPECT_EQ(one("num.partitions", "many"), "num.partitions=many: Not a number of type INT (allowed: [1,...])");
+  EXPECT_EQ(one("auto.create.topics.enable", "yes"),
+            "auto.create.topics.enable=yes: Expected value to be either true or false");
+  EXPECT_EQ(one("log.cleaner.min.cleanable.ratio", "1.01"),
+            "log.cleaner.min.cleanable.ratio=1.01: Value must be no more than 1 (allowed: [0,...,1])");
+  EXPECT_EQ(one("klamm.flush", "never"), "klamm.flush=never: String must be one of: written, commit");
+  EXPECT_EQ(one("process.roles", "boss"), "process.roles=boss: String must be one of: broker, controller");
+  EXPECT_NE(one("listeners", "PLAINTEXT://h:70000"), "none");
+  EXPECT_NE(one("listeners", "PLAINTEXT://h:9092"), "none");
+  EXPECT_NE(one("controller.quorum.voters", "3@h:1"), "none");
+  EXPECT_NE(one("advertised.listeners", "OTHER://h:1"), "none");
+  EXPECT_EQ(one("compression.gzip.level", "-1"), "none");
+  EXPECT_NE(one("compression.gzip.level", "0"), "none");
+}
+
+TEST(TopicConfig, overrides_then_broker_synonyms_then_defaults) {
+  const Properties broker{{"log.retention.hours", "2"}, {"message.max.bytes", "99"}, {"log.roll.ms", "7000"}};
+  const TopicConfig c =
+      make_topic_config({{"max.message.bytes", "1000"}, {"cleanup.policy", "compact,delete"}}, broker);
+  EXPECT_EQ(c.retention_ms, 7'200'000);
+  EXPECT_EQ(c.max_message_bytes, 1000);
+  EXPECT_EQ(c.segment_age, seconds(7));
+  EXPECT_EQ(c.segment_bytes, 1 << 30);
+  EXPECT_TRUE(c.compacted() && c.deleted_by_age());
+  EXPECT_EQ(make_topic_config({{"internal.segment.bytes", "512"}}, broker).segment_bytes, 512);
+}
+
+TEST(TopicConfig, faults_speak_as_kafka_does) {
+  EXPECT_EQ(topic_config_fault({{"retention.ms", "1"}}), std::nullopt);
+  EXPECT_EQ(topic_config_fault({{"no.such", "1"}}), "Unknown topic config name: no.such");
+  EXPECT_EQ(topic_config_fault({{"min.insync.replicas", "0"}}),
+            "Invalid value 0 for configuration min.insync.replicas: Value must be at least 1");
+}
+
+TEST(ConfigNumbers, decimals_become_millionths) {
+  EXPECT_EQ(parse_millionths("0.5"), 500'000);
+  EXPECT_EQ(parse_millionths("-2"), -2'000'000);
+  EXPECT_EQ(parse_millionths("2.147483647E9"), 2'147'483'647'000'000);
+  EXPECT_GT(*parse_millionths("1.7976931348623157E308"), INT64_MAX / 32);
+  EXPECT_EQ(parse_millionths("1e-3"), 1'000);
+  EXPECT_EQ(parse_millionths("."), std::nullopt);
+  EXPECT_EQ(parse_millionths("1x"), std::nullopt);
+}
+
+}  // namespace
+}  // namespace klamm::metadata
