@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/base/base64.h"
 #include "engine/base/crc32c.h"
 #include "engine/protocol/batch_builder.h"
 #include "engine/protocol/legacy_batch.h"
@@ -13,18 +14,7 @@ namespace {
 using nlohmann::json;
 constexpr size_t kPlainMax = 16 << 20;
 
-std::string from_base64(const std::string& text) {
-  std::string out;
-  uint32_t bits = 0;
-  int n = 0;
-  for (const char c : text) {
-    if (c == '=') break;
-    const char* const all = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    bits = (bits << 6) | static_cast<uint32_t>(std::strchr(all, c) - all);
-    if ((n += 6) >= 8) out += static_cast<char>((bits >> (n -= 8)) & 0xff);
-  }
-  return out;
-}
+std::string from_base64(const std::string& text) { return klamm::from_base64(text).value(); }
 
 void expect_part(const Bytes& got, const json& want) {
   ASSERT_EQ(got.is_null(), want.is_null());

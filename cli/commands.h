@@ -1,0 +1,8 @@
+// The subcommands of `klamm`. Each parses its own arguments (argv[0] is its name) and returns the exit code.
+#pragma once
+
+namespace klamm::cli {
+
+int codec_main(int argc, char** argv);
+
+}  // namespace klamm::cli

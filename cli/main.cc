@@ -1,0 +1,35 @@
+#include <cstring>
+#include <iostream>
+
+#include "cli/commands.h"
+
+namespace {
+
+struct Command {
+  const char* name;
+  int (*run)(int argc, char** argv);
+  const char* help;
+};
+
+constexpr Command kCommands[] = {
+    {"codec", klamm::cli::codec_main, "translate Kafka messages between bytes and JSON, line by line"},
+};
+
+int usage(std::ostream& out, int exit_code) {
+  out << "usage: klamm COMMAND [ARGUMENTS]\n\n";
+  for (const Command& c : kCommands) out << "  " << c.name << "\t" << c.help << "\n";
+  out << "\n`klamm COMMAND --help` says more.\n";
+  return exit_code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 2) return usage(std::cerr, 2);
+  if (std::strcmp(argv[1], "--help") == 0 || std::strcmp(argv[1], "-h") == 0) return usage(std::cout, 0);
+  for (const Command& c : kCommands) {
+    if (std::strcmp(argv[1], c.name) == 0) return c.run(argc - 1, argv + 1);
+  }
+  std::cerr << "klamm: there is no command '" << argv[1] << "'\n";
+  return usage(std::cerr, 2);
+}
