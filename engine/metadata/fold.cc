@@ -20,8 +20,8 @@ std::vector<NodeId> nodes(const List<int32_t>& list) {
 std::vector<Uuid> uuids(const List<Uuid>& list) { return std::vector<Uuid>(list.begin(), list.end()); }
 
 template<class Endpoints>
-std::vector<Endpoint> endpoints(const Endpoints& list) {
-  std::vector<Endpoint> out;
+std::vector<BrokerEndpoint> endpoints(const Endpoints& list) {
+  std::vector<BrokerEndpoint> out;
   for (const auto& e : list) out.push_back({std::string(e.name), std::string(e.host), e.port, e.security_protocol});
   return out;
 }

@@ -8,8 +8,8 @@ bool contains(const std::vector<NodeId>& nodes, NodeId node) {
   return std::find(nodes.begin(), nodes.end(), node) != nodes.end();
 }
 
-const Endpoint* Broker::endpoint(std::string_view listener) const {
-  for (const Endpoint& e : endpoints)
+const BrokerEndpoint* Broker::endpoint(std::string_view listener) const {
+  for (const BrokerEndpoint& e : endpoints)
     if (e.name == listener) return &e;
   return nullptr;
 }

@@ -22,12 +22,12 @@ inline constexpr char kGroupVersion[] = "group.version";
 // What Kafka writes for a replica whose directory is not known (DirectoryId).
 inline constexpr Uuid kUnassignedDirectory{};
 
-struct Endpoint {
+struct BrokerEndpoint {
   std::string name;  // of the listener
   std::string host;
   uint16_t port = 0;
   int16_t security_protocol = 0;
-  friend bool operator==(const Endpoint&, const Endpoint&) = default;
+  friend bool operator==(const BrokerEndpoint&, const BrokerEndpoint&) = default;
   template<class V>
   void fields(V& v) const {
     v("name", name), v("host", host), v("port", port), v("security_protocol", security_protocol);
@@ -49,7 +49,7 @@ struct Broker {
   NodeId id;
   BrokerEpoch epoch = -1;  // the offset that the batch of its registration was appended at
   Uuid incarnation;
-  std::vector<Endpoint> endpoints;
+  std::vector<BrokerEndpoint> endpoints;
   std::vector<FeatureRange> features;
   std::optional<std::string> rack;
   bool fenced = true;
@@ -57,7 +57,7 @@ struct Broker {
   std::vector<Uuid> log_dirs;
   std::vector<Uuid> cordoned_log_dirs;
   bool active() const { return !fenced && !in_controlled_shutdown; }
-  const Endpoint* endpoint(std::string_view listener) const;  // null: it has no such listener
+  const BrokerEndpoint* endpoint(std::string_view listener) const;  // null: it has no such listener
   Uuid default_directory() const { return log_dirs.size() == 1 ? log_dirs[0] : kUnassignedDirectory; }
   friend bool operator==(const Broker&, const Broker&) = default;
   template<class V>
@@ -71,7 +71,7 @@ struct Broker {
 struct Controller {
   NodeId id;
   Uuid incarnation;
-  std::vector<Endpoint> endpoints;
+  std::vector<BrokerEndpoint> endpoints;
   std::vector<FeatureRange> features;
   friend bool operator==(const Controller&, const Controller&) = default;
   template<class V>
