@@ -1,0 +1,35 @@
+// The bytes of a simulated file as copy-on-write pages: a snapshot or a fork shares what it does not change.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "engine/base/bytes.h"
+
+namespace klamm::sim {
+
+inline constexpr int64_t kPage = 4096;
+inline constexpr int64_t kSector = 512;
+
+// Value. A page without a buffer reads as zeros; bytes past the end of the file are zeros too.
+class Content final {
+ public:
+  int64_t size() const { return size_; }
+  size_t pages() const { return pages_.size(); }
+  void write(int64_t offset, ByteSpan bytes);
+  void truncate(int64_t size);
+  Slice read(int64_t offset, int64_t most) const;  // short at the end
+
+  // Whether a page is the very same memory in both: then it cannot differ.
+  bool shares_page(const Content& other, size_t page) const;
+  // Takes sectors of a page from another content; `sectors` has a bit for each of the eight.
+  void take_sectors(const Content& from, size_t page, uint32_t sectors);
+  void set_size(int64_t size) { truncate(size); }
+
+ private:
+  const uint8_t* page_bytes(size_t page) const;  // null: zeros
+  uint8_t* own_page(size_t page);
+  int64_t size_ = 0;
+  std::vector<BufferRef> pages_;
+};
+
+}  // namespace klamm::sim
