@@ -114,7 +114,7 @@ Batch random_batch(Dice& dice) {
   if (dice.one_in(4)) o.log_append_time = 1'700'000'000'000;
   BatchBuilder builder(o);
   const size_t n = 1 + dice.below(20);
-  const std::string text(dice.one_in(10) ? 40'000 : dice.below(200), static_cast<char>('a' + dice.below(26)));
+  const std::string text(dice.one_in(10) ? 10'000 : dice.below(200), static_cast<char>('a' + dice.below(26)));
   for (size_t i = 0; i < n; ++i) {
     const RecordHeader headers[] = {{"h", Bytes::of(as_bytes(text))}, {"", {}}};
     builder.add({.timestamp = static_cast<int64_t>(dice.next() >> (1 + dice.below(60))),
