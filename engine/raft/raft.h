@@ -170,52 +170,74 @@ class Raft final {
   void tick(Step& s);
   void on_request(Step& s, const Request& r);
   void on_answer(Step& s, const Answer& a);
-  void on_synced(Step& s);
-  bool on_verdict(Step& s, const Verdict& v);
+  void on_log_synced(Step& s, Offset offset);
+  void on_hard_state_synced(Step& s, uint64_t version);
+  void resign(Step& s, bool stopping);
+  // Epochs and leaders heard of, whoever told. The error is what a request that contradicts us is answered with.
   ErrorCode learn(Step& s, LeaderEpoch epoch, NodeId leader);
-  void become(Step& s, State next, HardState hard);
-  void become_unattached(Step& s, LeaderEpoch epoch);
-  void become_follower(Step& s, LeaderEpoch epoch, NodeId leader);
+  ErrorCode check_sender(LeaderEpoch epoch, NodeId sender) const;
+  bool meant_for_us(const ReplicaKey& voter) const;
+  BeginAnswer on_begin_request(Step& s, const BeginRequest& r);
+  bool useful(Step& s, const Verdict& v);  // learns from an answer; true: its content counts
+  void become(Step& s, State next, const HardState& hard);
   void persist(Step& s, const HardState& hard);
   void reply(Step& s, const Ticket& ticket, ReplyBody body);
   Verdict verdict(ErrorCode error) const;
   Offset acked_end(const Ctx& ctx) const;
   void raise_committed(Step& s, Offset to);
+  int32_t rank_of(NodeId id) const;  // -1: no voter
+  uint64_t bit_of(NodeId id) const { return uint64_t{1} << rank_of(id); }
+  size_t majority() const { return options_.voters.size() / 2 + 1; }
 
   // peers.cc
   Peer* peer(NodeId id);
-  bool may_call(const Step& s, const Peer& p) const;
+  bool may_call(const Step& s, const Peer& p) const { return p.call == 0 && s.ctx.now >= p.retry_at; }
   void call(Step& s, Peer& p, RequestBody body, Offset needs_log);
+  void note_failure(Step& s, Peer& p);
   void fetch_from(Step& s, Peer& p);
   void search_leader(Step& s);
+  bool calling() const;
 
   // votes.cc: what prospectives and candidates share, and the answer to those who ask for a vote
   VoteAnswer on_vote_request(Step& s, const VoteRequest& r);
-  void on_vote_answer(Step& s, const Answer& a, const VoteAnswer& v);
+  void on_vote_answer(Step& s, NodeId from, const VoteAnswer& a);
   void ask_for_votes(Step& s, const Ballot& ballot, bool pre_vote);
+  bool won(const Ballot& ballot) const;
+  bool lost(const Ballot& ballot) const;
   Duration election_timeout(Ctx& ctx);
 
   // one file a role
-  void tick_unattached(Step& s, Unattached& u);
-  void become_prospective(Step& s);
-  void tick_prospective(Step& s, Prospective& p);
-  void on_pre_votes(Step& s, Prospective& p);
-  void become_candidate(Step& s);
-  void tick_candidate(Step& s, Candidate& c);
-  void on_votes(Step& s, Candidate& c);
-  void become_leader(Step& s, const Candidate& c);
-  void tick_leader(Step& s, Leader& l);
+  void become_unattached(Step& s, const HardState& hard);
+  void tick_unattached(Step& s);
+  void become_prospective(Step& s, int32_t attempts);
+  void tick_prospective(Step& s);
+  void count_pre_votes(Step& s);
+  void lose_pre_vote(Step& s);
+  void become_candidate(Step& s, int32_t attempts);
+  void tick_candidate(Step& s);
+  void count_votes(Step& s);
+  void lose_election(Step& s, Candidate& c);
+  void become_leader(Step& s);
+  void tick_leader(Step& s);
   void propose(Step& s, int32_t records);
+  void append(Step& s, Append a);
   void on_fetch_request(Step& s, const Ticket& ticket, const FetchRequest& r);
-  void note_fetch(Step& s, Leader& l, const FetchRequest& r);
-  void answer_fetch(Step& s, const Leader& l, const Ticket& ticket, const FetchRequest& r);
-  void commit(Step& s, Leader& l);
-  void wake_fetches(Step& s, Leader& l);
-  void release_fetches(Step& s);
+  ErrorCode check_fetch_request(const FetchRequest& r) const;
+  void note_fetch(Step& s, const FetchRequest& r);
+  Progress* progress(Leader& l, const ReplicaKey& key);
+  void park(Step& s, const Ticket& ticket, const FetchRequest& r);
+  FetchReply fetch_reply(Offset from) const;
+  void commit(Step& s);
+  void wake_fetches(Step& s);
+  void begin_epoch(Step& s);
   void become_resigned(Step& s);
-  void tick_resigned(Step& s, Resigned& r);
-  void tick_follower(Step& s, Follower& f);
-  void on_fetch_answer(Step& s, const FetchAnswer& a);
+  void tick_resigned(Step& s);
+  void become_follower(Step& s, LeaderEpoch epoch, NodeId leader);
+  void tick_follower(Step& s);
+  void on_fetch_answer(Step& s, NodeId from, const FetchAnswer& a);
+  void truncate(Step& s, OffsetAndEpoch diverging);
+  bool accept(Step& s, const std::vector<Run>& runs);
+  void leader_refused(Step& s, NodeId id);
   EndAnswer on_end_request(Step& s, const EndRequest& r);
 
   Options options_;

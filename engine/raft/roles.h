@@ -109,11 +109,12 @@ struct Resigned {
   }
 };
 struct Follower {
-  Instant fetch_at = kNever;  // when the leader counts as lost (voters)
-  bool fetched = false;       // heard from this leader at least once, and not that it is gone (KAFKA-17641)
+  Instant fetch_at = kNever;   // when the leader counts as lost; kNever: it is (an observer's that looks for another)
+  bool fetched = false;        // heard from this leader at least once, and not that it is gone (KAFKA-17641)
+  Offset high_watermark = -1;  // the leader's, as far as told; committed is what we have of it
   template<class V>
   void fields(V& v) const {
-    v("fetch_at", fetch_at), v("fetched", fetched);
+    v("fetch_at", fetch_at), v("fetched", fetched), v("high_watermark", high_watermark);
   }
 };
 // In the order of Role.
@@ -133,11 +134,11 @@ struct Peer {
 // Who is asked next for the leader.
 struct Search {
   uint32_t next = 0;
-  int32_t rounds = 0;
+  int32_t failures = 0;
   Instant not_before;
   template<class V>
   void fields(V& v) const {
-    v("next", next), v("rounds", rounds), v("not_before", not_before);
+    v("next", next), v("failures", failures), v("not_before", not_before);
   }
 };
 

@@ -1,0 +1,99 @@
+// Follower: knows the leader of its epoch and fetches from it.
+//   -> Prospective (voters): the leader was not heard of for the fetch timeout, or its process is gone, or it resigned
+//   -> Follower, Unattached: a later epoch is heard of, with or without a leader
+// An observer that loses its leader stays, and asks the other voters too.
+#include <algorithm>
+
+#include "engine/raft/raft.h"
+#include "engine/raft/rules.h"
+
+namespace klamm::raft {
+
+void Raft::become_follower(Step& s, LeaderEpoch epoch, NodeId leader) {
+  KLAMM_ASSERT(leader != options_.self.id && rank_of(leader) >= 0);
+  Follower f;
+  f.fetch_at = stopping_ ? kNever : s.ctx.now + options_.fetch_timeout + rules::stagger(rank_);
+  HardState hard{.epoch = epoch, .leader = leader};
+  if (epoch == hard_.epoch) hard.voted = hard_.voted;
+  become(s, f, hard);
+}
+
+void Raft::tick_follower(Step& s) {
+  auto& f = std::get<Follower>(state_);
+  if (s.ctx.now >= f.fetch_at) {
+    if (is_voter()) return become_prospective(s, 1);
+    f.fetch_at = kNever;
+  }
+  if (Peer* p = peer(hard_.leader); p && may_call(s, *p)) fetch_from(s, *p);
+  if (!is_voter() && f.fetch_at == kNever) search_leader(s);
+}
+
+// A dead process is not a slow one: when the leader's address refuses us, an election is due at once. Safe at any time;
+// the pre-vote keeps us from disturbing a leader that others hear.
+void Raft::leader_refused(Step& s, NodeId id) {
+  auto* f = std::get_if<Follower>(&state_);
+  if (!f || id != hard_.leader || stopping_) return;
+  f->fetch_at = is_voter() ? earlier(f->fetch_at, s.ctx.now + rules::stagger(rank_)) : kNever;
+  f->fetched = false;
+}
+
+void Raft::on_fetch_answer(Step& s, NodeId from, const FetchAnswer& a) {
+  auto* f = std::get_if<Follower>(&state_);
+  if (!f || from != hard_.leader) return;
+  if (a.diverging) {
+    truncate(s, *a.diverging);
+    if (s.ready.fatal) return;
+  } else if (!accept(s, a.runs)) {
+    return note_failure(s, *peer(from));
+  } else {
+    f->high_watermark = std::max(f->high_watermark, a.high_watermark);
+    raise_committed(s, std::min(f->high_watermark, acked_end(s.ctx)));
+  }
+  f->fetched = true;
+  search_.failures = 0;
+  if (!stopping_) f->fetch_at = s.ctx.now + options_.fetch_timeout + rules::stagger(rank_);
+}
+
+void Raft::truncate(Step& s, OffsetAndEpoch diverging) {
+  PROBE(s.ctx, raft_divergence);
+  const Offset to = rules::truncation_point(log_, diverging);
+  if (to < committed_) {
+    s.ready.fatal = "the leader of the metadata quorum asks to truncate committed records";
+    return;
+  }
+  if (to == log_.end) return note_failure(s, *peer(hard_.leader));  // nothing to cut: do not ask in a hurry
+  log_.end = to;
+  log_.synced = std::min(log_.synced, to);
+  log_.epochs.truncate(to);
+  // What was to be sent once the old end is durable will never leave.
+  s.ready.forget_held = true;
+  for (Peer& p : peers_) p.call = 0;
+  s.ready.truncate = to;
+}
+
+// Records must join our log without a gap, in rising epochs that are not beyond the leader's.
+bool Raft::accept(Step& s, const std::vector<Run>& runs) {
+  Offset end = log_.end;
+  LeaderEpoch epoch = log_.epochs.latest();
+  for (const Run& run : runs) {
+    if (run.base != end || run.end <= run.base || run.epoch < epoch || run.epoch > hard_.epoch) return false;
+    end = run.end;
+    epoch = run.epoch;
+  }
+  for (const Run& run : runs) log_.epochs.assign({run.base, run.epoch});
+  log_.end = end;
+  s.ready.accept = !runs.empty();
+  return true;
+}
+
+EndAnswer Raft::on_end_request(Step& s, const EndRequest& r) {
+  if (const ErrorCode e = check_sender(r.epoch, r.leader); e != ErrorCode::none) return {verdict(e)};
+  if (const ErrorCode e = learn(s, r.epoch, r.leader); e != ErrorCode::none) return {verdict(e)};
+  if (auto* f = std::get_if<Follower>(&state_); f && is_voter() && !stopping_) {
+    f->fetched = false;  // it has said itself that it is gone
+    f->fetch_at = earlier(f->fetch_at, s.ctx.now + rules::successor_wait(options_, r.successors));
+  }
+  return {verdict(ErrorCode::none)};
+}
+
+}  // namespace klamm::raft
