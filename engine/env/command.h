@@ -119,6 +119,7 @@ struct LockDir {
 };  // held until the machine ends
 
 // ---- people and pure work
+// To Asked. Token 0 was never asked: with the bytes "ready" a machine tells its driver, once, that it serves.
 struct Answered {
   uint64_t token = 0;
   bool last = true;

@@ -1,0 +1,142 @@
+#include "server/driver.h"
+
+#include <cstdlib>
+#include <optional>
+
+#include "engine/base/assert.h"
+#include "server/clock.h"
+#include "server/disk.h"
+#include "server/loop.h"
+#include "server/network.h"
+#include "server/os_chance.h"
+#include "server/pool.h"
+#include "server/trace_ring.h"
+
+namespace klamm::server {
+
+struct Driver::Impl {
+  explicit Impl(DriverOptions o);
+  DriverEnd run();
+  void turn();
+  void execute(Commands& commands);
+  void finish_sends();
+  [[noreturn]] void give_up(const AssertionFailure& failure);
+
+  template<class Storage>
+  void execute_one(Storage& c) {
+    disk->execute(c);
+  }
+  void execute_one(Listen& c);
+  void execute_one(Answered& c) { options.answered(c.token, c.last, std::string(c.bytes.text())); }
+  void execute_one(Compute& c) { events.push_back(ReadEnded{c.token, IoError::failed, {}}); }
+  void execute_one(Exit& c) { end = {c.code, c.reason}; }
+  void execute_one(Adopt& c) { network->execute(c); }
+  void execute_one(Refuse& c) { network->execute(c); }
+  void execute_one(Dial& c) { network->execute(c); }
+  void execute_one(Send& c) { network->execute(c); }
+  void execute_one(Close& c) { network->execute(c); }
+  void execute_one(Pause& c) { network->execute(c); }
+  void execute_one(Resume& c) { network->execute(c); }
+
+  DriverOptions options;
+  OsChance chance;
+  TraceRing trace;
+  Scratch scratch;
+  Loop loop;
+  std::vector<Event> events;  // what has happened since the last turn
+  std::vector<Event> now_taken;
+  Commands commands;
+  Pool pool;
+  std::optional<Disk> disk;  // both end with the run: sockets close, locks are released
+  std::optional<Network> network;
+  std::unique_ptr<Machine> machine;
+  Instant next_look_at_space;
+  std::optional<DriverEnd> end;
+  bool killed = false;
+};
+
+Driver::Impl::Impl(DriverOptions o)
+    : options(std::move(o)), trace(*options.log), pool([this] { loop.post([this] { pool.finish(); }); }) {
+  disk.emplace(Disk::Options{options.boot.directories}, pool, events);
+  network.emplace(loop, std::move(options.sockets), events);
+}
+
+DriverEnd Driver::Impl::run() {
+  try {
+    machine = options.make(options.boot);
+    while (!end) {
+      const Instant deadline = events.empty() ? machine->next_deadline() : Instant{0};
+      loop.run_ready(deadline);
+      if (!end) turn();
+    }
+  } catch (const AssertionFailure& failure) {
+    give_up(failure);
+  }
+  if (!killed) finish_sends();
+  pool.stop();
+  disk.reset();
+  network.reset();
+  return *end;
+}
+
+void Driver::Impl::turn() {
+  const Instant now = monotonic_now();
+  if (now >= next_look_at_space) {
+    disk->look_at_space();
+    next_look_at_space = now + kSpaceInterval;
+  }
+  now_taken.swap(events);
+  Ctx ctx{now, wall_now(), chance, options.boot.flaws, trace, scratch};
+  machine->turn(ctx, now_taken, commands);
+  scratch.arena.reset();
+  now_taken.clear();
+  execute(commands);
+  commands.clear();
+}
+
+// Replies leave before the disk is written: no order binds them.
+void Driver::Impl::execute(Commands& list) {
+  for (Command& command : list) std::visit([this](auto& c) { execute_one(c); }, command);
+  network->flush();
+  disk->flush();
+}
+
+void Driver::Impl::execute_one(Listen& c) {
+  if (network->execute(c)) return;
+  const BoundListener& l = options.boot.listeners.at(c.listener.value);
+  end = {2, l.host + ":" + std::to_string(l.port) + " cannot be listened on: another process has taken it"};
+}
+
+void Driver::Impl::finish_sends() {
+  const Instant until = monotonic_now() + kLastSends;
+  while (network->sending() && monotonic_now() < until) loop.run_ready(until);
+}
+
+void Driver::Impl::give_up(const AssertionFailure& failure) {
+  options.log->error("engine", std::string("Assertion failed: ") + failure.what());
+  options.log->error("engine", "The last of the trace:\n" + trace.tail(64));
+  std::abort();
+}
+
+Driver::Driver(DriverOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
+Driver::~Driver() = default;
+DriverEnd Driver::run() { return impl_->run(); }
+
+void Driver::ask(uint64_t token, std::string verb, std::string bytes) {
+  impl_->loop.post([impl = impl_.get(), token, verb = std::move(verb), bytes = std::move(bytes)] {
+    impl->events.push_back(Asked{token, verb, Slice::copy(bytes)});
+  });
+}
+
+void Driver::kill() {
+  impl_->loop.post([impl = impl_.get()] {
+    impl->killed = true;
+    impl->end = DriverEnd{kKilled, "killed"};
+  });
+}
+
+void Driver::inspect(std::function<void(const Machine&)> look) {
+  impl_->loop.post([impl = impl_.get(), look = std::move(look)] { look(*impl->machine); });
+}
+
+}  // namespace klamm::server

@@ -1,0 +1,24 @@
+// Sockets bound before a machine is born, so that it knows its ports. They listen when it says so.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "server/posix.h"
+
+namespace klamm::server {
+
+struct ListenAddress {
+  std::string host;   // "": every interface
+  uint16_t port = 0;  // 0: any free one
+};
+
+struct BoundSocket {
+  Descriptor descriptor;
+  ListenAddress address;  // as bound: the port is not 0
+  int family = 0;
+  std::string error;  // why it could not be bound; then there is no descriptor
+};
+
+BoundSocket bind_socket(const ListenAddress& address);
+
+}  // namespace klamm::server

@@ -1,0 +1,333 @@
+#include "server/network.h"
+
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/write.hpp>
+#include <cerrno>
+#include <map>
+
+#include "server/send_queue.h"
+
+namespace klamm::server {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+using ErrorCode = boost::system::error_code;
+
+class Network::Impl final {
+ public:
+  Impl(Loop& loop, std::vector<BoundSocket> sockets, std::vector<Event>& events)
+      : context_(loop.context()), events_(events), resolver_(context_) {
+    for (BoundSocket& s : sockets) listeners_.push_back(std::make_unique<Listener>(context_, std::move(s)));
+  }
+
+  bool listen(ListenerId id);
+  void adopt(const Adopt& c);
+  void refuse(PendingId id) { pending_.erase(id.value); }
+  void dial(const Dial& c);
+  void send(Send& c);
+  void close(const Close& c);
+  void pause(ConnId id, bool paused);
+  void flush();
+  bool sending() const;
+
+ private:
+  struct Conn {
+    Conn(ConnId i, tcp::socket s) : id(i), socket(std::move(s)) {}
+    ConnId id;
+    tcp::socket socket;
+    SendQueue sends;
+    std::vector<tcp::endpoint> candidates;  // of a dial, to be tried from the back
+    uint64_t sent_turn = 0;                 // when and where in the events its Sent lies
+    size_t sent_index = 0;
+    bool dialing = false;
+    bool paused = false;
+    bool reading = false;  // waits for bytes
+    bool writing = false;  // waits for room
+    bool dirty = false;    // in dirty_
+    bool last = false;     // closes once all is sent
+  };
+  struct Listener {
+    Listener(asio::io_context& c, BoundSocket s) : bound(std::move(s)), acceptor(c), retry(c) {}
+    BoundSocket bound;
+    tcp::acceptor acceptor;
+    asio::steady_timer retry;
+  };
+
+  Conn* find(ConnId id) {
+    return id.slot < conns_.size() && conns_[id.slot] && conns_[id.slot]->id == id ? conns_[id.slot].get() : nullptr;
+  }
+  Conn& add(ConnId id, tcp::socket socket);
+  void mark(Conn& c);
+  void accept(ListenerId id);
+  void accepted(ListenerId id);
+  void connect(Conn& c, IoError before);
+  void dialed(Conn& c, IoError error);
+  void wait_for_bytes(Conn& c);
+  void receive(Conn& c);
+  void transmit(Conn& c);
+  void tell(Conn& c);
+  void ended(Conn& c, IoError error);  // its Closed; `c` is gone afterwards
+  void forget(Conn& c) { conns_[c.id.slot].reset(); }
+
+  asio::io_context& context_;
+  std::vector<Event>& events_;
+  tcp::resolver resolver_;
+  std::vector<std::unique_ptr<Listener>> listeners_;
+  std::vector<std::unique_ptr<Conn>> conns_;  // by slot
+  std::vector<ConnId> dirty_;                 // have something to send, or want to read again
+  std::map<uint64_t, tcp::socket> pending_;   // accepted, not yet adopted
+  uint64_t next_pending_ = 1;
+  uint64_t turn_ = 1;
+  BufferRef scratch_;
+};
+
+asio::ip::address plain(const asio::ip::address& a) {
+  return a.is_v6() && a.to_v6().is_v4_mapped() ? asio::ip::make_address_v4(asio::ip::v4_mapped, a.to_v6()) : a;
+}
+
+// ---- inbound
+
+bool Network::Impl::listen(ListenerId id) {
+  Listener& l = *listeners_.at(id.value);
+  if (::listen(l.bound.descriptor.get(), kBacklog) != 0) return false;
+  const bool v6 = l.bound.family == AF_INET6;
+  l.acceptor.assign(v6 ? tcp::v6() : tcp::v4(), l.bound.descriptor.release());
+  l.acceptor.non_blocking(true);
+  accept(id);
+  return true;
+}
+
+void Network::Impl::accept(ListenerId id) {
+  listeners_[id.value]->acceptor.async_wait(tcp::acceptor::wait_read, [this, id](ErrorCode e) {
+    if (!e) accepted(id);
+  });
+}
+
+// Takes what has come; where descriptors have run out it tries again later, for the kernel keeps the callers.
+void Network::Impl::accepted(ListenerId id) {
+  constexpr int kMostAtOnce = 64;
+  Listener& l = *listeners_[id.value];
+  ErrorCode error;
+  for (int i = 0; i < kMostAtOnce; ++i) {
+    tcp::endpoint peer;
+    tcp::socket socket = l.acceptor.accept(peer, error);
+    if (error) break;
+    const uint64_t pending = next_pending_++;
+    events_.push_back(Accepted{id, PendingId{pending}, plain(peer.address()).to_string(), peer.port(), {}});
+    pending_.emplace(pending, std::move(socket));
+  }
+  if (error && (error.value() == EMFILE || error.value() == ENFILE || error.value() == ENOBUFS)) {
+    l.retry.expires_after(std::chrono::milliseconds(100));
+    l.retry.async_wait([this, id](ErrorCode e) {
+      if (!e) accepted(id);
+    });
+  } else {
+    accept(id);
+  }
+}
+
+void Network::Impl::adopt(const Adopt& c) {
+  const auto at = pending_.find(c.pending.value);
+  KLAMM_ASSERT(at != pending_.end());
+  add(c.conn, std::move(at->second));
+  pending_.erase(at);
+}
+
+// A connection that can talk: it reads from the end of this turn on.
+Network::Impl::Conn& Network::Impl::add(ConnId id, tcp::socket socket) {
+  if (id.slot >= conns_.size()) conns_.resize(id.slot + 1);
+  KLAMM_ASSERT(!conns_[id.slot]);
+  conns_[id.slot] = std::make_unique<Conn>(id, std::move(socket));
+  Conn& c = *conns_[id.slot];
+  ErrorCode ignored;
+  if (c.socket.is_open()) {
+    c.socket.set_option(tcp::no_delay(true), ignored);
+    c.socket.native_non_blocking(true, ignored);
+    mark(c);
+  }
+  return c;
+}
+
+// ---- outbound
+
+void Network::Impl::dial(const Dial& d) {
+  Conn& c = add(d.conn, tcp::socket(context_));
+  c.dialing = true;
+  ErrorCode error;
+  const asio::ip::address address = asio::ip::make_address(d.host, error);
+  if (!error) {
+    c.candidates.emplace_back(address, d.port);
+    return connect(c, IoError::unreachable);
+  }
+  resolver_.async_resolve(d.host, std::to_string(d.port),
+                          [this, id = d.conn](ErrorCode e, tcp::resolver::results_type r) {
+                            Conn* c = find(id);
+                            if (!c) return;
+                            if (!e)
+                              for (const auto& entry : r) c->candidates.insert(c->candidates.begin(), entry.endpoint());
+                            connect(*c, IoError::unreachable);
+                          });
+}
+
+// Tries the next address; without one, the dial ends as the last address did.
+void Network::Impl::connect(Conn& c, IoError before) {
+  if (c.candidates.empty()) return dialed(c, before);
+  const tcp::endpoint to = c.candidates.back();
+  c.candidates.pop_back();
+  ErrorCode ignored;
+  c.socket.close(ignored);
+  c.socket.async_connect(to, [this, id = c.id](ErrorCode e) {
+    Conn* c = find(id);
+    if (!c || !c->dialing) return;
+    e ? connect(*c, io_error(e.value())) : dialed(*c, IoError::none);
+  });
+}
+
+void Network::Impl::dialed(Conn& c, IoError error) {
+  events_.push_back(Dialed{c.id, error});
+  if (error != IoError::none) return forget(c);
+  c.dialing = false;
+  ErrorCode ignored;
+  c.socket.set_option(tcp::no_delay(true), ignored);
+  c.socket.native_non_blocking(true, ignored);
+  mark(c);
+}
+
+// ---- reading
+
+void Network::Impl::wait_for_bytes(Conn& c) {
+  c.reading = true;
+  c.socket.async_wait(tcp::socket::wait_read, [this, id = c.id](ErrorCode e) {
+    Conn* c = find(id);
+    if (!c || e) return;
+    c->reading = false;
+    if (!c->paused) receive(*c);
+  });
+}
+
+void Network::Impl::receive(Conn& c) {
+  if (!scratch_) scratch_ = BufferRef::make(kReadBytes);
+  const ssize_t n = ::recv(c.socket.native_handle(), scratch_->data(), kReadBytes, 0);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return mark(c);
+  if (n < 0) return ended(c, io_error(errno));
+  if (n == 0) return ended(c, IoError::none);
+  const size_t size = static_cast<size_t>(n);
+  if (size > kReadBytes - kReadBytes / 4) {
+    events_.push_back(Received{c.id, Slice(scratch_, scratch_->data(), size)});
+    scratch_ = BufferRef();
+  } else {
+    events_.push_back(Received{c.id, Slice::copy(ByteSpan(scratch_->data(), size))});
+  }
+  mark(c);
+}
+
+void Network::Impl::pause(ConnId id, bool paused) {
+  Conn* c = find(id);
+  if (!c) return;
+  c->paused = paused;
+  if (!paused) mark(*c);
+}
+
+// ---- sending
+
+void Network::Impl::send(Send& s) {
+  Conn* c = find(s.conn);
+  if (!c || c->last) return;
+  c->sends.push(std::move(s.bytes), s.tell);
+  mark(*c);
+}
+
+void Network::Impl::mark(Conn& c) {
+  if (!c.dirty) dirty_.push_back(c.id);
+  c.dirty = true;
+}
+
+void Network::Impl::flush() {
+  ++turn_;
+  for (size_t i = 0; i < dirty_.size(); ++i) {
+    Conn* c = find(dirty_[i]);
+    if (!c || !c->dirty) continue;
+    c->dirty = false;
+    if (c->dialing) continue;
+    if (!c->reading && !c->paused && !c->last) wait_for_bytes(*c);
+    if (!c->writing) transmit(*c);
+  }
+  dirty_.clear();
+}
+
+void Network::Impl::transmit(Conn& c) {
+  const SendQueue::Outcome o = c.sends.send_some(c.socket.native_handle());
+  if (o.tell) tell(c);
+  if (o.error != 0) return ended(c, io_error(o.error));
+  if (c.sends.empty()) {
+    if (c.last) {
+      ErrorCode ignored;
+      c.socket.shutdown(tcp::socket::shutdown_send, ignored);
+      if (scratch_)
+        (void)::recv(c.socket.native_handle(), scratch_->data(), kReadBytes, 0);  // unread bytes would reset it
+      ended(c, IoError::none);
+    }
+    return;
+  }
+  c.writing = true;
+  c.socket.async_wait(tcp::socket::wait_write, [this, id = c.id](ErrorCode e) {
+    Conn* c = find(id);
+    if (!c || e) return;
+    c->writing = false;
+    transmit(*c);
+  });
+}
+
+// One Sent a turn: the later total replaces the earlier.
+void Network::Impl::tell(Conn& c) {
+  if (c.sent_turn == turn_) {
+    std::get<Sent>(events_[c.sent_index]).total = c.sends.total();
+    return;
+  }
+  c.sent_turn = turn_;
+  c.sent_index = events_.size();
+  events_.push_back(Sent{c.id, c.sends.total()});
+}
+
+bool Network::Impl::sending() const {
+  return std::any_of(conns_.begin(), conns_.end(), [](const auto& c) { return c && !c->sends.empty(); });
+}
+
+// ---- ends
+
+void Network::Impl::close(const Close& k) {
+  Conn* c = find(k.conn);
+  if (!c) return;
+  if (c->dialing) return dialed(*c, IoError::aborted);
+  if (!k.after_sends) return ended(*c, IoError::none);
+  c->last = true;
+  mark(*c);
+}
+
+void Network::Impl::ended(Conn& c, IoError error) {
+  events_.push_back(Closed{c.id, error});
+  forget(c);
+}
+
+// ---- the public face
+
+Network::Network(Loop& loop, std::vector<BoundSocket> sockets, std::vector<Event>& events)
+    : impl_(std::make_unique<Impl>(loop, std::move(sockets), events)) {}
+Network::~Network() = default;
+bool Network::execute(const Listen& c) { return impl_->listen(c.listener); }
+void Network::execute(const Adopt& c) { impl_->adopt(c); }
+void Network::execute(const Refuse& c) { impl_->refuse(c.pending); }
+void Network::execute(const Dial& c) { impl_->dial(c); }
+void Network::execute(Send& c) { impl_->send(c); }
+void Network::execute(const Close& c) { impl_->close(c); }
+void Network::execute(const Pause& c) { impl_->pause(c.conn, true); }
+void Network::execute(const Resume& c) { impl_->pause(c.conn, false); }
+void Network::flush() { impl_->flush(); }
+bool Network::sending() const { return impl_->sending(); }
+
+}  // namespace klamm::server

@@ -1,0 +1,45 @@
+// A machine's connections and listeners: its network commands on real sockets.
+//
+// Reading waits for readiness and then reads once a turn, so an idle connection holds no buffer: small reads go through
+// one scratch buffer and are copied, a read that nearly fills it takes the buffer along. Sends of a turn leave in one
+// gathered write; what the kernel does not take waits for writability.
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "engine/env/command.h"
+#include "engine/env/event.h"
+#include "server/listeners.h"
+#include "server/loop.h"
+
+namespace klamm::server {
+
+class Network final {
+ public:
+  static constexpr uint32_t kReadBytes = 128 << 10;  // one read, and the size of the scratch buffer
+  static constexpr int kBacklog = 512;
+
+  // Events are appended to `events`, which must outlive the network. Must be used on the loop's thread only.
+  Network(Loop& loop, std::vector<BoundSocket> sockets, std::vector<Event>& events);
+  ~Network();
+
+  // False: the socket cannot listen, another process has taken its port since it was bound.
+  bool execute(const Listen& c);
+  void execute(const Adopt& c);
+  void execute(const Refuse& c);
+  void execute(const Dial& c);
+  void execute(Send& c);
+  void execute(const Close& c);
+  void execute(const Pause& c);
+  void execute(const Resume& c);
+  // After a turn's commands: sends what has gathered and reads again.
+  void flush();
+  // Bytes that are still to be sent.
+  bool sending() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace klamm::server

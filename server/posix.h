@@ -1,0 +1,73 @@
+// The operating system's files, with its refusals as IoError. Any thread.
+#pragma once
+#include <sys/uio.h>
+
+#include <string>
+#include <vector>
+
+#include "engine/env/command.h"
+#include "engine/env/event.h"
+
+namespace klamm::server {
+
+IoError io_error(int error_number);
+
+// Owns a descriptor.
+class Descriptor final {
+ public:
+  Descriptor() = default;
+  explicit Descriptor(int value) : value_(value) {}
+  Descriptor(Descriptor&& o) noexcept : value_(o.release()) {}
+  Descriptor& operator=(Descriptor&& o) noexcept;
+  ~Descriptor();
+  int get() const { return value_; }
+  explicit operator bool() const { return value_ >= 0; }
+  int release() {
+    const int v = value_;
+    value_ = -1;
+    return v;
+  }
+
+ private:
+  int value_ = -1;
+};
+
+struct Opened {
+  IoError error = IoError::none;
+  Descriptor descriptor;
+  int64_t size = 0;
+};
+Opened open_file(const std::string& path, OpenMode mode);
+IoError write_all(int descriptor, int64_t offset, std::vector<iovec> pieces);
+IoError truncate_file(int descriptor, int64_t size);
+IoError sync_file(int descriptor);
+IoError sync_directory(const std::string& path);
+IoError make_directories(const std::string& path);
+IoError remove_tree(const std::string& path);
+IoError rename_path(const std::string& from, const std::string& to);
+
+struct ReadBytes {
+  IoError error = IoError::none;
+  size_t size = 0;
+};
+// Fewer than asked for at the end of the file.
+ReadBytes read_at(int descriptor, int64_t offset, uint8_t* into, size_t size);
+
+struct Loaded {
+  IoError error = IoError::none;
+  std::string bytes;
+};
+Loaded load_file(const std::string& path, uint32_t most);
+
+struct Listing {
+  IoError error = IoError::none;
+  std::vector<DirEntry> entries;  // by name
+};
+Listing list_directory(const std::string& path);
+
+// Takes the directory's ".lock"; held while the descriptor lives.
+Opened lock_directory(const std::string& path);
+// Bytes that may still be written; -1 if unknown.
+int64_t free_bytes(const std::string& path);
+
+}  // namespace klamm::server

@@ -1,0 +1,48 @@
+#include "server/trace_ring.h"
+
+#include <algorithm>
+
+namespace klamm::server {
+namespace {
+
+constexpr const char* kKindNames[] = {
+#define KLAMM_X(name) #name,
+    KLAMM_TRACE_KINDS(KLAMM_X)
+#undef KLAMM_X
+};
+
+}  // namespace
+
+std::string trace_text(const TraceEvent& e) {
+  std::string out = kKindNames[static_cast<size_t>(e.kind)];
+  out += " a=" + std::to_string(e.a) + " b=" + std::to_string(e.b) + " c=" + std::to_string(e.c);
+  out += " d=" + std::to_string(e.d);
+  if (e.flags) out += " flags=" + std::to_string(e.flags);
+  return out;
+}
+
+void TraceRing::event(const TraceEvent& e) {
+  ring_[count_++ % ring_.size()] = e;
+  const std::string a = std::to_string(e.a), b = std::to_string(e.b);
+  switch (e.kind) {
+    case TraceKind::controller_active:
+      return log_.info("controller", "Active controller in epoch " + a + " from offset " + b);
+    case TraceKind::broker_registered: return log_.info("controller", "Registered broker " + a + " with epoch " + b);
+    case TraceKind::broker_fenced: {
+      constexpr const char* kWhy[] = {"its session has expired", "its listener refuses connections", "it asked for it"};
+      return log_.info("controller", "Fenced broker " + a + ": " + kWhy[std::clamp<int64_t>(e.b, 0, 2)]);
+    }
+    case TraceKind::broker_unfenced: return log_.info("controller", "Unfenced broker " + a);
+    case TraceKind::disk_failed: return log_.error("log", "Log directory " + a + " has failed and is offline");
+    default: return;
+  }
+}
+
+std::string TraceRing::tail(size_t most) const {
+  const uint64_t n = std::min<uint64_t>({count_, ring_.size(), most});
+  std::string out;
+  for (uint64_t i = count_ - n; i < count_; ++i) out += "  " + trace_text(ring_[i % ring_.size()]) + "\n";
+  return out;
+}
+
+}  // namespace klamm::server

@@ -1,0 +1,28 @@
+// The last trace events of a node, kept for the moment when an assertion fails; the ones that operators want become
+// log lines.
+#pragma once
+#include <array>
+#include <string>
+
+#include "engine/base/trace.h"
+#include "server/log_lines.h"
+
+namespace klamm::server {
+
+// One line without its end: the kind's name and its arguments.
+std::string trace_text(const TraceEvent& e);
+
+class TraceRing final : public Trace {
+ public:
+  explicit TraceRing(const LogLines& log) : log_(log) {}
+  void event(const TraceEvent& e) override;
+  // The newest events, oldest first, a line each.
+  std::string tail(size_t most) const;
+
+ private:
+  const LogLines& log_;
+  std::array<TraceEvent, 1024> ring_{};
+  uint64_t count_ = 0;
+};
+
+}  // namespace klamm::server

@@ -1,0 +1,172 @@
+#include "server/disk.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <thread>
+
+#include "engine/env/io.h"
+
+namespace klamm::server {
+namespace {
+
+// A disk that is driven by hand: commands in, ends out.
+class DiskTest : public ::testing::Test {
+ protected:
+  DiskTest() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "klamm-XXXXXX").string();
+    root_ = mkdtemp(pattern.data());
+  }
+  ~DiskTest() override {
+    pool_.stop();
+    std::filesystem::remove_all(root_);
+  }
+  Token token() { return tokens_.add(0); }
+  template<class C>
+  Token run(C c) {
+    c.token = token();
+    const Token t = c.token;
+    disk().execute(c);
+    return t;
+  }
+  Disk& disk() {
+    if (!disk_) disk_ = std::make_unique<Disk>(Disk::Options{{root_}, descriptors_}, pool_, events_);
+    return *disk_;
+  }
+  void settle() {
+    disk().flush();
+    while (pool_.under_way() > 0) {
+      pool_.finish();
+      disk().flush();
+      std::this_thread::yield();
+    }
+  }
+  IoError error_of(Token t, int64_t* value = nullptr) {
+    int found = 0;
+    IoError error = IoError::none;
+    for (const Event& e : events_)
+      if (const auto* x = std::get_if<Ended>(&e); x && x->token == t) {
+        ++found;
+        error = x->error;
+        if (value) *value = x->value;
+      }
+    EXPECT_EQ(found, 1);
+    return error;
+  }
+  std::string bytes_of(Token t) {
+    for (const Event& e : events_)
+      if (const auto* x = std::get_if<ReadEnded>(&e); x && x->token == t) return std::string(x->bytes.text());
+    ADD_FAILURE() << "no read has ended";
+    return {};
+  }
+  WriteFile write(FileId f, int64_t offset, std::string_view text) { return {f, {}, offset, {Slice::copy(text)}}; }
+
+  std::string root_;
+  size_t descriptors_ = 512;
+  std::vector<Event> events_;
+  Pool pool_{[] {}};
+  Slab<int, Token> tokens_;
+  Slab<int, FileId> files_;
+  std::unique_ptr<Disk> disk_;
+};
+
+TEST_F(DiskTest, commands_on_a_file_may_follow_its_open_at_once) {
+  const FileId f = files_.add(0);
+  run(OpenFile{f, {}, DirId{0}, "a/b/c", OpenMode::create});
+  const Token first = run(write(f, 0, "hello ")), second = run(write(f, 6, "world"));
+  const Token cut = run(TruncateFile{f, {}, 8}), third = run(write(f, 8, "..."));
+  const Token sync = run(SyncFile{f, {}}), read = run(ReadFile{f, {}, 0, 100}), close = run(CloseFile{f, {}});
+  settle();
+  for (const Token t : {first, second, cut, third, sync, close}) EXPECT_EQ(error_of(t), IoError::none);
+  EXPECT_EQ(bytes_of(read), "hello wo...");
+  const Token load = run(LoadFile{{}, DirId{0}, "a/b/c", 100});
+  settle();
+  EXPECT_EQ(bytes_of(load), "hello wo...");
+}
+
+TEST_F(DiskTest, failed_open_fails_what_follows) {
+  const FileId f = files_.add(0);
+  const Token open = run(OpenFile{f, {}, DirId{0}, "none", OpenMode::read_write});
+  const Token w = run(write(f, 0, "x")), s = run(SyncFile{f, {}}), c = run(CloseFile{f, {}});
+  settle();
+  EXPECT_EQ(error_of(open), IoError::not_found);
+  EXPECT_EQ(error_of(w), IoError::not_found);
+  EXPECT_EQ(error_of(s), IoError::not_found);
+  EXPECT_EQ(error_of(c), IoError::none);
+}
+
+TEST_F(DiskTest, many_files_share_few_descriptors_and_follow_renames) {
+  descriptors_ = 4;
+  std::vector<FileId> files;
+  for (int i = 0; i < 40; ++i) {
+    files.push_back(files_.add(0));
+    run(OpenFile{files.back(), {}, DirId{0}, "old/" + std::to_string(i), OpenMode::create});
+  }
+  settle();
+  const Token renamed = run(Rename{{}, DirId{0}, "old", "new"});
+  std::vector<Token> ends;
+  for (int round = 0; round < 3; ++round) {
+    for (const FileId f : files) {
+      ends.push_back(run(write(f, round, "x")));
+      ends.push_back(run(SyncFile{f, {}}));
+    }
+    settle();
+  }
+  EXPECT_EQ(error_of(renamed), IoError::none);
+  for (const Token t : ends) EXPECT_EQ(error_of(t), IoError::none);
+  EXPECT_EQ(load_file(root_ + "/new/39", 10).bytes, "xxx");
+}
+
+TEST_F(DiskTest, large_writes_keep_their_order) {
+  const FileId f = files_.add(0);
+  run(OpenFile{f, {}, DirId{0}, "f", OpenMode::create});
+  std::vector<Token> ends;
+  std::string wanted;
+  for (int i = 0; i < 6; ++i) {
+    const std::string text(i % 2 ? 10 : 3 << 20, static_cast<char>('a' + i));
+    ends.push_back(run(write(f, static_cast<int64_t>(wanted.size()), text)));
+    wanted += text;
+    disk().flush();
+  }
+  const Token sync = run(SyncFile{f, {}});
+  settle();
+  for (const Token t : ends) EXPECT_EQ(error_of(t), IoError::none);
+  EXPECT_EQ(error_of(sync), IoError::none);
+  EXPECT_EQ(load_file(root_ + "/f", 1 << 30).bytes, wanted);
+}
+
+TEST_F(DiskTest, names_directories_and_locks) {
+  const Token made = run(MakeDir{{}, DirId{0}, "x/y"});
+  settle();
+  EXPECT_EQ(error_of(made), IoError::none);
+  const FileId f = files_.add(0);
+  run(OpenFile{f, {}, DirId{0}, "x/y/f", OpenMode::create});
+  run(CloseFile{f, {}});
+  settle();
+  const Token list = run(ListDir{{}, DirId{0}, "x"}), sync = run(SyncDir{{}, DirId{0}, "x"});
+  const Token lock = run(LockDir{{}, DirId{0}});
+  settle();
+  const auto listed = std::find_if(events_.begin(), events_.end(), [](const Event& e) { return e.index() == 7; });
+  ASSERT_NE(listed, events_.end());
+  EXPECT_EQ(std::get<Listed>(*listed).token, list);
+  ASSERT_EQ(std::get<Listed>(*listed).entries.size(), 1u);
+  EXPECT_TRUE(std::get<Listed>(*listed).entries[0].directory);
+  EXPECT_EQ(error_of(sync), IoError::none);
+  EXPECT_EQ(error_of(lock), IoError::none);
+  EXPECT_EQ(lock_directory(root_).error, IoError::locked);
+  const Token gone = run(Remove{{}, DirId{0}, "x"}), missing = run(LoadFile{{}, DirId{0}, "x/y/f", 9});
+  settle();
+  EXPECT_EQ(error_of(gone), IoError::none);
+  (void)missing;
+  EXPECT_FALSE(std::filesystem::exists(root_ + "/x"));
+}
+
+TEST_F(DiskTest, space_is_told_once) {
+  disk().look_at_space();
+  disk().look_at_space();
+  ASSERT_EQ(events_.size(), 1u);
+  EXPECT_GT(std::get<Space>(events_[0]).free, 0);
+}
+
+}  // namespace
+}  // namespace klamm::server

@@ -1,0 +1,149 @@
+// The driver with the echo machine: real sockets, a real directory.
+#include "server/driver.h"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include <filesystem>
+#include <numeric>
+#include <thread>
+
+#include "server/node_host.h"
+#include "tests/support/echo.h"
+
+namespace klamm::server {
+namespace {
+
+class TemporaryDirectory final {
+ public:
+  TemporaryDirectory() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "klamm-XXXXXX").string();
+    path_ = mkdtemp(pattern.data());
+  }
+  ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+HostOptions echo_options(const std::string& directory) {
+  HostOptions o;
+  o.boot.boot.directories = {directory};
+  o.boot.sockets.push_back(bind_socket({"127.0.0.1", 0}));
+  o.boot.boot.listeners.push_back({"PLAINTEXT", "127.0.0.1", o.boot.sockets[0].address.port, "", 0});
+  o.make = [](const Boot& b) { return std::make_unique<EchoMachine>(b); };
+  o.log.least = LogLevel::error;
+  return o;
+}
+
+// A blocking peer. Connects as soon as the machine listens.
+class Peer final {
+ public:
+  explicit Peer(uint16_t port) {
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(port);
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    for (int i = 0; i < 2000; ++i) {
+      socket_ = Descriptor(::socket(AF_INET, SOCK_STREAM, 0));
+      if (::connect(socket_.get(), reinterpret_cast<sockaddr*>(&to), sizeof to) == 0) return;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    ADD_FAILURE() << "nobody listens";
+  }
+  void send(const std::string& text) {
+    for (size_t at = 0; at < text.size();) {
+      const ssize_t n = ::send(socket_.get(), text.data() + at, text.size() - at, MSG_NOSIGNAL);
+      ASSERT_GT(n, 0);
+      at += static_cast<size_t>(n);
+    }
+  }
+  std::string receive(size_t size) {
+    std::string out(size, '\0');
+    for (size_t at = 0; at < size;) {
+      const ssize_t n = ::recv(socket_.get(), out.data() + at, size - at, 0);
+      if (n <= 0) return out.substr(0, at);
+      at += static_cast<size_t>(n);
+    }
+    return out;
+  }
+
+ private:
+  Descriptor socket_;
+};
+
+std::string file_text(const std::string& path) { return load_file(path, 1 << 30).bytes; }
+
+TEST(Driver, echoes_what_is_on_disk) {
+  const TemporaryDirectory dir;
+  NodeHost host(echo_options(dir.path()));
+  Peer a(host.port()), b(host.port());
+  a.send("hello");
+  EXPECT_EQ(a.receive(5), "hello");
+  b.send("world");
+  EXPECT_EQ(b.receive(5), "world");
+  EXPECT_EQ(host.stop().code, 0);
+  EXPECT_EQ(file_text(dir.path() + "/echo/data.log"), "helloworld");
+}
+
+TEST(Driver, carries_more_than_buffers_hold) {
+  const TemporaryDirectory dir;
+  NodeHost host(echo_options(dir.path()));
+  Peer peer(host.port());
+  std::string text(8 << 20, '\0');
+  std::iota(text.begin(), text.end(), '\0');
+  std::thread sender([&] { peer.send(text); });
+  EXPECT_EQ(peer.receive(text.size()), text);
+  sender.join();
+  EXPECT_EQ(host.stop().code, 0);
+  EXPECT_EQ(file_text(dir.path() + "/echo/data.log"), text);
+}
+
+TEST(Driver, peers_may_leave_at_any_time) {
+  const TemporaryDirectory dir;
+  NodeHost host(echo_options(dir.path()));
+  for (int i = 0; i < 50; ++i) Peer(host.port()).send("bye");
+  Peer peer(host.port());
+  peer.send("x");
+  EXPECT_EQ(peer.receive(1), "x");
+  EXPECT_EQ(host.stop().code, 0);
+}
+
+TEST(Driver, killed_node_is_gone_and_its_port_free) {
+  const TemporaryDirectory dir;
+  HostOptions o = echo_options(dir.path());
+  auto host = std::make_unique<NodeHost>(std::move(o));
+  const uint16_t port = host->port();
+  Peer peer(port);
+  peer.send("x");
+  EXPECT_EQ(peer.receive(1), "x");
+  host->kill();
+  EXPECT_EQ(peer.receive(1), "");
+  host.reset();
+  EXPECT_EQ(bind_socket({"127.0.0.1", port}).error, "");
+}
+
+TEST(Driver, failed_assertion_prints_trace_and_aborts) {
+  class Broken final : public Machine {
+    void turn(Ctx& ctx, std::span<const Event>, Commands&) override {
+      ctx.trace.event({TraceKind::raft_role, 0, 7});
+      KLAMM_ASSERT(!"the sky is up");
+    }
+    Instant next_deadline() const override { return Instant{0}; }
+    std::unique_ptr<Machine> clone() const override { return nullptr; }
+    void fields(Visitor&) const override {}
+  };
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto run = [] {
+    HostOptions o;
+    o.make = [](const Boot&) { return std::make_unique<Broken>(); };
+    o.log.descriptor = 2;
+    NodeHost(std::move(o)).join();
+  };
+  EXPECT_DEATH(run(), "the sky is up[^~]*raft_role a=7");
+}
+
+}  // namespace
+}  // namespace klamm::server
