@@ -4,6 +4,5 @@
 namespace klamm::cli {
 
 int codec_main(int argc, char** argv);
-int sim_main(int argc, char** argv);
 
 }  // namespace klamm::cli
