@@ -4,5 +4,6 @@
 namespace klamm::cli {
 
 int codec_main(int argc, char** argv);
+int sim_main(int argc, char** argv);
 
 }  // namespace klamm::cli

@@ -135,6 +135,10 @@ void Disk::make_durable(Inode file, const Cow<Content>& what) {
   if (!n.poisoned) n.durable = what;
 }
 
+bool Disk::poisoned() const {
+  return std::any_of(nodes_.begin(), nodes_.end(), [](const auto& n) { return n.second.poisoned; });
+}
+
 IoError Disk::find_file(DirId dir, std::string_view path, Inode* out) const {
   *out = find(dir, path);
   return *out && !node(*out).directory ? IoError::none : IoError::not_found;

@@ -34,6 +34,8 @@ class Disk final {
   // A sync failed: the kernel forgets that the pages were dirty, so that later syncs succeed and mean nothing.
   void poison(Inode file) { node(file).poisoned = true; }
 
+  bool poisoned() const;  // any file: it cannot be made durable any more
+
   IoError find_file(DirId dir, std::string_view path, Inode* out) const;
   IoError list(DirId dir, std::string_view path, std::vector<DirEntry>* out) const;
   IoError make_dir(DirId dir, std::string_view path);

@@ -81,6 +81,13 @@ class Controller final {
       v("end", end), v("ticket", reply.ticket), v("request", request);
     }
   };
+  // Runs `work` on an Operation and appends what it emits.
+  template<class Work>
+  auto operate(Ctx& ctx, Out& out, Work&& work);
+  template<class Request, class Response, class Work>
+  void serve(Ctx& ctx, const Ticket& ticket, const Slice& body, Out& out, Work&& work);
+  void append(Ctx& ctx, std::vector<Slice> records, Out& out);
+
   Options options_;
   bool active_ = false;
   LeaderEpoch epoch_ = 0;

@@ -4,6 +4,7 @@
 
 #include "engine/base/ids.h"
 #include "engine/base/units.h"
+#include "engine/metadata/config.h"
 
 namespace klamm::controller {
 
@@ -20,6 +21,7 @@ struct Options {
   Duration balance_interval = seconds(300);  // leader.imbalance.check.interval.seconds
   Duration unclean_interval = seconds(300);  // unclean.leader.election.interval.ms
   bool bootstrap_elr = true;                 // eligible.leader.replicas.version = 1 in a fresh cluster
+  metadata::Properties properties;           // the node's own, for the defaults of topic configs
 };
 
 }  // namespace klamm::controller

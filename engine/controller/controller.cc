@@ -1,0 +1,216 @@
+#include "engine/controller/controller.h"
+
+#include <algorithm>
+
+#include "engine/base/reader.h"
+#include "engine/controller/errors.h"
+#include "engine/controller/operation.h"
+
+namespace klamm::controller {
+
+namespace {
+
+constexpr size_t kWaitingMax = 65536;  // requests whose replies wait for the quorum
+
+template<class Response>
+Reply encode_reply(const Ticket& ticket, const Response& a) {
+  Writer w;
+  encode(w, ticket.version, a);
+  KLAMM_ASSERT(w.ok());
+  return Reply{ticket, w.finish(), false};
+}
+
+Reply close_reply(const Ticket& ticket) { return Reply{ticket, {}, true}; }
+
+template<class Request>
+bool decode_body(Arena& arena, const Ticket& ticket, const Slice& body, Request& q) {
+  KLAMM_ASSERT(ticket.version >= Request::kLowest && ticket.version <= Request::kHighest);
+  Reader r(body.span());
+  return decode(r, arena, ticket.version, q);
+}
+
+template<class Request, class Response>
+Reply error_of(Arena& arena, const Ticket& ticket, const Slice& body, ErrorCode code) {
+  Request q;
+  if (!decode_body(arena, ticket, body, q)) return close_reply(ticket);
+  Response a;
+  refuse_all(arena, q, static_cast<int16_t>(code), a);
+  return encode_reply(ticket, a);
+}
+
+}  // namespace
+
+Reply error_reply(Arena& arena, const Ticket& ticket, const Slice& body, ErrorCode code) {
+  switch (ticket.api) {
+#define KLAMM_X(message, operation)         \
+  case protocol::message##Request::kApiKey: \
+    return error_of<protocol::message##Request, protocol::message##Response>(arena, ticket, body, code);
+    KLAMM_CONTROLLER_APIS(KLAMM_X)
+#undef KLAMM_X
+    default: KLAMM_ASSERT(Controller::serves(ticket.api));
+  }
+  return close_reply(ticket);
+}
+
+bool Controller::serves(int16_t api) {
+  switch (api) {
+#define KLAMM_X(message, operation) case protocol::message##Request::kApiKey:
+    KLAMM_CONTROLLER_APIS(KLAMM_X)
+#undef KLAMM_X
+    return true;
+    default: return false;
+  }
+}
+
+Controller::Controller(Options options) : options_(std::move(options)) {
+  draws_.placement.stream = Stream::placement;
+  draws_.placement.entity = static_cast<uint32_t>(options_.node.value);
+}
+
+template<class Work>
+auto Controller::operate(Ctx& ctx, Out& out, Work&& work) {
+  KLAMM_ASSERT(active_);
+  Operation op{ctx, options_, latest_, next_, soft_, draws_, {}};
+  if constexpr (std::is_void_v<decltype(work(op))>) {
+    work(op);
+    append(ctx, std::move(op.records), out);
+  } else {
+    const auto result = work(op);
+    append(ctx, std::move(op.records), out);
+    return result;
+  }
+}
+
+void Controller::append(Ctx& ctx, std::vector<Slice> records, Out& out) {
+  if (records.empty()) return;
+  for (size_t i = 0; i < records.size(); ++i) {
+    const Result<void> applied = latest_.apply(ctx.arena(), next_ + static_cast<Offset>(i), records[i].span());
+    KLAMM_ASSERT(applied.has_value());
+  }
+  KLAMM_ASSERT_REL(latest_.end(), ==, next_ + static_cast<Offset>(records.size()));
+  KLAMM_ASSERT_REL(committed_, <=, next_);
+  const Offset base = next_;
+  next_ += static_cast<Offset>(records.size());
+  out.appends.push_back({epoch_, base, std::move(records)});
+}
+
+void Controller::activate(Ctx& ctx, const Activation& at, const metadata::Image& image, Out& out) {
+  KLAMM_ASSERT(!active_);
+  KLAMM_ASSERT_REL(image.end(), <=, at.next);
+  active_ = true;
+  epoch_ = at.epoch;
+  next_ = committed_ = at.next;
+  latest_ = image;
+  soft_ = Soft();
+  for (const auto& [id, broker] : image.brokers()) {
+    Session& s = soft_.sessions[id];  // not heard yet, but given the time to be
+    s.epoch = broker.epoch;
+    s.last_contact = ctx.now;
+  }
+  if (options_.auto_leader_rebalance) soft_.balance_at = ctx.now + options_.balance_interval;
+  soft_.elect_at = ctx.now + options_.unclean_interval;
+  ctx.trace.event({TraceKind::controller_active, 0, at.epoch, at.next});
+  if (image.features().empty()) operate(ctx, out, [](Operation& op) { bootstrap(op); });
+}
+
+void Controller::deactivate(Ctx& ctx, Out& out) {
+  if (!active_) return;
+  if (committed_ < next_) PROBE(ctx, uncommitted_reverted);
+  active_ = false;
+  soft_ = Soft();
+  latest_ = metadata::Image();
+  KLAMM_ASSERT(pending_.empty() || committed_ < next_);
+  std::deque<Waiting> waiting = std::move(pending_);
+  pending_.clear();
+  for (const Waiting& w : waiting)
+    out.replies.push_back(error_reply(ctx.arena(), w.reply.ticket, w.request, ErrorCode::not_controller));
+}
+
+template<class Request, class Response, class Work>
+void Controller::serve(Ctx& ctx, const Ticket& ticket, const Slice& body, Out& out, Work&& work) {
+  Request q;
+  if (!decode_body(ctx.arena(), ticket, body, q)) {
+    out.replies.push_back(close_reply(ticket));
+    return;
+  }
+  Response a;
+  operate(ctx, out, [&](Operation& op) { work(op, ticket.version, q, a); });
+  Reply reply = encode_reply(ticket, a);
+  if (committed_ == next_)
+    out.replies.push_back(std::move(reply));
+  else
+    KLAMM_ASSERT(pending_.empty() || pending_.back().end <= next_);
+  pending_.push_back({next_, std::move(reply), body});
+}
+
+void Controller::on_request(Ctx& ctx, const Ticket& ticket, const Slice& body, Out& out) {
+  if (!active_ || pending_.size() >= kWaitingMax) {
+    const ErrorCode why = active_ ? ErrorCode::request_timed_out : ErrorCode::not_controller;
+    out.replies.push_back(error_reply(ctx.arena(), ticket, body, why));
+    return;
+  }
+  switch (ticket.api) {
+#define KLAMM_X(message, operation)         \
+  case protocol::message##Request::kApiKey: \
+    return serve<protocol::message##Request, protocol::message##Response>(ctx, ticket, body, out, operation);
+    KLAMM_CONTROLLER_APIS(KLAMM_X)
+#undef KLAMM_X
+    default: KLAMM_ASSERT(serves(ticket.api));
+  }
+}
+
+void Controller::committed(Ctx&, Offset end, Out& out) {
+  if (!active_) return;
+  KLAMM_ASSERT_REL(end, <=, next_);
+  committed_ = std::max(committed_, end);
+  while (!pending_.empty() && pending_.front().end <= committed_) {
+    out.replies.push_back(std::move(pending_.front().reply));
+    pending_.pop_front();
+  }
+}
+
+void Controller::broker_refused(Ctx& ctx, NodeId broker, Out& out) {
+  if (!active_) return;
+  const metadata::Broker* b = latest_.broker(broker);
+  if (!b || b->fenced) return;
+  PROBE(ctx, fenced_by_refused_dial);
+  operate(ctx, out, [&](Operation& op) { fence(op, broker, FenceReason::refused); });
+}
+
+void Controller::broker_disconnected(NodeId broker) {
+  const auto s = soft_.sessions.find(broker);
+  if (s != soft_.sessions.end()) s->second.heard = false;
+}
+
+Instant Controller::next_deadline() const {
+  if (!active_) return kNever;
+  Instant at = earlier(soft_.balance_at, soft_.elect_at);
+  for (const auto& [id, session] : soft_.sessions) {
+    const metadata::Broker* b = latest_.broker(id);
+    if (b && !b->fenced) at = earlier(at, session.last_contact + options_.session_timeout);
+  }
+  return at;
+}
+
+void Controller::on_time(Ctx& ctx, Out& out) {
+  if (!active_) return;
+  std::vector<NodeId> stale;
+  for (const auto& [id, session] : soft_.sessions) {
+    const metadata::Broker* b = latest_.broker(id);
+    if (b && !b->fenced && !session_alive(session.last_contact, options_.session_timeout, ctx.now)) stale.push_back(id);
+  }
+  for (NodeId id : stale) {  // one at a time, so that each sees what the one before has moved
+    PROBE(ctx, fenced_by_session);
+    operate(ctx, out, [&](Operation& op) { fence(op, id, FenceReason::session); });
+  }
+  if (soft_.balance_at <= ctx.now) {
+    const bool more = operate(ctx, out, [](Operation& op) { return balance_leaders(op); });
+    soft_.balance_at = more ? ctx.now : ctx.now + options_.balance_interval;
+  }
+  if (soft_.elect_at <= ctx.now) {
+    const bool more = operate(ctx, out, [](Operation& op) { return elect_unclean_leaders(op); });
+    soft_.elect_at = more ? ctx.now : ctx.now + options_.unclean_interval;
+  }
+}
+
+}  // namespace klamm::controller

@@ -1,0 +1,102 @@
+// What an operation of the controller may see and do. Operations are functions: they read the latest image, emit the
+// records of one batch, and fill the response. Only the fold of the records changes the image; soft state they change
+// directly, since it is dropped with the leadership.
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/base/ctx.h"
+#include "engine/base/trace.h"
+#include "engine/controller/options.h"
+#include "engine/controller/partition_change.h"
+#include "engine/controller/session.h"
+#include "engine/metadata/records.h"
+#include "engine/protocol/messages/allocate_producer_ids.h"
+#include "engine/protocol/messages/alter_partition.h"
+#include "engine/protocol/messages/broker_heartbeat.h"
+#include "engine/protocol/messages/broker_registration.h"
+#include "engine/protocol/messages/controller_registration.h"
+#include "engine/protocol/messages/create_topics.h"
+#include "engine/protocol/messages/delete_topics.h"
+#include "engine/protocol/messages/unregister_broker.h"
+
+namespace klamm::controller {
+
+struct Operation {
+  Ctx& ctx;
+  const Options& options;
+  const metadata::Image& image;
+  Offset base;  // where the records will be appended
+  Soft& soft;
+  Draws& draws;
+  std::vector<Slice> records;
+
+  template<class Record>
+  void emit(int16_t version, const Record& record) {
+    records.push_back(metadata::encode_record(version, record));
+  }
+  // Text for a response: lives until the turn ends, by when the response is encoded.
+  Str text(const std::string& s) { return ctx.arena().copy(s); }
+  bool elr_enabled() const { return image.feature(metadata::kElrVersion) > 0; }
+};
+
+// X(message, operation): what the controller serves.
+#define KLAMM_CONTROLLER_APIS(X)                \
+  X(CreateTopics, create_topics)                \
+  X(DeleteTopics, delete_topics)                \
+  X(AlterPartition, alter_partition)            \
+  X(BrokerRegistration, register_broker)        \
+  X(BrokerHeartbeat, heartbeat)                 \
+  X(UnregisterBroker, unregister_broker)        \
+  X(AllocateProducerIds, allocate_producer_ids) \
+  X(ControllerRegistration, register_controller)
+#define KLAMM_X(message, operation) \
+  void operation(Operation& op, int16_t version, const protocol::message##Request& q, protocol::message##Response& a);
+KLAMM_CONTROLLER_APIS(KLAMM_X)
+#undef KLAMM_X
+
+// What a fresh cluster begins with: the levels of all features, as `kafka-storage format` of 4.3 chooses them.
+void bootstrap(Operation& op);
+
+enum class FenceReason : int64_t { session = 0, refused = 1, asked = 2 };  // as traced
+// Takes a broker out of service: its leaderships move, it leaves every isr. It must be registered.
+void fence(Operation& op, NodeId broker, FenceReason reason);
+
+// Timed work; true: there may be more at once.
+bool balance_leaders(Operation& op);
+bool elect_unclean_leaders(Operation& op);
+
+// --- between the operations ---
+
+// Why a part of a request is not carried out, in Kafka's words.
+struct Refusal {
+  ErrorCode code = ErrorCode::none;
+  std::string message;
+};
+
+// none, or STALE_BROKER_EPOCH: the sender is not the registered incarnation.
+ErrorCode check_broker_epoch(const Operation& op, int32_t broker, int64_t epoch);
+
+// What the image does not show yet: brokers that this very operation takes away, brings, or knows to have lost data.
+struct Shift {
+  NodeId removed = kNoNode;
+  NodeId added = kNoNode;
+  NodeId lossy = kNoNode;
+};
+// A change of one partition with everything filled in that follows from the image: who is live, the effective
+// min.insync.replicas, whether an unclean election is allowed.
+PartitionChange prepare_change(const Operation& op, const metadata::Topic& topic, int32_t partition,
+                               const Shift& shift);
+// Emits what `change` amounts to; the partition after it, or nothing if it stays as it is.
+std::optional<PartitionInfo> emit_change(Operation& op, const TopicIdPartition& id, const PartitionChange& change);
+// For each of the partitions: drops the removed and the lossy from isr (and elr), elects where the leader may not lead.
+void shift_partitions(Operation& op, const std::vector<TopicIdPartition>& partitions, const Shift& shift);
+
+// A dynamic config of brokers, this node's own before the cluster's; null: neither is set.
+const std::string* dynamic_broker_config(const Operation& op, std::string_view name);
+// The configs of a topic to be, as CreateTopics answers them.
+void effective_configs(Operation& op, const metadata::Properties& overrides,
+                       protocol::CreateTopicsResponse::CreatableTopicResult& out);
+
+}  // namespace klamm::controller

@@ -1,0 +1,70 @@
+// What clients saw. Values are unique, so every record that a poll returns tells who wrote it, where and as what.
+// Checks J2 and J3 lost, J4 duplicate, J5 inconsistent offsets, J7 skipping and returning polls, J8 order of one
+// producer, J14 misrouted records, and records that definitely failed but are there.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sim/checkers/verdicts.h"
+
+namespace klamm::sim {
+
+struct Written {
+  uint32_t producer = 0;
+  int32_t partition = 0;
+  int64_t number = 0;  // of this producer in this partition, from 0
+  friend bool operator==(const Written&, const Written&) = default;
+  std::string value(size_t size) const;  // what is produced: unique, padded
+  static std::optional<Written> parse(std::string_view value);
+  std::string text() const;
+};
+
+// Value. One topic's history.
+class History final {
+ public:
+  enum class Fate : uint8_t { pending, acked, failed, unknown };
+
+  void sent(const Written& w);
+  void ended(int64_t at, const Written& w, Fate fate, int64_t offset, Verdicts& out);
+  // A consumer was given other partitions: its positions start anew.
+  void reassigned(uint32_t consumer);
+  void polled(int64_t at, uint32_t consumer, int32_t partition, int64_t offset, std::string_view value, Verdicts& out);
+  void polled_to(int64_t at, uint32_t consumer, int32_t partition, int64_t next, int64_t high_watermark, Verdicts& out);
+  // The reader has read everything: whatever was acknowledged is among it, in its producer's order.
+  void finish(int64_t at, uint32_t reader, Verdicts& out) const;
+
+  int64_t position(uint32_t consumer, int32_t partition) const;
+  int64_t last_acked(int32_t partition) const;  // largest acknowledged offset, -1: none
+  uint64_t acked() const { return acked_; }
+  uint64_t pending() const { return pending_; }
+  uint64_t lost() const { return lost_; }  // found by finish
+  uint64_t polls() const { return polls_; }
+
+ private:
+  struct Record {
+    Fate fate = Fate::pending;
+    int64_t offset = -1;
+    bool read = false;  // by the final reader
+  };
+  struct Slot {
+    bool known = false;
+    Written what;
+  };
+  Record* find(const Written& w);
+  void place(int64_t at, const Written& w, int64_t offset, const char* how, Verdicts& out);
+
+  std::map<std::pair<uint32_t, int32_t>, std::vector<Record>> records_;  // (producer, partition)
+  std::map<int32_t, std::vector<Slot>> slots_;                           // partition -> by offset
+  std::map<std::pair<uint32_t, int32_t>, int64_t> positions_;            // (consumer, partition)
+  std::map<int32_t, int64_t> last_acked_;
+  uint64_t acked_ = 0;
+  uint64_t pending_ = 0;
+  uint64_t polls_ = 0;
+  mutable uint64_t lost_ = 0;
+};
+
+}  // namespace klamm::sim

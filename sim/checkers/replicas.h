@@ -1,0 +1,54 @@
+// Ground truth of every log: what each replica has written, by its own trace, and what has been committed.
+// Checks R4 log matching, R6 leader completeness, R16 truncation legality; for the metadata log K4, K5 and K11.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "engine/base/trace.h"
+#include "sim/checkers/verdicts.h"
+
+namespace klamm::sim {
+
+// A batch as a trace tells it. Its checksum does not cover base offset and epoch, so a copy has the same.
+struct BatchMark {
+  int64_t base = 0;
+  int64_t end = 0;
+  int32_t epoch = 0;
+  uint32_t crc = 0;
+  friend bool operator==(const BatchMark&, const BatchMark&) = default;
+};
+
+// Value. Fed with trace events in their order.
+class Replicas final {
+ public:
+  void trace(int64_t at, HostId host, const TraceEvent& e, Verdicts& out);
+  // A new leader of the log must hold what was committed before its epoch.
+  void elected(int64_t at, HostId host, LogKey log, int32_t epoch, Verdicts& out);
+  int64_t committed_end(LogKey log) const;
+  int64_t log_end(LogKey log, HostId host) const;
+  // Whether the replica's log holds everything committed.
+  bool complete(LogKey log, HostId host) const;
+  bool all_complete(HostId host) const;
+
+ private:
+  struct Replica {
+    std::vector<BatchMark> batches;
+    int64_t start = 0;
+    int64_t end = 0;
+    size_t compared = 0;  // batches known to equal the committed ones
+  };
+  struct Log {
+    std::map<HostId, Replica> replicas;
+    std::vector<BatchMark> committed;  // what any replica held below its high watermark
+  };
+  void appended(HostId host, const TraceEvent& e, LogKey key, int64_t at, Verdicts& out);
+  void cut(Log& log, Replica& r, int64_t to);
+  void truncated(int64_t at, HostId host, LogKey key, int64_t to, Verdicts& out);
+  void committed(int64_t at, HostId host, LogKey key, int64_t high_watermark, Verdicts& out);
+  static const BatchMark* find(const std::vector<BatchMark>& batches, int64_t base);
+
+  std::map<LogKey, Log> logs_;
+};
+
+}  // namespace klamm::sim

@@ -1,0 +1,39 @@
+#include "sim/run.h"
+
+#include <algorithm>
+
+namespace klamm::sim {
+
+std::string RunResult::violation() const {
+  if (violations.empty()) return {};
+  return std::string(violations[0].rule) + ": " + violations[0].text;
+}
+
+RunResult result_of(Simulation& s, const RunOptions& options) {
+  RunResult r;
+  World& w = s.world();
+  r.seed = options.seed;
+  r.digest = w.digest();
+  r.violations = s.verdicts().list();
+  r.ok = std::all_of(r.violations.begin(), r.violations.end(),
+                     [&](const Violation& v) { return v.loss && options.over_promise; });
+  r.lost = s.workload().history().lost();
+  r.simulated_ns = w.now();
+  r.events = w.events();
+  r.turns = w.turns();
+  r.acked = s.workload().history().acked();
+  r.polled = s.workload().history().polls();
+  r.fired = s.plan().fired();
+  for (HostId h = 0; h < w.hosts(); ++h)
+    for (size_t i = 0; i < r.probes.size(); ++i) r.probes[i] += w.host_trace(h).probes[i];
+  r.choices = w.tape().log();
+  return r;
+}
+
+RunResult run_seed(const RunOptions& options, Observer* listener) {
+  Simulation s(options);
+  s.run(listener);
+  return result_of(s, options);
+}
+
+}  // namespace klamm::sim

@@ -1,0 +1,202 @@
+#include "sim/simulation.h"
+
+#include <algorithm>
+
+namespace klamm::sim {
+namespace {
+constexpr int64_t kUs = 1'000;
+constexpr int64_t kMs = 1'000'000;
+
+// What the links, disks and processors of this run are like.
+WorldOptions draw_world(const RunOptions& options, Tape& tape) {
+  WorldOptions w;
+  if (!options.rough) return w;
+  Draws d{stream(kSwarm), 2, 0};
+  constexpr int64_t kDelays[] = {50 * kUs, 5 * kUs, 500 * kUs, 3 * kMs};
+  constexpr Delay::Shape kShapes[] = {Delay::Shape::uniform, Delay::Shape::exponential, Delay::Shape::bimodal};
+  const int64_t delay = kDelays[d.below(tape, 4)];
+  w.net.delay = {delay, d.between(tape, 0, 4 * delay), 0, kShapes[d.below(tape, 3)]};
+  if (w.net.delay.shape == Delay::Shape::bimodal) w.net.delay.far_ns = d.between(tape, 0, 40 * delay);
+  w.net.cut_per_mille = d.below(tape, 3) == 2 ? static_cast<uint32_t>(d.below(tape, 500)) : 0;
+  if (d.below(tape, 4) == 3) w.net.bytes_per_second = d.between(tape, 5'000'000, 100'000'000);
+  constexpr int64_t kSyncs[] = {100 * kUs, 20 * kUs, kMs, 8 * kMs};
+  const int64_t sync = kSyncs[d.below(tape, 4)];
+  w.disk.sync = {sync, d.between(tape, 0, 2 * sync), 0, Delay::Shape::exponential};
+  constexpr int64_t kWrites[] = {3 * kUs, 30 * kUs, 300 * kUs};
+  w.disk.write = {kWrites[d.below(tape, 3)], d.between(tape, 0, 10 * kUs)};
+  constexpr int64_t kTurns[] = {kUs, 1, 10 * kUs, 50 * kUs};
+  w.turn_ns = kTurns[d.below(tape, 4)];
+  w.draw_turn_share = d.below(tape, 2) == 1;
+  return w;
+}
+
+World make_world(const RunOptions& options) {
+  Tape tape(options.seed, options.tape_mode);
+  tape.keep_log(options.log_choices);
+  const WorldOptions world = draw_world(options, tape);
+  return World(std::move(tape), world, cluster_hosts({options.brokers, 3, options.flaws, options.config}));
+}
+
+WorkloadOptions make_load(const RunOptions& o) {
+  WorkloadOptions w;
+  w.producer_host = o.brokers;
+  w.consumer_host = o.brokers + 1;
+  w.reader_host = o.brokers + 2;
+  w.partitions = o.partitions;
+  w.producers = o.producers;
+  w.consumers = o.consumers;
+  w.records_per_second = o.records_per_second;
+  return w;
+}
+}  // namespace
+
+Simulation::Simulation(RunOptions options)
+    : options_(std::move(options)), world_(make_world(options_)), load_(make_load(options_)) {
+  for (HostId h = 0; h < world_.hosts(); ++h) world_.start(h, *this);
+  load_.start(world_);
+  phase_ends_ = options_.boot_limit_ns;
+}
+
+// ---- phases
+
+bool Simulation::step(Observer* listener) {
+  if (phase_ == Phase::done) return false;
+  listener_ = listener;
+  const int64_t world_at = world_.next_at();
+  const int64_t plan_at = std::min(plan_.next_at(), load_.next_at());
+  const int64_t outside_at = std::min(plan_at, phase_ends_);
+  if (outside_at <= world_at) {
+    world_.run_until(outside_at, *this);  // only moves the clock
+    if (plan_.next_at() <= world_.now()) plan_.act(world_, *this, *this);
+    if (load_.next_at() <= world_.now()) {
+      load_.act(world_);
+      advance_phase();
+    }
+    if (phase_ends_ <= world_.now() && phase_ != Phase::done) advance_phase();
+  } else {
+    world_.step(*this);
+  }
+  if (verdicts_.list().size() >= kMaxViolations) phase_ = Phase::done;
+  listener_ = nullptr;
+  return phase_ != Phase::done;
+}
+
+void Simulation::advance_phase() {
+  const int64_t now = world_.now();
+  const bool over = now >= phase_ends_;
+  switch (phase_) {
+    case Phase::boot:
+      if (load_.running() && load_.history().acked() > 0) {
+        phase_ = Phase::faults;
+        phase_ends_ = now + options_.faults_ns;
+        if (options_.faults) {
+          FaultOptions f;
+          for (HostId h = 0; h < world_.hosts(); ++h) (is_broker(h) ? f.brokers : f.clients).push_back(h);
+          f.clients.pop_back();  // the reader is the judge
+          f.from = now;
+          f.until = phase_ends_;
+          f.over_promise = options_.over_promise;
+          plan_ = Plan(std::move(f), world_.tape());
+        }
+      } else if (over) {
+        stuck("V boot", "no record was acknowledged within the time to boot");
+      }
+      return;
+    case Phase::faults:
+      if (!over) return;
+      plan_.heal(world_, *this);
+      healed_at_ = now;
+      phase_ = Phase::healed;
+      phase_ends_ = now + options_.after_heal_ns;
+      return;
+    case Phase::healed:
+      if (!over) return;
+      load_.stop_producing();
+      load_.read_all(world_);
+      phase_ = Phase::draining;
+      phase_ends_ = healed_at_ + options_.liveness_limit_ns;
+      return;
+    case Phase::draining:
+      if (load_.history().pending() == 0 && all_read()) return finish();
+      if (over) {
+        std::string text = std::to_string(load_.history().pending()) + " records without an answer";
+        for (int32_t p = 0; p < options_.partitions; ++p)
+          text += "; partition " + std::to_string(p) + ": committed " +
+                  std::to_string(replicas_.committed_end(load_.log(p))) + ", reader " +
+                  std::to_string(load_.reader_position(p)) + ", group " + std::to_string(load_.group_position(p));
+        stuck("V liveness", text);
+      }
+      return;
+    case Phase::done: return;
+  }
+}
+
+bool Simulation::all_read() const {
+  for (int32_t p = 0; p < options_.partitions; ++p) {
+    const int64_t end = std::max(replicas_.committed_end(load_.log(p)), load_.history().last_acked(p) + 1);
+    if (load_.reader_position(p) < end || (options_.consumers > 0 && load_.group_position(p) < end)) return false;
+  }
+  return true;
+}
+
+void Simulation::finish() {
+  load_.history().finish(world_.now(), 0, verdicts_);
+  phase_ = Phase::done;
+}
+
+void Simulation::stuck(const char* rule, const std::string& text) {
+  verdicts_.add(world_.now(), rule, text);
+  if (phase_ == Phase::draining) load_.history().finish(world_.now(), 0, verdicts_);
+  phase_ = Phase::done;
+}
+
+// ---- what the world tells
+
+void Simulation::trace(int64_t at, HostId host, const TraceEvent& e) {
+  if (is_broker(host)) {
+    replicas_.trace(at, host, e, verdicts_);
+    leaders_.trace(at, host, e, verdicts_);
+    if (e.kind == TraceKind::raft_role && e.b == kRaftLeader) replicas_.elected(at, host, LogKey{}, e.a, verdicts_);
+    plan_.trace(at, host, e, world_);
+  }
+  if (listener_) listener_->trace(at, host, e);
+}
+
+void Simulation::answered(int64_t at, HostId host, const Answered& a) {
+  load_.answered(at, a, replicas_, verdicts_);
+  if (listener_) listener_->answered(at, host, a);
+}
+
+void Simulation::exited(int64_t at, HostId host, const Exit& e) {
+  if (is_broker(host) && phase_ == Phase::faults)
+    plan_.exited(at, host);
+  else
+    verdicts_.add(at, "a process ends by itself",
+                  world_.name(host) + " exits with " + std::to_string(e.code) + ": " + e.reason);
+  if (listener_) listener_->exited(at, host, e);
+}
+
+void Simulation::failed(int64_t at, HostId host, const std::string& text) {
+  verdicts_.add(at, "assertion", world_.name(host) + ": " + text);
+  if (listener_) listener_->failed(at, host, text);
+}
+
+void Simulation::lifecycle(int64_t at, HostId host, HostState state, uint64_t incarnation) {
+  if (state == HostState::up) leaders_.restarted(host);
+  if (listener_) listener_->lifecycle(at, host, state, incarnation);
+}
+
+// ---- what the plan asks
+
+bool Simulation::others_complete(HostId broker) const {
+  for (HostId b = 0; b < options_.brokers; ++b)
+    if (b != broker && !caught_up(b)) return false;
+  return true;
+}
+
+bool Simulation::caught_up(HostId broker) const {
+  if (world_.state(broker) != HostState::up || !leaders_.in_every_isr(node_of(broker))) return false;
+  return replicas_.all_complete(broker);
+}
+
+}  // namespace klamm::sim

@@ -1,0 +1,96 @@
+// A run: the world with a cluster in it, a workload, faults, and the checkers that watch. A value: a copy is a fork.
+//
+//   boot ──> topic made ──> faults and load ──> heal ──> load goes on a little ──> everything answered and read ──>
+//   done
+//                                                 └──────────── within the liveness bound ─────────────┘
+#pragma once
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "engine/base/trace.h"
+#include "sim/checkers/history.h"
+#include "sim/checkers/leaders.h"
+#include "sim/checkers/replicas.h"
+#include "sim/checkers/verdicts.h"
+#include "sim/cluster.h"
+#include "sim/faults/plan.h"
+#include "sim/workload.h"
+#include "sim/world.h"
+
+namespace klamm::sim {
+
+struct RunOptions {
+  uint64_t seed = 1;
+  TapeMode tape_mode = TapeMode::seeded;
+  Flaws flaws;
+  bool faults = true;
+  bool rough = true;  // the swarm draws delays, cuts, slow disks; else a calm world
+  bool over_promise = false;
+  uint32_t brokers = 3;
+  int32_t partitions = 6;
+  uint32_t producers = 1;
+  uint32_t consumers = 2;
+  int64_t records_per_second = 1'000;
+  int64_t boot_limit_ns = 60'000'000'000;      // from the start until the workload runs
+  int64_t faults_ns = 10'000'000'000;          // length of the safety phase
+  int64_t after_heal_ns = 1'000'000'000;       // load goes on
+  int64_t liveness_limit_ns = 60'000'000'000;  // from the heal until all is answered and read
+  bool log_choices = false;
+  std::map<std::string, std::string> config;  // of every broker
+};
+
+class Simulation final : public Observer, public Standing {
+ public:
+  explicit Simulation(RunOptions options);
+  enum class Phase : uint8_t { boot, faults, healed, draining, done };
+  static constexpr size_t kMaxViolations = 8;  // then a run ends early
+
+  // One due item, turn, fault or step of the load. False: the run is over.
+  bool step(Observer* listener = nullptr);
+  void run(Observer* listener = nullptr) {
+    while (step(listener)) {
+    }
+  }
+  Phase phase() const { return phase_; }
+  World& world() { return world_; }
+  const World& world() const { return world_; }
+  const Workload& workload() const { return load_; }
+  const Plan& plan() const { return plan_; }
+  const Replicas& replicas() const { return replicas_; }
+  const Leaders& leaders() const { return leaders_; }
+  const Verdicts& verdicts() const { return verdicts_; }
+  int64_t healed_at() const { return healed_at_; }
+
+  // ---- Observer
+  void trace(int64_t at, HostId host, const TraceEvent& e) override;
+  void answered(int64_t at, HostId host, const Answered& a) override;
+  void exited(int64_t at, HostId host, const Exit& e) override;
+  void failed(int64_t at, HostId host, const std::string& text) override;
+  void lifecycle(int64_t at, HostId host, HostState state, uint64_t incarnation) override;
+  // ---- Standing
+  bool others_complete(HostId broker) const override;
+  bool caught_up(HostId broker) const override;
+
+ private:
+  bool is_broker(HostId h) const { return h < options_.brokers; }
+  void advance_phase();
+  void finish();
+  bool all_read() const;
+  void stuck(const char* rule, const std::string& text);
+
+  RunOptions options_;
+  World world_;
+  Plan plan_;
+  Workload load_;
+  Replicas replicas_;
+  Leaders leaders_;
+  Verdicts verdicts_;
+  Phase phase_ = Phase::boot;
+  int64_t phase_ends_ = 0;
+  int64_t healed_at_ = 0;
+  Observer* listener_ = nullptr;  // during a step
+};
+
+}  // namespace klamm::sim

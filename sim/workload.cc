@@ -1,0 +1,199 @@
+#include "sim/workload.h"
+
+#include <algorithm>
+
+#include "engine/base/trace.h"
+#include "engine/client/verbs.h"
+
+namespace klamm::sim {
+namespace {
+constexpr int64_t kRetry = 200'000'000;
+constexpr uint32_t kReader = 0;        // of the history
+constexpr uint32_t kReaderClient = 1;  // clients' numbers on their hosts
+constexpr uint32_t kFirstConsumer = 1;
+constexpr uint32_t kFirstProducer = 1;
+constexpr int32_t kRequestTimeoutMs = 5'000;
+constexpr int32_t kDeliveryTimeoutMs = 25'000;
+}  // namespace
+
+uint64_t Workload::record_token(const Written& w) {
+  return token(Verb::produce,
+               uint64_t{w.producer} << 52 | static_cast<uint64_t>(w.partition) << 40 | static_cast<uint64_t>(w.number));
+}
+Written Workload::record_of(uint64_t t) {
+  return {static_cast<uint32_t>(t >> 52 & 0xff), static_cast<int32_t>(t >> 40 & 0xfff),
+          static_cast<int64_t>(t & 0xff'ffff'ffff)};
+}
+
+LogKey Workload::log(int32_t partition) const { return {topic_key(topic_), partition}; }
+
+template<class T>
+void Workload::ask(World& world, HostId host, uint64_t token, const char* verb, const T& what) {
+  world.ask(host, Asked{token, verb, client::pack(what)});
+}
+
+void Workload::start(World& world) {
+  create_topic(world);
+  next_at_ = world.now() + options_.batch_ns;
+}
+
+void Workload::create_topic(World& world) {
+  create_again_ = false;
+  client::CreateTopics c;
+  c.topics.push_back({kTopic, options_.partitions, -1, {}, {}});
+  ask(world, options_.producer_host, token(Verb::create, 0), "create_topics", c);
+}
+
+void Workload::open_producer(World& world, uint32_t producer) {
+  client::ProducerOpen open;
+  open.client = kFirstProducer + producer;
+  open.request_timeout_ms = kRequestTimeoutMs;
+  open.delivery_timeout_ms = kDeliveryTimeoutMs;
+  ask(world, options_.producer_host, token(Verb::open, producer), "producer.open", open);
+}
+
+void Workload::open_consumers(World& world) {
+  consumers_open_ = true;
+  for (uint32_t i = 0; i < options_.consumers; ++i) {
+    client::ConsumerOpen open;
+    open.client = kFirstConsumer + i;
+    open.group = kGroup;
+    open.session_timeout_ms = 6'000;
+    open.heartbeat_ms = 1'000;
+    open.rebalance_timeout_ms = 10'000;
+    open.auto_commit_ms = 1'000;
+    open.request_timeout_ms = kRequestTimeoutMs;
+    ask(world, options_.consumer_host, token(Verb::consume, i + 1), "consumer.open", open);
+    client::Subscribe subscribe;
+    subscribe.client = open.client;
+    subscribe.topics = {kTopic};
+    ask(world, options_.consumer_host, token(Verb::subscribe, i + 1), "subscribe", subscribe);
+  }
+}
+
+void Workload::read_all(World& world) {
+  client::ConsumerOpen open;
+  open.client = kReaderClient;
+  open.request_timeout_ms = kRequestTimeoutMs;
+  ask(world, options_.reader_host, token(Verb::consume, kReader), "consumer.open", open);
+  client::Assign assign;
+  assign.client = open.client;
+  for (int32_t p = 0; p < options_.partitions; ++p) assign.partitions.push_back({{kTopic, p}, client::kFromBeginning});
+  ask(world, options_.reader_host, token(Verb::assign, kReader), "assign", assign);
+}
+
+void Workload::act(World& world) {
+  next_at_ = world.now() + options_.batch_ns;
+  if (create_again_) {
+    create_topic(world);
+    next_at_ = world.now() + kRetry;
+    return;
+  }
+  if (!created_) return;
+  if (!consumers_open_) {
+    open_consumers(world);
+    for (uint32_t i = 0; i < options_.producers; ++i) reopen_.push_back(i);
+  }
+  for (const uint32_t producer : reopen_) open_producer(world, producer);
+  reopen_.clear();
+  if (running() && producing_) produce(world);
+}
+
+void Workload::produce(World& world) {
+  if (world.state(options_.producer_host) != HostState::up || history_.pending() >= kMaxPending) return;
+  owed_ += options_.records_per_second * options_.batch_ns / 1'000'000;  // thousandths
+  const int64_t records = owed_ / 1'000;
+  owed_ -= records * 1'000;
+  std::map<std::pair<uint32_t, int32_t>, int64_t> batches;
+  for (int64_t i = 0; i < records; ++i, ++turn_) {
+    const int32_t partition = static_cast<int32_t>(turn_ % static_cast<uint32_t>(options_.partitions));
+    const uint32_t producer = turn_ / static_cast<uint32_t>(options_.partitions) % options_.producers;
+    ++batches[{producer, partition}];
+  }
+  for (const auto& [where, count] : batches) {
+    int64_t& number = next_number_[where];
+    client::Produce p;
+    p.client = kFirstProducer + where.first;
+    p.topic = kTopic;
+    p.partition = where.second;
+    const Written first{where.first, where.second, number};
+    for (int64_t i = 0; i < count; ++i, ++number) {
+      const Written w{where.first, where.second, number};
+      history_.sent(w);
+      client::NewRecord& r = p.records.emplace_back();
+      r.value = Slice::copy(w.value(options_.record_bytes));
+    }
+    ask(world, options_.producer_host, record_token(first), "produce", p);
+  }
+}
+
+void Workload::answered(int64_t at, const Answered& a, const Replicas& replicas, Verdicts& out) {
+  switch (static_cast<Verb>(a.token >> 60)) {
+    case Verb::create: {
+      client::TopicResults results;
+      if (!client::unpack(a.bytes, results)) break;
+      create_again_ = !created_;
+      for (const auto& t : results.topics) {
+        if (t.error != ErrorCode::none && t.error != ErrorCode::topic_already_exists) continue;
+        created_ = true;
+        create_again_ = false;
+        if (t.error == ErrorCode::none) topic_ = t.id;
+      }
+      return;
+    }
+    case Verb::open: {
+      client::Done done;
+      if (!client::unpack(a.bytes, done)) break;
+      if (done.error == ErrorCode::none)
+        ++open_producers_;
+      else
+        reopen_.push_back(static_cast<uint32_t>(a.token & 0xff));
+      return;
+    }
+    case Verb::produce: return produced(at, a.token, a.bytes, replicas, out);
+    case Verb::consume: return consumed(at, a.token, a.bytes, out);
+    case Verb::subscribe:
+    case Verb::assign: return;
+  }
+  out.add(at, "a client's answer", "an answer that cannot be read");
+}
+
+void Workload::produced(int64_t at, uint64_t t, const Slice& bytes, const Replicas& replicas, Verdicts& out) {
+  client::Produced p;
+  if (!client::unpack(bytes, p)) return out.add(at, "a client's answer", "an answer that cannot be read");
+  const Written w = record_of(t);
+  if (p.error == ErrorCode::none) {
+    acked_last_at_ = at;
+    if (topic_.zero()) topic_ = p.topic_id;
+    if (p.partition != w.partition)
+      out.add(at, "J14 misrouted record", w.text() + " was acknowledged in partition " + std::to_string(p.partition));
+    if (p.offset >= replicas.committed_end(log(w.partition)))
+      out.add(at, "R13 acknowledged before committed", w.text() + " at offset " + std::to_string(p.offset));
+  }
+  const History::Fate fate = p.error == ErrorCode::none ? History::Fate::acked
+                             : p.maybe_written          ? History::Fate::unknown
+                                                        : History::Fate::failed;
+  history_.ended(at, w, fate, p.offset, out);
+}
+
+void Workload::consumed(int64_t at, uint64_t t, const Slice& bytes, Verdicts& out) {
+  client::ConsumerEvent e;
+  if (!client::unpack(bytes, e)) return out.add(at, "a client's answer", "an answer that cannot be read");
+  const uint32_t consumer = static_cast<uint32_t>(t & 0xff);
+  using Kind = client::ConsumerEvent::Kind;
+  if (e.kind == Kind::assigned || e.kind == Kind::revoked) history_.reassigned(consumer);
+  if (e.kind != Kind::records) return;
+  for (const client::ConsumedRecord& r : e.records)
+    history_.polled(at, consumer, e.partition.partition, r.offset, r.value ? r.value->text() : std::string_view{}, out);
+  history_.polled_to(at, consumer, e.partition.partition, e.next, e.high_watermark, out);
+  if (consumer == kReader) return;
+  int64_t& position = group_positions_[e.partition.partition];
+  position = std::max(position, e.next);
+}
+
+int64_t Workload::group_position(int32_t partition) const {
+  const auto p = group_positions_.find(partition);
+  return p == group_positions_.end() ? 0 : p->second;
+}
+
+}  // namespace klamm::sim

@@ -1,0 +1,89 @@
+// What clients do in a run: idempotent producers of unique records, a group that consumes them, and at the end one
+// reader who has seen everything. Drives client hosts by their verbs and writes the history.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "engine/base/ids.h"
+#include "sim/checkers/history.h"
+#include "sim/checkers/replicas.h"
+#include "sim/world.h"
+
+namespace klamm::sim {
+
+struct WorkloadOptions {
+  HostId producer_host = 0;
+  HostId consumer_host = 0;
+  HostId reader_host = 0;
+  int32_t partitions = 6;
+  uint32_t producers = 1;
+  uint32_t consumers = 2;
+  int64_t records_per_second = 1'000;
+  int64_t batch_ns = 20'000'000;
+  size_t record_bytes = 100;
+};
+
+// Value. Owned by the simulation. Clients are told only what applications could tell them.
+class Workload final {
+ public:
+  static constexpr uint64_t kMaxPending = 2'000;  // unanswered records; beyond it the producers wait
+  static constexpr const char* kTopic = "orders";
+  static constexpr const char* kGroup = "readers";
+
+  Workload() = default;
+  explicit Workload(WorkloadOptions options) : options_(options) {}
+
+  void start(World& world);  // once the hosts run
+  int64_t next_at() const { return next_at_; }
+  void act(World& world);
+  void stop_producing() { producing_ = false; }
+  void read_all(World& world);  // the reader begins
+  void answered(int64_t at, const Answered& a, const Replicas& replicas, Verdicts& out);
+
+  History& history() { return history_; }
+  const History& history() const { return history_; }
+  const Uuid& topic() const { return topic_; }
+  LogKey log(int32_t partition) const;
+  bool running() const { return open_producers_ == options_.producers; }
+  const WorkloadOptions& options() const { return options_; }
+  // Largest position that anyone of the group has reached, by partition.
+  int64_t group_position(int32_t partition) const;
+  int64_t reader_position(int32_t partition) const { return history_.position(0, partition); }
+  int64_t acked_last_at() const { return acked_last_at_; }
+
+ private:
+  enum class Verb : uint64_t { create = 1, open, produce, consume, subscribe, assign };
+  static uint64_t token(Verb v, uint64_t who) { return static_cast<uint64_t>(v) << 60 | who; }
+  // A record's token is its name; the records of one Produce are numbered on.
+  static uint64_t record_token(const Written& w);
+  static Written record_of(uint64_t token);
+
+  template<class T>
+  void ask(World& world, HostId host, uint64_t token, const char* verb, const T& what);
+  void create_topic(World& world);
+  void open_producer(World& world, uint32_t producer);
+  void open_consumers(World& world);
+  void produce(World& world);
+  void produced(int64_t at, uint64_t token, const Slice& bytes, const Replicas& replicas, Verdicts& out);
+  void consumed(int64_t at, uint64_t token, const Slice& bytes, Verdicts& out);
+
+  WorkloadOptions options_;
+  History history_;
+  Uuid topic_;
+  int64_t next_at_ = kNeverAt;
+  int64_t acked_last_at_ = 0;
+  bool created_ = false;
+  bool create_again_ = false;
+  bool producing_ = true;
+  bool consumers_open_ = false;
+  uint32_t open_producers_ = 0;
+  std::vector<uint32_t> reopen_;  // producers whose opening failed
+  std::map<std::pair<uint32_t, int32_t>, int64_t> next_number_;
+  std::map<int32_t, int64_t> group_positions_;
+  int64_t owed_ = 0;  // records of the rate not yet produced, times the number of partitions
+  uint32_t turn_ = 0;
+};
+
+}  // namespace klamm::sim

@@ -1,0 +1,219 @@
+// Every checker must fire on a history that breaks its rule, and be silent on one that does not.
+#include <gtest/gtest.h>
+
+#include "sim/checkers/history.h"
+#include "sim/checkers/leaders.h"
+#include "sim/checkers/replicas.h"
+
+namespace klamm::sim {
+namespace {
+
+constexpr int64_t kTopic = 77;
+constexpr LogKey kLog{kTopic, 0};
+
+TraceEvent append(int64_t base, uint16_t records, int64_t epoch, uint32_t crc) {
+  return {TraceKind::batch_appended, records, 0, kTopic, base, epoch << 32 | crc};
+}
+TraceEvent high_watermark(int64_t offset, int64_t epoch) {
+  return {TraceKind::high_watermark, 0, 0, kTopic, offset, epoch};
+}
+TraceEvent leads(int64_t epoch) { return {TraceKind::became_leader, 0, 0, kTopic, epoch, 0}; }
+TraceEvent cut(int64_t to, int64_t from) { return {TraceKind::log_truncated, 0, 0, kTopic, to, from}; }
+TraceEvent changed(int64_t leader, int64_t epoch, int64_t isr) {
+  return {TraceKind::partition_changed, 0, 0, kTopic, leader << 32 | epoch, isr};
+}
+
+struct Case {
+  Replicas replicas;
+  Leaders leaders;
+  Verdicts out;
+  void feed(HostId host, const TraceEvent& e) {
+    replicas.trace(1, host, e, out);
+    leaders.trace(1, host, e, out);
+  }
+  std::string first() const { return out.empty() ? "" : out.list()[0].rule; }
+};
+
+TEST(Checkers, replicated_and_failed_over_log_is_fine) {
+  Case c;
+  for (HostId h : {0, 1}) c.feed(h, append(0, 3, 0, 10)), c.feed(h, append(3, 1, 0, 11));
+  c.feed(0, high_watermark(4, 0));
+  c.feed(0, append(4, 1, 0, 12));  // not committed: a new leader may do without
+  c.feed(1, leads(1));
+  c.feed(1, append(4, 2, 1, 13));
+  c.feed(0, cut(4, 5));
+  c.feed(0, append(4, 2, 1, 13));
+  c.feed(1, high_watermark(6, 1)), c.feed(0, high_watermark(6, 1));
+  EXPECT_EQ(c.first(), "");
+  EXPECT_EQ(c.replicas.committed_end(kLog), 6);
+  EXPECT_TRUE(c.replicas.complete(kLog, 0));
+}
+
+TEST(Checkers, log_matching_fires) {
+  Case c;
+  c.feed(0, append(0, 3, 0, 10)), c.feed(1, append(0, 3, 0, 99));
+  c.feed(0, high_watermark(3, 0));
+  EXPECT_EQ(c.first(), "");
+  c.feed(1, high_watermark(3, 0));
+  EXPECT_EQ(c.first(), "R4 log matching");
+}
+
+TEST(Checkers, leader_completeness_fires) {
+  Case c;
+  c.feed(0, append(0, 3, 0, 10)), c.feed(0, append(3, 1, 0, 11));
+  c.feed(1, append(0, 3, 0, 10));
+  c.feed(0, high_watermark(4, 0));
+  c.feed(1, leads(1));
+  EXPECT_EQ(c.first(), "R6 leader completeness");
+  EXPECT_TRUE(c.out.list()[0].loss);
+}
+
+TEST(Checkers, raft_leader_completeness_fires) {
+  Case c;
+  c.feed(0, {TraceKind::batch_appended, 1, 0, 0, 0, int64_t{1} << 32 | 5});
+  c.feed(0, {TraceKind::high_watermark, 0, 0, 0, 1, 1});
+  c.replicas.elected(1, 1, LogKey{}, 2, c.out);
+  EXPECT_EQ(c.first(), "K5 leader completeness");
+}
+
+TEST(Checkers, truncation_below_the_committed_fires) {
+  Case c;
+  for (HostId h : {0, 1}) c.feed(h, append(0, 3, 0, 10));
+  c.feed(0, high_watermark(3, 0));
+  c.feed(1, cut(0, 3));
+  EXPECT_EQ(c.first(), "R16 truncation");
+}
+
+TEST(Checkers, contiguity_and_epoch_order_fire) {
+  Case gap, order;
+  gap.feed(0, append(0, 3, 0, 10)), gap.feed(0, append(4, 1, 0, 11));
+  EXPECT_EQ(gap.first(), "R5 contiguous log");
+  order.feed(0, append(0, 3, 2, 10)), order.feed(0, append(3, 1, 1, 11));
+  EXPECT_EQ(order.first(), "R5 epoch order");
+}
+
+TEST(Checkers, recovery_forgets_what_was_lost) {
+  Case c;
+  c.feed(0, append(0, 3, 0, 10)), c.feed(0, append(3, 1, 0, 11));
+  c.feed(0, {TraceKind::log_recovered, 0, 0, kTopic, 3, 0});
+  EXPECT_EQ(c.replicas.log_end(kLog, 0), 3);
+  c.feed(0, append(3, 1, 1, 12));
+  EXPECT_EQ(c.first(), "");
+}
+
+TEST(Checkers, two_raft_leaders_fire) {
+  Case c;
+  c.feed(0, {TraceKind::raft_role, 0, 5, kRaftLeader, 1, 10});
+  c.feed(0, {TraceKind::raft_role, 0, 5, kRaftLeader, 1, 10});
+  EXPECT_EQ(c.first(), "");
+  c.feed(1, {TraceKind::raft_role, 0, 5, kRaftLeader, 2, 10});
+  EXPECT_EQ(c.first(), "K1 election safety");
+}
+
+TEST(Checkers, epochs_votes_and_high_watermarks_fire) {
+  Case epoch, vote, hw;
+  epoch.feed(0, {TraceKind::raft_role, 0, 5, 0, -1, 0}), epoch.feed(0, {TraceKind::raft_role, 0, 4, 0, -1, 0});
+  EXPECT_EQ(epoch.first(), "K2 monotonic epoch");
+  vote.feed(0, {TraceKind::raft_vote_granted, 0, 5, 1, 0, 0}),
+      vote.feed(0, {TraceKind::raft_vote_granted, 0, 5, 2, 0, 0});
+  EXPECT_EQ(vote.first(), "K3 one vote");
+  hw.feed(0, high_watermark(5, 1)), hw.feed(0, high_watermark(4, 1));
+  EXPECT_EQ(hw.first(), "R12 monotonic high watermark");
+}
+
+TEST(Checkers, restart_begins_a_new_life) {
+  Case c;
+  c.feed(0, high_watermark(5, 1));
+  c.leaders.restarted(0);
+  c.feed(0, high_watermark(4, 1));
+  EXPECT_EQ(c.first(), "");
+}
+
+TEST(Checkers, isr_sanity_fires) {
+  Case outside, empty, two;
+  outside.feed(0, changed(2, 1, 0b1010));
+  EXPECT_EQ(outside.first(), "R3 leader in ISR");
+  empty.feed(0, changed(-1, 1, 0));
+  EXPECT_EQ(empty.first(), "R9 ISR validity");
+  two.feed(0, leads(3)), two.feed(1, leads(3));
+  EXPECT_EQ(two.first(), "R5 one leader an epoch");
+}
+
+// ---- client histories
+
+struct Client {
+  History h;
+  Verdicts out;
+  Written w(int64_t number, int32_t partition = 0) { return {0, partition, number}; }
+  void acked(int64_t number, int64_t offset) {
+    h.sent(w(number));
+    h.ended(1, w(number), History::Fate::acked, offset, out);
+  }
+  void read(int64_t number, int64_t offset, uint32_t consumer = 0) {
+    h.polled(1, consumer, 0, offset, w(number).value(50), out);
+  }
+  std::string first() const { return out.empty() ? "" : out.list()[0].rule; }
+};
+
+TEST(Checkers, complete_history_is_fine) {
+  Client c;
+  for (int i = 0; i < 5; ++i) c.acked(i, i);
+  for (int i = 0; i < 5; ++i) c.read(i, i), c.read(i, i, 1);
+  c.h.finish(1, 0, c.out);
+  EXPECT_EQ(c.first(), "");
+  EXPECT_EQ(c.h.acked(), 5u);
+}
+
+TEST(Checkers, lost_write_fires) {
+  Client c;
+  c.acked(0, 0), c.acked(1, 1);
+  c.read(0, 0);
+  c.h.finish(1, 0, c.out);
+  EXPECT_EQ(c.first(), "J2 lost write");
+  EXPECT_EQ(c.h.lost(), 1u);
+}
+
+TEST(Checkers, duplicate_and_inconsistent_offsets_fire) {
+  Client duplicate, inconsistent;
+  duplicate.acked(0, 0), duplicate.read(0, 0), duplicate.read(0, 1);
+  EXPECT_EQ(duplicate.first(), "J4 duplicate");
+  inconsistent.acked(0, 0), inconsistent.acked(1, 1), inconsistent.read(1, 0);
+  EXPECT_EQ(inconsistent.first(), "J5 inconsistent offsets");
+}
+
+TEST(Checkers, order_fires) {
+  Client c;
+  c.acked(0, 1), c.acked(1, 0);
+  c.read(1, 0), c.read(0, 1);
+  c.h.finish(1, 0, c.out);
+  EXPECT_EQ(c.first(), "J8 order");
+}
+
+TEST(Checkers, polls_that_skip_return_or_go_astray_fire) {
+  Client skip, back, misrouted, foreign, failed;
+  for (Client* c : {&skip, &back, &misrouted}) c->acked(0, 0), c->acked(1, 1), c->acked(2, 2);
+  skip.read(0, 0), skip.read(2, 2);
+  EXPECT_EQ(skip.first(), "J7 poll skip");
+  back.read(0, 0), back.read(1, 1), back.read(0, 0);
+  EXPECT_EQ(back.first(), "J7 nonmonotonic poll");
+  misrouted.h.polled(1, 0, 5, 0, misrouted.w(0).value(50), misrouted.out);
+  EXPECT_EQ(misrouted.first(), "J14 misrouted record");
+  foreign.h.polled(1, 0, 0, 0, "hello", foreign.out);
+  EXPECT_EQ(foreign.first(), "J14 foreign record");
+  failed.h.sent(failed.w(0));
+  failed.h.ended(1, failed.w(0), History::Fate::failed, -1, failed.out);
+  failed.read(0, 0);
+  EXPECT_EQ(failed.first(), "J1 failed but there");
+}
+
+TEST(Checkers, rebalance_may_read_again) {
+  Client c;
+  c.acked(0, 0), c.acked(1, 1);
+  c.read(0, 0, 1), c.read(1, 1, 1);
+  c.h.reassigned(1);
+  c.read(0, 0, 1);
+  EXPECT_EQ(c.first(), "");
+}
+
+}  // namespace
+}  // namespace klamm::sim
