@@ -1,0 +1,225 @@
+// OffsetCommit 2 to 10, OffsetFetch 1 to 10, OffsetDelete 0, and offsets that age.
+#include <algorithm>
+
+#include "engine/group/core.h"
+#include "engine/group/records.h"
+#include "engine/group/replies.h"
+
+namespace klamm::group {
+
+using protocol::OffsetCommitRequest;
+using protocol::OffsetCommitResponse;
+using protocol::OffsetDeleteRequest;
+using protocol::OffsetDeleteResponse;
+using protocol::OffsetFetchRequest;
+using protocol::OffsetFetchResponse;
+
+namespace {
+
+constexpr Offset kNoOffset = -1;
+
+int64_t expiry(int64_t now_ms, int64_t retention_ms) {
+  if (retention_ms == -1) return -1;
+  int64_t at;
+  if (__builtin_add_overflow(now_ms, retention_ms, &at)) at = std::numeric_limits<int64_t>::max();
+  return std::max<int64_t>(at, 0);
+}
+
+void fail_all(OffsetCommitResponse& response, ErrorCode error) {
+  for (auto& topic : response.topics)
+    for (auto& p : topic.partitions)
+      if (p.error_code == 0) p.error_code = code(error);
+}
+
+ErrorCode commit_fence(const Group* g, const Ticket& ticket, const OffsetCommitRequest& request) {
+  const int32_t generation = request.generation_id_or_member_epoch;
+  if (!g) return unknown_group_commit(generation, ticket.version);
+  const CommitClaim claim{.generation = generation,
+                          .anonymous = request.member_id.empty() && is_null(request.group_instance_id),
+                          .member = g->fence(request.member_id, request.group_instance_id)};
+  return offset_commit_fence(claim, g->state, g->generation);
+}
+
+void set_offset(OffsetFetchResponse::OffsetFetchResponsePartitions& p, int32_t partition, const CommittedOffset* o) {
+  p.partition_index = partition;
+  p.committed_offset = o ? o->offset : kNoOffset;
+  p.committed_leader_epoch = o ? o->leader_epoch : kNoEpoch;
+  p.metadata = o ? Str(o->metadata) : Str("");
+}
+
+void set_unstable(OffsetFetchResponse::OffsetFetchResponsePartitions& p, int32_t partition) {
+  set_offset(p, partition, nullptr);
+  p.error_code = code(ErrorCode::unstable_offset_commit);
+}
+
+}  // namespace
+
+void Core::commit_offsets(Op& op, const Caller& caller, const OffsetCommitRequest& request,
+                          OffsetCommitResponse& response) {
+  Group* g = find(op, request.group_id);
+  if (const ErrorCode e = commit_fence(g, caller.ticket(), request); e != ErrorCode::none) {
+    fail_all(response, e);
+    op.reply(caller.origin, encode_body(caller.ticket(), response));
+    return;
+  }
+  if (Member* m = g ? g->member(request.member_id) : nullptr) touch(op, *g, *m);  // a commit is a sign of life
+  const int64_t now = op.ctx.wall.ms;
+  const int64_t expires = expiry(now, request.retention_time_ms);
+  for (size_t t = 0; t < request.topics.size(); ++t) {
+    const auto& topic = request.topics[t];
+    for (size_t i = 0; i < topic.partitions.size(); ++i) {
+      const auto& p = topic.partitions[i];
+      auto& answer = response.topics[t].partitions[i];
+      if (answer.error_code != 0) continue;
+      if (utf16_length(p.committed_metadata) > static_cast<size_t>(config_.offset_metadata_max)) {
+        answer.error_code = code(ErrorCode::offset_metadata_too_large);
+        continue;
+      }
+      op.record(offset_record({request.group_id, topic.name, p.partition_index},
+                              {.offset = p.committed_offset,
+                               .leader_epoch = p.committed_leader_epoch < 0 ? kNoEpoch : p.committed_leader_epoch,
+                               .metadata = is_null(p.committed_metadata) ? Str("") : p.committed_metadata,
+                               .commit_ms = now,
+                               .expire_ms = expires,
+                               .topic_id = topic.topic_id}));
+    }
+  }
+  op.reply(caller.origin, encode_body(caller.ticket(), response));
+}
+
+void Core::delete_offsets(Op& op, const Caller& caller, const OffsetDeleteRequest& request,
+                          OffsetDeleteResponse& response) {
+  const Group* g = find(op, request.group_id);
+  ErrorCode error = g ? ErrorCode::none : ErrorCode::group_id_not_found;
+  if (g && g->state != State::empty && !g->of_consumers()) error = ErrorCode::non_empty_group;
+  if (error != ErrorCode::none) {
+    response.error_code = code(error);
+    response.topics = {};
+    op.reply(caller.origin, encode_body(caller.ticket(), response));
+    return;
+  }
+  for (size_t t = 0; t < request.topics.size(); ++t) {
+    const Str topic = request.topics[t].name;
+    for (auto& answer : response.topics[t].partitions) {
+      const OffsetKeyView key{request.group_id, topic, answer.partition_index};
+      if (answer.error_code != 0) continue;
+      if (g->subscribes(topic))
+        answer.error_code = code(ErrorCode::group_subscribed_to_topic);
+      else if (op.hard().offsets.contains(key) || op.hard().has_unstable_offset(key))
+        op.record(offset_tombstone(key));
+    }
+  }
+  op.reply(caller.origin, encode_body(caller.ticket(), response));
+}
+
+OffsetFetchResponse::OffsetFetchResponseGroup Core::fetch_offsets(
+    Arena& arena, const Hard& hard, const OffsetFetchRequest::OffsetFetchRequestGroup& asked, bool stable) {
+  OffsetFetchResponse::OffsetFetchResponseGroup out;
+  out.group_id = asked.group_id;
+  const bool unstable = stable && hard.has_open_transaction(asked.group_id);
+  if (asked.topics.is_null()) {
+    OffsetFetchResponse::OffsetFetchResponseTopics* topic = nullptr;
+    for_each_offset(hard.offsets, asked.group_id, [&](const auto& entry) {
+      if (!topic || topic->name != entry.key.topic) {
+        topic = &out.topics.add(arena);
+        topic->name = entry.key.topic;
+      }
+      auto& p = topic->partitions.add(arena);
+      if (unstable && hard.has_unstable_offset(entry.key.view()))
+        set_unstable(p, entry.key.partition);
+      else
+        set_offset(p, entry.key.partition, &entry.value);
+      return true;
+    });
+    return out;
+  }
+  for (const auto& t : asked.topics) {
+    auto& topic = out.topics.add(arena);
+    topic.name = t.name;
+    topic.topic_id = t.topic_id;
+    topic.partitions.reserve(arena, t.partition_indexes.size());
+    for (const int32_t partition : t.partition_indexes) {
+      const OffsetKeyView key{asked.group_id, t.name, partition};
+      const CommittedOffset* o = hard.offsets.find(key);
+      auto& p = topic.partitions.add(arena);
+      if (unstable && hard.has_unstable_offset(key))
+        set_unstable(p, partition);
+      else
+        set_offset(p, partition, o && of_another_topic(o->topic_id, t.topic_id) ? nullptr : o);
+    }
+  }
+  return out;
+}
+
+bool Core::delete_topic_offsets(Op& op, Str topic, const Uuid& id) {
+  size_t left = kRecordsPerSweep;
+  const auto doomed = [&](const auto& entry) {
+    return entry.key.topic == topic && (entry.value.topic_id.zero() || entry.value.topic_id == id);
+  };
+  for (const auto& entry : op.hard().offsets) {
+    if (!doomed(entry)) continue;
+    if (left-- == 0) return false;
+    op.record(offset_tombstone(entry.key.view()));
+  }
+  for (const auto& open : op.hard().open_transactions)
+    for (const auto& entry : open.value) {
+      if (!doomed(entry) || op.hard().offsets.contains(entry.key)) continue;
+      if (left-- == 0) return false;
+      op.record(offset_tombstone(entry.key.view()));
+    }
+  return true;
+}
+
+// ---- offsets that age, and groups that are left with none
+
+// One step of the search: some groups, or part of a large one; the next turn goes on.
+void Core::sweep(Op& op) {
+  size_t groups_left = kGroupsPerSweep, records_left = kRecordsPerSweep;
+  auto it = op.hard().groups.lower_bound(sweep_);
+  if (!it.at_end() && !sweep_.empty() && it->key == sweep_) ++it;
+  for (; !it.at_end(); ++it) {
+    if (groups_left-- == 0 || !sweep_group(op, it->key, records_left)) {
+      timers_.set(op.ctx.now, Timer{});
+      return;
+    }
+    sweep_ = it->key;
+  }
+  sweep_.clear();
+  timers_.set(op.ctx.now + milliseconds(config_.retention_check_ms), Timer{});
+}
+
+// False: it has more expired offsets than one step may take.
+bool Core::sweep_group(Op& op, std::string_view id, size_t& records_left) {
+  const auto soft = groups_.find(id);
+  std::optional<Group> restored;
+  if (soft == groups_.end()) restored = Group::restored(id, *op.hard().groups.find(id), op.ctx.arena());
+  const Group& g = restored ? *restored : soft->second;
+  const Ageing kind = ageing({.state = g.state,
+                              .simple = !g.protocol_type,
+                              .knows_topics = g.of_consumers() && g.topics,
+                              .has_timestamp = g.since_ms >= 0});
+  bool all = true, room = true;
+  for_each_offset(op.hard().offsets, id, [&](const auto& entry) {
+    const CommittedOffset& o = entry.value;
+    const Age age{o.expire_ms, kind == Ageing::since_empty ? g.since_ms : o.commit_ms};
+    if (kind == Ageing::never || g.subscribes(entry.key.topic) ||
+        !offset_expired(age, op.ctx.wall.ms, config_.offsets_retention_ms) ||
+        op.hard().has_unstable_offset(entry.key.view())) {
+      all = false;
+      return true;
+    }
+    room = records_left > 0;
+    if (!room) return false;
+    --records_left;
+    op.record(offset_tombstone(entry.key.view()));
+    return true;
+  });
+  if (!room) return false;
+  if (all && g.state == State::empty && g.pending_members.empty() && !op.hard().has_open_transaction(id)) {
+    op.record(group_tombstone(id));
+    groups_.erase(std::string(id));
+  }
+  return true;
+}
+
+}  // namespace klamm::group
