@@ -5,5 +5,6 @@ namespace klamm::cli {
 
 int codec_main(int argc, char** argv);
 int sim_main(int argc, char** argv);
+int version_main(int argc, char** argv);
 
 }  // namespace klamm::cli

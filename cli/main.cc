@@ -14,6 +14,7 @@ struct Command {
 constexpr Command kCommands[] = {
     {"codec", klamm::cli::codec_main, "translate Kafka messages between bytes and JSON, line by line"},
     {"sim", klamm::cli::sim_main, "run a simulated cluster from seeds, with faults, and check its promises"},
+    {"version", klamm::cli::version_main, "print the version"},
 };
 
 int usage(std::ostream& out, int exit_code) {

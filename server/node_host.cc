@@ -146,7 +146,7 @@ std::optional<std::string> NodeHost::ask_and_wait(std::string verb, std::string 
 }
 
 DriverEnd NodeHost::stop(Duration at_most) {
-  driver_->ask(0, "stop", "");
+  ask_to_stop();
   {
     std::unique_lock lock(mutex_);
     changed_.wait_for(lock, std::chrono::nanoseconds(at_most.ns), [this] { return end_.has_value(); });
