@@ -4,7 +4,7 @@
 //   verb                  asks             answers
 //   producer.open         ProducerOpen     Done, once records can be sent (with idempotence: a producer id is there)
 //   produce               Produce          Produced for every record, as if asked singly by token, token + 1, ...
-//   flush                 ClientRef        Done, when every record produced before has been answered
+//   flush                 ClientRef        Done, once no record is unanswered; nothing lingers until then
 //   consumer.open         ConsumerOpen     ConsumerEvent again and again; `last` when the consumer is closed
 //   assign                Assign           Done
 //   subscribe             Subscribe        Done (what was assigned comes as ConsumerEvent)

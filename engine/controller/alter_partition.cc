@@ -5,6 +5,8 @@
 
 namespace klamm::controller {
 
+using metadata::contains;
+
 namespace {
 
 using Request = protocol::AlterPartitionRequest;
@@ -43,6 +45,7 @@ void alter(Operation& op, const metadata::Topic& topic, const IsrProposal& wante
   change.isr.clear();
   for (const IsrMember& m : wanted.isr) change.isr.push_back(m.node);
   change.recovery = static_cast<LeaderRecovery>(wanted.recovery);
+  KLAMM_ASSERT(contains(change.isr, now->leader));
   const std::optional<PartitionInfo> after = emit_change(op, {topic.id, a.partition_index}, change);
   if (after &&
       after->leader != wanted.from)  // the end of a reassignment took the leadership: the leader must look anew

@@ -87,6 +87,8 @@ void Controller::append(Ctx& ctx, std::vector<Slice> records, Out& out) {
     const Result<void> applied = latest_.apply(ctx.arena(), next_ + static_cast<Offset>(i), records[i].span());
     KLAMM_ASSERT(applied.has_value());
   }
+  KLAMM_ASSERT_REL(latest_.end(), ==, next_ + static_cast<Offset>(records.size()));
+  KLAMM_ASSERT_REL(committed_, <=, next_);
   const Offset base = next_;
   next_ += static_cast<Offset>(records.size());
   out.appends.push_back({epoch_, base, std::move(records)});
@@ -117,6 +119,7 @@ void Controller::deactivate(Ctx& ctx, Out& out) {
   active_ = false;
   soft_ = Soft();
   latest_ = metadata::Image();
+  KLAMM_ASSERT(pending_.empty() || committed_ < next_);
   std::deque<Waiting> waiting = std::move(pending_);
   pending_.clear();
   for (const Waiting& w : waiting)
@@ -133,10 +136,12 @@ void Controller::serve(Ctx& ctx, const Ticket& ticket, const Slice& body, Out& o
   Response a;
   operate(ctx, out, [&](Operation& op) { work(op, ticket.version, q, a); });
   Reply reply = encode_reply(ticket, a);
-  if (committed_ == next_)
+  if (committed_ == next_) {
     out.replies.push_back(std::move(reply));
-  else
-    pending_.push_back({next_, std::move(reply), body});
+    return;
+  }
+  KLAMM_ASSERT(pending_.empty() || pending_.back().end <= next_);
+  pending_.push_back({next_, std::move(reply), body});
 }
 
 void Controller::on_request(Ctx& ctx, const Ticket& ticket, const Slice& body, Out& out) {

@@ -69,6 +69,12 @@ bool elect_unclean_leaders(Operation& op);
 
 // --- between the operations ---
 
+// Why a part of a request is not carried out, in Kafka's words.
+struct Refusal {
+  ErrorCode code = ErrorCode::none;
+  std::string message;
+};
+
 // none, or STALE_BROKER_EPOCH: the sender is not the registered incarnation.
 ErrorCode check_broker_epoch(const Operation& op, int32_t broker, int64_t epoch);
 

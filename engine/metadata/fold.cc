@@ -46,7 +46,6 @@ bool may_collide(std::string_view name) { return name.find_first_of("._") != std
 struct Fold {
   Image& image;
   Delta& delta;
-  Offset offset;
 
   static tl::unexpected<Error> refuse(const char* why) { return fail(ErrorCode::invalid_record, why); }
 
@@ -312,7 +311,7 @@ Result<void> Image::apply(Arena& arena, Offset offset, ByteSpan frame, Delta* de
   if (!r.ok() || frame_version != kRecordFrameVersion || version > 0x7fff)
     return Fold::refuse("a metadata record whose frame cannot be read");
   Delta ignored;
-  Fold fold{*this, delta ? *delta : ignored, offset};
+  Fold fold{*this, delta ? *delta : ignored};
   const Result<void> done = fold.any(r, arena, type, static_cast<int16_t>(version));
   if (done) end_ = offset + 1;
   return done;

@@ -35,6 +35,19 @@ void Calls::forget(NetIo net, uint64_t peer, std::vector<Answer>& out) {
   }
 }
 
+void Calls::forget_channel(NetIo net, uint16_t channel, std::vector<Answer>& out) {
+  for (auto it = links_.begin(); it != links_.end();) {
+    if (it->first.channel != channel) {
+      ++it;
+      continue;
+    }
+    drop(net, it->second);
+    fail_all(it->second, IoError::aborted, out);
+    timers_.cancel(it->second.timer);
+    it = links_.erase(it);
+  }
+}
+
 Calls::Link& Calls::link(Key key) { return links_.try_emplace(key, options_.frame_max).first->second; }
 
 size_t Calls::under_way(uint64_t peer, uint16_t channel) const {
@@ -85,6 +98,7 @@ void Calls::dial(NetIo net, Key key, Link& l) {
   KLAMM_ASSERT(!l.conn);
   l.state = State::dialing;
   l.conn = net.conns.add({ConnKind::outbound, key.channel, key.peer});
+  l.timer = timers_.set(net.io.ctx.now + options_.connect_timeout, {key, 0});
   net.io.out.push_back(Dial{l.conn, peer->second.host, peer->second.port});
 }
 
@@ -99,6 +113,7 @@ void Calls::send(NetIo net, Link& l, Waiting call) {
   KLAMM_ASSERT(w.ok());
   for (Slice& s : w.finish()) net.io.out.push_back(Send{l.conn, std::move(s)});
   r.body.clear();
+  if (r.one_way) return timers_.cancel(call.timer);
   l.sent.push_back(std::move(call));
 }
 
@@ -137,6 +152,7 @@ void Calls::dialed(NetIo net, Key key, Link& l, IoError error, std::vector<Answe
     if (error == IoError::refused && telling && !known) refused_.push_back(key.peer);
     return ended(net, key, l, error, out);
   }
+  timers_.cancel(l.timer);
   l.state = State::open;
   l.frames = Frames(options_.frame_max);
   net.io.ctx.trace.event({TraceKind::connection_opened, 0, 1, static_cast<int64_t>(l.conn.packed()),
@@ -210,6 +226,11 @@ void Calls::on_time(NetIo net, std::vector<Answer>& out) {
       continue;
     }
     l.timer = {};
+    if (l.state == State::dialing) {
+      drop(net, l);
+      ended(net, due.key, l, IoError::timed_out, out);
+      continue;
+    }
     if (l.state == State::open) {  // a probe has been accepted and held: the peer lives
       KLAMM_ASSERT_REL(due.key.channel, ==, kProbeChannel);
       drop(net, l);

@@ -12,7 +12,8 @@
 //    +------------------------------------------------------------------------------------+        waits; else idle
 //
 // When a connection ends, every call on it, sent or not, is answered with an error: whether a sent one was carried out
-// is unknown. Calls made during a backoff wait for its end. An answer is given exactly once for every call.
+// is unknown. Calls made during a backoff wait for its end. An answer is given exactly once for every call but a
+// one-way one.
 #pragma once
 #include <cstdint>
 #include <deque>
@@ -36,10 +37,11 @@ struct CallRequest {
   std::vector<Slice> body;  // encoded, without header
   Duration timeout;         // from now; on expiry the connection is closed, if the request was sent
   Owner owner;              // comes back in the answer
+  bool one_way = false;     // the peer sends no response (Produce with acks 0): answered only if it cannot be sent
   template<class V>
   void fields(V& v) const {
     v("peer", peer), v("channel", channel), v("api", api), v("version", version), v("client_id", client_id),
-        v("body", body), v("timeout", timeout), v("owner", owner);
+        v("body", body), v("timeout", timeout), v("owner", owner), v("one_way", one_way);
   }
 };
 
@@ -56,6 +58,7 @@ struct Answer {
 struct CallsOptions {
   uint32_t frame_max = 100 << 20;  // of a response; a larger one costs the connection
   uint32_t in_flight_max = 5;
+  Duration connect_timeout = seconds(10);
   Duration reconnect_first = milliseconds(1);
   Duration reconnect_max = milliseconds(1000);
   uint64_t entity = 0;  // whose draws: unlike for the hosts of one world
@@ -82,6 +85,9 @@ class Calls final {
   const Address* address(uint64_t peer) const;
   // Closes and forgets; its calls are answered with `aborted`.
   void forget(NetIo net, uint64_t peer, std::vector<Answer>& out);
+
+  // The same for one channel of all peers.
+  void forget_channel(NetIo net, uint16_t channel, std::vector<Answer>& out);
 
   // A call to a peer without address waits for one.
   void call(NetIo net, CallRequest request);
@@ -137,7 +143,7 @@ class Calls final {
     std::deque<Waiting> unsent;  // at most kWaitingMax
     int32_t next_correlation = 0;
     Duration backoff;       // the last one; zero after an answer
-    TimerId timer;          // the end of the backoff, or of a probe's hold
+    TimerId timer;          // the end of the backoff, the latest end of a dial, or that of a probe's hold
     bool had_open = false;  // an open connection was lost and no dial has ended since
     int probes_left = 0;
     template<class V>

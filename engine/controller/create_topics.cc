@@ -1,7 +1,6 @@
-// Topics are created and deleted.
+// Topics are created: checked, placed, written down.
 #include <algorithm>
 #include <map>
-#include <set>
 
 #include "engine/controller/operation.h"
 #include "engine/controller/placement.h"
@@ -21,10 +20,6 @@ using CreateRequest = protocol::CreateTopicsRequest;
 using CreateResponse = protocol::CreateTopicsResponse;
 using NewTopic = CreateRequest::CreatableTopic;
 
-struct Refusal {
-  ErrorCode code = ErrorCode::none;
-  std::string message;
-};
 using MaybeRefused = std::optional<Refusal>;
 
 // A topic in the making.
@@ -241,155 +236,6 @@ void create_topics(Operation& op, int16_t, const CreateRequest& q, CreateRespons
     n = 0;
   }
   if (q.validate_only) op.records.clear();
-}
-
-// --- deletion ---
-
-namespace {
-
-using DeleteRequest = protocol::DeleteTopicsRequest;
-using DeleteResponse = protocol::DeleteTopicsResponse;
-
-// The topics of a DeleteTopics request, resolved; each topic is named at most once or refused.
-class Deletion final {
- public:
-  Deletion(Operation& op, DeleteResponse& a) : op_(op), answer_(a) {}
-
-  void name(Str name) { ++names_[name]; }
-  void id(const Uuid& id) { ++ids_[id]; }
-  void refuse(Str name, const Uuid& id, const Refusal& r) {
-    auto& out = result(name, id);
-    out.error_code = static_cast<int16_t>(r.code);
-    if (!r.message.empty()) out.error_message = op_.text(r.message);
-  }
-  void carry_out() {
-    for (const auto& [id, times] : ids_) {
-      const Topic* t = op_.image.topic(id);
-      if (times > 1)
-        refuse(kNullStr, id, {ErrorCode::invalid_request, "Duplicate topic id."});
-      else if (!t)
-        refuse(kNullStr, id, {ErrorCode::unknown_topic_id, "This server does not host this topic ID."});
-      else
-        doomed_[id] = t;
-    }
-    for (const auto& [name, times] : names_) {
-      const Topic* t = op_.image.topic(name);
-      if (times > 1)
-        refuse(name, Uuid{}, {ErrorCode::invalid_request, "Duplicate topic name."});
-      else if (!t)
-        refuse(name, Uuid{},
-               {ErrorCode::unknown_topic_or_partition, "This server does not host this topic-partition."});
-      else if (ids_.contains(t->id)) {
-        refuse(name, t->id,
-               {ErrorCode::invalid_request, "The provided topic name maps to an ID that was already supplied."});
-        doomed_.erase(t->id);
-      } else {
-        doomed_[t->id] = t;
-      }
-    }
-    for (const auto& [id, topic] : doomed_) {
-      protocol::RemoveTopicRecord r;
-      r.topic_id = id;
-      op_.emit(0, r);
-      result(op_.text(topic->name), id);
-    }
-  }
-
- private:
-  DeleteResponse::DeletableTopicResult& result(Str name, const Uuid& id) {
-    auto& out = answer_.responses.add(op_.ctx.arena());
-    out.name = name;
-    out.topic_id = id;
-    return out;
-  }
-  Operation& op_;
-  DeleteResponse& answer_;
-  std::map<Str, int> names_;
-  std::map<Uuid, int> ids_;
-  std::map<Uuid, const Topic*> doomed_;
-};
-
-}  // namespace
-
-void delete_topics(Operation& op, int16_t version, const DeleteRequest& q, DeleteResponse& a) {
-  Deletion deletion(op, a);
-  const bool disabled = !op.options.delete_topic_enable;
-  const Refusal off{version < 3 ? ErrorCode::invalid_request : ErrorCode::topic_deletion_disabled,
-                    "Topic deletion is disabled."};
-  for (Str name : q.topic_names) disabled ? deletion.refuse(name, Uuid{}, off) : deletion.name(name);
-  for (const auto& t : q.topics) {
-    if (disabled)
-      deletion.refuse(t.name, t.topic_id, off);
-    else if (is_null(t.name) && t.topic_id.zero())
-      deletion.refuse(t.name, t.topic_id, {ErrorCode::invalid_request, "Neither topic name nor id were specified."});
-    else if (!is_null(t.name) && !t.topic_id.zero())
-      deletion.refuse(t.name, t.topic_id,
-                      {ErrorCode::invalid_request, "You may not specify both topic name and topic id."});
-    else if (is_null(t.name))
-      deletion.id(t.topic_id);
-    else
-      deletion.name(t.name);
-  }
-  deletion.carry_out();
-}
-
-// --- configs as the answer shows them ---
-
-namespace {
-
-enum class ConfigSource : int8_t {
-  topic = 1,
-  dynamic_broker = 2,
-  dynamic_default_broker = 3,
-  static_broker = 4,
-  none = 5
-};
-
-metadata::Properties broker_layer(const metadata::Image& image, const std::string& name) {
-  metadata::Properties out;
-  if (const metadata::ConfigMap* configs = image.config(ConfigResource{ResourceType::broker, name}))
-    for (const auto& [key, value] : *configs) out[key] = value;
-  return out;
-}
-
-// Whether one of the properties that a topic's default comes from is set here.
-bool sets(const metadata::Properties& layer, const metadata::ConfigDef& def) {
-  for (std::string_view synonym : metadata::config_list(def.synonyms))
-    if (layer.contains(std::string(synonym.substr(0, synonym.find('*'))))) return true;
-  return false;
-}
-
-}  // namespace
-
-void effective_configs(Operation& op, const metadata::Properties& overrides,
-                       CreateResponse::CreatableTopicResult& out) {
-  const struct {
-    ConfigSource source;
-    metadata::Properties properties;
-  } layers[] = {
-      {ConfigSource::dynamic_broker, broker_layer(op.image, std::to_string(op.options.node.value))},
-      {ConfigSource::dynamic_default_broker, broker_layer(op.image, "")},
-      {ConfigSource::static_broker, op.options.properties},
-  };
-  static const metadata::Properties kNone;
-  for (const metadata::ConfigDef& def : metadata::config_defs(metadata::ConfigScope::topic)) {
-    if (def.internal) continue;
-    ConfigSource source = ConfigSource::none;
-    const metadata::Properties* broker = &kNone;
-    for (const auto& layer : layers) {
-      if (!sets(layer.properties, def)) continue;
-      source = layer.source;
-      broker = &layer.properties;
-      break;
-    }
-    if (overrides.contains(def.name)) source = ConfigSource::topic;
-    const std::optional<std::string> value = metadata::topic_config_value(def, overrides, *broker);
-    auto& c = out.configs.add(op.ctx.arena());
-    c.name = def.name;
-    c.value = value ? op.text(*value) : kNullStr;
-    c.config_source = static_cast<int8_t>(source);
-    c.is_sensitive = def.sensitive();
-  }
 }
 
 }  // namespace klamm::controller

@@ -1,0 +1,209 @@
+#include "engine/client/admin.h"
+
+#include <algorithm>
+
+#include "engine/protocol/messages/create_topics.h"
+#include "engine/protocol/messages/delete_topics.h"
+
+namespace klamm::client {
+
+namespace {
+
+constexpr size_t kNameMax = 1000;  // longer names are not sent: the wire could not carry every one
+constexpr Duration kDescribeDefault = seconds(30);
+
+bool sendable(const std::string& name) { return name.size() <= kNameMax; }
+
+}  // namespace
+
+bool Admin::ask(Turn& turn, uint64_t token, const std::string& verb, const Slice& bytes) {
+  Operation op{Kind::describe, token, bytes, turn.now() + kDescribeDefault, false, {retry_backoff_}, {}};
+  bool good = true;
+  int32_t timeout_ms = 0;
+  if (verb == "create_topics") {
+    CreateTopics ask;
+    op.kind = Kind::create;
+    good = unpack(bytes, ask);
+    timeout_ms = ask.timeout_ms;
+    for (const NewTopic& t : ask.topics) {
+      good = good && sendable(t.name);
+      for (const NewTopic::Config& c : t.configs) good = good && sendable(c.name) && c.value.size() <= INT16_MAX;
+    }
+  } else if (verb == "delete_topics") {
+    DeleteTopics ask;
+    op.kind = Kind::remove;
+    good = unpack(bytes, ask);
+    timeout_ms = ask.timeout_ms;
+    for (const std::string& name : ask.names) good = good && sendable(name);
+  } else {
+    Describe ask;
+    good = unpack(bytes, ask);
+    timeout_ms = ask.timeout_ms;
+    if (ask.topics)
+      for (const std::string& name : *ask.topics) good = good && sendable(name);
+  }
+  if (!good || operations_.size() >= kOperationsMax) return false;
+  op.give_up = turn.now() + milliseconds(timeout_ms);
+  operations_[++last_] = std::move(op);
+  return true;
+}
+
+void Admin::pump(Turn& turn) {
+  deadline_ = kNever;
+  for (auto it = operations_.begin(); it != operations_.end();) {
+    Operation& op = it->second;
+    if (turn.now() >= op.give_up) {
+      finish(turn, op, ErrorCode::request_timed_out);
+      it = operations_.erase(it);
+      continue;
+    }
+    deadline_ = earlier(deadline_, op.give_up);
+    if (!op.under_way) {
+      if (turn.now() >= op.backoff.until)
+        op.under_way = send(turn, it->first, op);
+      else
+        deadline_ = earlier(deadline_, op.backoff.until);
+    }
+    ++it;
+  }
+}
+
+bool Admin::send(Turn& turn, uint32_t number, Operation& op) {
+  Arena& arena = turn.ctx().arena();
+  const uint64_t peer = turn.cluster.any();
+  const Owner owner{static_cast<uint16_t>(Part::admin), static_cast<uint16_t>(op.kind), number};
+  const Duration left = std::min(op.give_up - turn.now(), request_timeout_);
+  const auto wait_ms = static_cast<int32_t>(left.ms());
+  const auto go = [&](const auto& request, protocol::Versions versions) {
+    using Request = std::remove_cvref_t<decltype(request)>;
+    const int16_t v = turn.cluster.version(turn, peer, Request::kApiKey, versions);
+    if (v == Cluster::kUnsupported) op.backoff.failed(turn.now());
+    if (v >= 0) turn.call({peer, kAdminChannel, v, left, owner}, request);
+    return v >= 0;
+  };
+  if (op.kind == Kind::create) {
+    CreateTopics ask;
+    unpack(op.ask, ask);
+    protocol::CreateTopicsRequest request;
+    request.timeout_ms = wait_ms;
+    for (const NewTopic& t : ask.topics) {
+      if (op.settled.count(t.name)) continue;
+      auto& out = request.topics.add(arena);
+      out.name = arena.copy(t.name);
+      out.num_partitions = t.partitions;
+      out.replication_factor = t.replicas;
+      for (size_t i = 0; i < t.assignment.size(); ++i) {
+        auto& a = out.assignments.add(arena);
+        a.partition_index = static_cast<int32_t>(i);
+        for (const int32_t b : t.assignment[i]) a.broker_ids.add(arena) = b;
+      }
+      for (const NewTopic::Config& c : t.configs) {
+        auto& config = out.configs.add(arena);
+        config.name = arena.copy(c.name);
+        config.value = arena.copy(c.value);
+      }
+    }
+    return go(request, {4, 7});
+  }
+  if (op.kind == Kind::remove) {
+    DeleteTopics ask;
+    unpack(op.ask, ask);
+    protocol::DeleteTopicsRequest request;
+    request.timeout_ms = wait_ms;
+    for (const std::string& name : ask.names)
+      if (!op.settled.count(name)) request.topic_names.add(arena) = arena.copy(name);
+    return go(request, {1, 5});
+  }
+  Describe ask;
+  unpack(op.ask, ask);
+  protocol::MetadataRequest request;
+  request.allow_auto_topic_creation = false;
+  if (!ask.topics) request.topics = decltype(request.topics)::null();
+  if (ask.topics)
+    for (const std::string& name : *ask.topics) request.topics.add(arena).name = arena.copy(name);
+  return go(request, {4, 12});
+}
+
+void Admin::on_answer(Turn& turn, const net::Answer& answer) {
+  const auto it = operations_.find(own_of(answer.owner.key));
+  if (it == operations_.end()) return;
+  Operation& op = it->second;
+  op.under_way = false;
+  bool done = false;
+  if (answer.error != IoError::none)
+    turn.cluster.failed(turn, answer.peer);
+  else if (op.kind == Kind::create)
+    done = take_created(turn, op, answer);
+  else if (op.kind == Kind::remove)
+    done = take_deleted(turn, op, answer);
+  else
+    done = take_description(turn, op, answer);
+  if (!done) return op.backoff.failed(turn.now());
+  if (op.kind != Kind::describe) finish(turn, op, ErrorCode::none);
+  operations_.erase(it);
+  turn.cluster.stale();
+}
+
+// True if this topic needs no other try.
+bool Admin::settle(Operation& op, const TopicResults::Topic& result) {
+  if (result.error != ErrorCode::none && retriable(result.error) &&
+      result.error != ErrorCode::unknown_topic_or_partition)
+    return false;
+  op.settled[result.name] = pack(result);
+  return true;
+}
+
+bool Admin::take_created(Turn& turn, Operation& op, const net::Answer& answer) {
+  const auto* r = response_of<protocol::CreateTopicsResponse>(turn, answer);
+  bool all = r != nullptr;
+  if (r)
+    for (const auto& t : r->topics)
+      all = settle(op, {std::string(t.name), static_cast<ErrorCode>(t.error_code), std::string(t.error_message),
+                        t.topic_id}) &&
+            all;
+  return all;
+}
+
+bool Admin::take_deleted(Turn& turn, Operation& op, const net::Answer& answer) {
+  const auto* r = response_of<protocol::DeleteTopicsResponse>(turn, answer);
+  bool all = r != nullptr;
+  if (r)
+    for (const auto& t : r->responses)
+      all = settle(op, {std::string(t.name), static_cast<ErrorCode>(t.error_code), std::string(t.error_message),
+                        t.topic_id}) &&
+            all;
+  return all;
+}
+
+bool Admin::take_description(Turn& turn, Operation& op, const net::Answer& answer) {
+  const auto* r = response_of<protocol::MetadataResponse>(turn, answer);
+  if (!r) return false;
+  Description out;
+  out.cluster_id = std::string(r->cluster_id);
+  out.controller = r->controller_id;
+  for (const auto& b : r->brokers) out.brokers.push_back({b.node_id, std::string(b.host), b.port});
+  for (const auto& t : r->topics) {
+    Description::Topic topic{std::string(t.name), t.topic_id, static_cast<ErrorCode>(t.error_code), {}};
+    for (const auto& p : t.partitions)
+      topic.partitions.push_back({p.partition_index,
+                                  static_cast<ErrorCode>(p.error_code),
+                                  p.leader_id,
+                                  p.leader_epoch,
+                                  {p.replica_nodes.begin(), p.replica_nodes.end()},
+                                  {p.isr_nodes.begin(), p.isr_nodes.end()}});
+    std::stable_sort(topic.partitions.begin(), topic.partitions.end(),
+                     [](const auto& a, const auto& b) { return a.index < b.index; });
+    out.topics.push_back(std::move(topic));
+  }
+  turn.answer(op.token, out);
+  return true;
+}
+
+void Admin::finish(Turn& turn, const Operation& op, ErrorCode error) {
+  if (op.kind == Kind::describe) return turn.answer(op.token, Description{.error = error});
+  TopicResults out{error, {}};
+  for (const auto& [name, result] : op.settled) unpack(result, out.topics.emplace_back());
+  turn.answer(op.token, out);
+}
+
+}  // namespace klamm::client
