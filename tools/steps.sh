@@ -1,0 +1,160 @@
+# What ./run check and ./run test do. A step is a function step_NAME: its output goes to build/steps/NAME.log, it says
+# how many checks passed and failed by `counted`, and a step that says nothing counts as one. Add a step by writing its
+# function and naming it in the lists below.
+
+CHECK_STEPS="style build_release units_release"
+TEST_STEPS="style build_release units_release build_clang units_clang build_sanitised units_sanitised"
+
+ALL=0  # --all: every client and tool, nothing sampled
+STEPS=build/steps
+
+counted() { printf '%s %s\n' "$1" "$2" >> "$COUNTS"; }
+skipped() { echo "skipped: $*"; echo "$*" > "$SKIPPED"; }
+
+# ---- style
+
+step_style() {
+  local failed=0 check
+  for check in "python3 tools/check_layers.py" "python3 tools/check_determinism.py" formatted; do
+    if $check; then counted 1 0; else counted 0 1 && failed=1; fi
+  done
+  return $failed
+}
+
+formatted() { git ls-files '*.h' '*.cc' | xargs clang-format-16 --dry-run --Werror; }
+
+# ---- builds and unit tests
+
+step_build_release() { build release; }
+step_build_clang() { build clang; }
+step_build_sanitised() { build asan-ubsan; }
+step_units_release() { unit_tests release; }
+step_units_clang() { unit_tests clang; }
+step_units_sanitised() { unit_tests asan-ubsan; }
+
+unit_tests() {
+  local binary failed=0 report
+  for binary in build/"$1"/tests/klamm_*_tests; do
+    report="$STEPS/$1-$(basename "$binary").json"
+    "$binary" --gtest_brief=1 --gtest_output="json:$report" || failed=1
+    counted $(python3 -c 'import json,sys; r=json.load(open(sys.argv[1])); f=r["failures"]+r["errors"]
+print(r["tests"]-f-r["disabled"], f)' "$report" || echo 0 1)
+  done
+  return $failed
+}
+
+# ---- the simulator: same seed, same digest, whoever compiled it
+
+# seeds PRESET NAME ARGUMENTS...: a line a seed in build/steps/seeds-NAME.json.
+seeds() {
+  local preset="$1" file="$STEPS/seeds-$2.json"
+  shift 2
+  echo "klamm sim $*"
+  local failed=0
+  "build/$preset/klamm" sim --json --jobs "$(nproc)" "$@" > "$file" || failed=1
+  tail -1 "$file"
+  counted $(grep -c '"ok": *true' "$file" || true) $(grep -c '"ok": *false' "$file" || true)
+  return $failed
+}
+
+same_digests() {
+  python3 -c 'import json,sys
+def digests(path): return {r["seed"]: r["digest"] for r in map(json.loads, open(path)) if "digest" in r}
+a, b = digests(sys.argv[1]), digests(sys.argv[2])
+differ = sorted(s for s in a.keys() & b.keys() if a[s] != b[s])
+print(f"{len(a.keys() & b.keys())} seeds compared, {len(differ)} differ {differ or str()}")
+sys.exit(bool(differ) or not a.keys() & b.keys())' "$STEPS/seeds-$1.json" "$STEPS/seeds-$2.json"
+}
+
+step_seeds_quick() { seeds release quick --seeds 1..10 --twice; }
+step_seeds_twice() { seeds release gcc --seeds 1..60 --twice; }
+step_seeds_clang() { seeds clang clang --seeds 1..60 && same_digests gcc clang; }
+step_seeds_sanitised() { seeds asan-ubsan sanitised --seeds 1..10 && same_digests gcc sanitised; }
+
+# Each historic flaw must be found within a minute, or the simulator is blind.
+step_flaws() {
+  local flaw failed=0
+  for flaw in M01 M15; do
+    if timeout 60 build/release/klamm sim --json --jobs "$(nproc)" --seeds 1..100000 --flaw "$flaw" --until-failure \
+      > "$STEPS/flaw-$flaw.json"; then
+      echo "$flaw was not found" && failed=1 && counted 0 1
+    elif grep -q '"ok": *false' "$STEPS/flaw-$flaw.json"; then
+      grep -m1 '"ok": *false' "$STEPS/flaw-$flaw.json" && counted 1 0
+    else
+      echo "$flaw was not found within a minute" && failed=1 && counted 0 1
+    fi
+  done
+  return $failed
+}
+
+# ---- the binary, real clients, Python
+
+step_codec_tool() {
+  local line='{"message": "ApiVersionsRequest", "version": 0, "hex": ""}'
+  [ "$(build/release/klamm codec <<< "$line" | build/release/klamm codec | wc -l)" = 1 ]
+}
+
+step_cluster() { pytests tests/cluster; }
+
+# Apache Kafka's own answers: shown, not demanded, for docs/ lists what still differs.
+step_conversations() {
+  if [ ! -x ../shared/oracle/play.py ]; then
+    skipped "../shared/oracle is not here"
+    return 0
+  fi
+  "$PYTHON" tools/conversations.py
+}
+
+step_clients() { pytests tests/clients $([ $ALL = 1 ] && echo --all); }
+
+step_python() {
+  "$PYTHON" -m pip install -q --no-build-isolation . && pytests tests/python scenarios
+}
+
+# pytest, with its counts.
+pytests() {
+  local status=0
+  "$PYTHON" -m pytest -q "$@" || status=$?
+  counted $(grep -E '(passed|failed|error).* in [0-9.]+' "$LOG" | tail -1 | tr ',' '\n' |
+    awk '/passed/ {p += $1} /failed|error/ {f += $1} END {print p + 0, f + 0}')
+  return $status
+}
+
+# ---- running them
+
+run_steps() {
+  local what="$1" step passed=0 failed=0 failures="" started=$SECONDS
+  shift
+  [ "${1:-}" = --all ] && ALL=1
+  mkdir -p "$STEPS"
+  for step in $([ "$what" = check ] && echo "$CHECK_STEPS" || echo "$TEST_STEPS"); do
+    run_step "$step" || failures="$failures $step"
+    passed=$((passed + STEP_PASSED)) failed=$((failed + STEP_FAILED))
+  done
+  [ -n "$failures" ] && echo "failed:$failures (logs in $STEPS)"
+  echo "took $((SECONDS - started)) s"
+  echo "$passed passed, $failed failed"
+  [ "$failed" = 0 ]
+}
+
+run_step() {
+  local step="$1" started=$SECONDS status=0
+  LOG="$STEPS/$step.log" COUNTS="$STEPS/$step.counts" SKIPPED="$STEPS/$step.skipped"
+  rm -f "$COUNTS" "$SKIPPED"
+  [ -t 1 ] && printf '      %s ...\r' "$step"
+  (set +e; "step_$step") > "$LOG" 2>&1 < /dev/null || status=$?
+  read -r STEP_PASSED STEP_FAILED <<< "$(awk '{p += $1; f += $2} END {print p + 0, f + 0}' "$COUNTS" 2> /dev/null || echo 0 0)"
+  if [ -f "$SKIPPED" ]; then
+    printf 'skip  %-18s %s\n' "$step" "$(cat "$SKIPPED")"
+    return 0
+  fi
+  if [ $status != 0 ] && [ "$STEP_FAILED" = 0 ]; then STEP_FAILED=1; fi
+  if [ $status = 0 ] && [ $((STEP_PASSED + STEP_FAILED)) = 0 ]; then STEP_PASSED=1; fi
+  if [ "$STEP_FAILED" = 0 ]; then
+    printf 'ok    %-18s %5d passed  %4d s\n' "$step" "$STEP_PASSED" $((SECONDS - started))
+    return 0
+  fi
+  printf 'FAIL  %-18s %5d passed, %d failed  %4d s\n' "$step" "$STEP_PASSED" "$STEP_FAILED" $((SECONDS - started))
+  tail -40 "$LOG" | sed 's/^/      | /'
+  return 1
+}
