@@ -135,6 +135,10 @@ void Driver::kill() {
   });
 }
 
+void Driver::block(uint16_t port, bool on) {
+  impl_->loop.post([impl = impl_.get(), port, on] { impl->network->block(port, on); });
+}
+
 void Driver::inspect(std::function<void(const Machine&)> look) {
   impl_->loop.post([impl = impl_.get(), look = std::move(look)] { look(*impl->machine); });
 }

@@ -44,6 +44,8 @@ class Driver final {
   void ask(uint64_t token, std::string verb, std::string bytes);
   // From any thread: ends the run at once, the machine learns nothing.
   void kill();
+  // From any thread: a fault, see Network::block.
+  void block(uint16_t port, bool on);
   // From any thread: calls `look` on the driver's thread between two turns.
   void inspect(std::function<void(const Machine&)> look);
 

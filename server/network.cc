@@ -9,6 +9,7 @@
 #include <boost/asio/write.hpp>
 #include <cerrno>
 #include <map>
+#include <set>
 
 #include "server/send_queue.h"
 
@@ -32,6 +33,7 @@ class Network::Impl final {
   void send(Send& c);
   void close(const Close& c);
   void pause(ConnId id, bool paused);
+  void block(uint16_t port, bool on);
   void flush();
   bool sending() const;
 
@@ -44,7 +46,9 @@ class Network::Impl final {
     std::vector<tcp::endpoint> candidates;  // of a dial, to be tried from the back
     uint64_t sent_turn = 0;                 // when and where in the events its Sent lies
     size_t sent_index = 0;
+    uint16_t dialed_port = 0;  // 0: adopted
     bool dialing = false;
+    bool parked = false;  // a dial to a blocked port
     bool paused = false;
     bool reading = false;  // waits for bytes
     bool writing = false;  // waits for room
@@ -72,6 +76,7 @@ class Network::Impl final {
   void transmit(Conn& c);
   void tell(Conn& c);
   void ended(Conn& c, IoError error);  // its Closed; `c` is gone afterwards
+  bool silent(const Conn& c) const { return c.dialed_port != 0 && blocked_.count(c.dialed_port) > 0; }
   void forget(Conn& c) { conns_[c.id.slot].reset(); }
 
   asio::io_context& context_;
@@ -81,6 +86,7 @@ class Network::Impl final {
   std::vector<std::unique_ptr<Conn>> conns_;  // by slot
   std::vector<ConnId> dirty_;                 // have something to send, or want to read again
   std::map<uint64_t, tcp::socket> pending_;   // accepted, not yet adopted
+  std::set<uint16_t> blocked_;                // ports
   uint64_t next_pending_ = 1;
   uint64_t turn_ = 1;
   BufferRef scratch_;
@@ -158,6 +164,7 @@ Network::Impl::Conn& Network::Impl::add(ConnId id, tcp::socket socket) {
 void Network::Impl::dial(const Dial& d) {
   Conn& c = add(d.conn, tcp::socket(context_));
   c.dialing = true;
+  c.dialed_port = d.port;
   ErrorCode error;
   const asio::ip::address address = asio::ip::make_address(d.host, error);
   if (!error) {
@@ -176,6 +183,8 @@ void Network::Impl::dial(const Dial& d) {
 
 // Tries the next address; without one, the dial ends as the last address did.
 void Network::Impl::connect(Conn& c, IoError before) {
+  c.parked = silent(c);
+  if (c.parked) return;
   if (c.candidates.empty()) return dialed(c, before);
   const tcp::endpoint to = c.candidates.back();
   c.candidates.pop_back();
@@ -206,7 +215,7 @@ void Network::Impl::wait_for_bytes(Conn& c) {
     Conn* c = find(id);
     if (!c || e) return;
     c->reading = false;
-    if (!c->paused) receive(*c);
+    if (!c->paused && !silent(*c)) receive(*c);
   });
 }
 
@@ -247,6 +256,22 @@ void Network::Impl::mark(Conn& c) {
   c.dirty = true;
 }
 
+void Network::Impl::block(uint16_t port, bool on) {
+  if (on) {
+    blocked_.insert(port);
+    return;
+  }
+  blocked_.erase(port);
+  for (size_t i = 0; i < conns_.size(); ++i) {
+    Conn* c = conns_[i].get();
+    if (!c || c->dialed_port != port) continue;
+    if (c->parked)
+      connect(*c, IoError::unreachable);
+    else
+      mark(*c);
+  }
+}
+
 void Network::Impl::flush() {
   ++turn_;
   for (size_t i = 0; i < dirty_.size(); ++i) {
@@ -254,13 +279,14 @@ void Network::Impl::flush() {
     if (!c || !c->dirty) continue;
     c->dirty = false;
     if (c->dialing) continue;
-    if (!c->reading && !c->paused && !c->last) wait_for_bytes(*c);
+    if (!c->reading && !c->paused && !c->last && !silent(*c)) wait_for_bytes(*c);
     if (!c->writing) transmit(*c);
   }
   dirty_.clear();
 }
 
 void Network::Impl::transmit(Conn& c) {
+  if (silent(c)) return;
   const SendQueue::Outcome o = c.sends.send_some(c.socket.native_handle());
   if (o.tell) tell(c);
   if (o.error != 0) return ended(c, io_error(o.error));
@@ -327,6 +353,7 @@ void Network::execute(Send& c) { impl_->send(c); }
 void Network::execute(const Close& c) { impl_->close(c); }
 void Network::execute(const Pause& c) { impl_->pause(c.conn, true); }
 void Network::execute(const Resume& c) { impl_->pause(c.conn, false); }
+void Network::block(uint16_t port, bool on) { impl_->block(port, on); }
 void Network::flush() { impl_->flush(); }
 bool Network::sending() const { return impl_->sending(); }
 

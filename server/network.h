@@ -32,6 +32,8 @@ class Network final {
   void execute(const Close& c);
   void execute(const Pause& c);
   void execute(const Resume& c);
+  // A fault: connections dialed to that port, there and to come, fall silent both ways until it is lifted.
+  void block(uint16_t port, bool on);
   // After a turn's commands: sends what has gathered and reads again.
   void flush();
   // Bytes that are still to be sent.

@@ -55,6 +55,7 @@ class NodeHost final {
   // Waits for the one answer; nothing if it did not come in time.
   std::optional<std::string> ask_and_wait(std::string verb, std::string bytes, Duration at_most);
   void inspect(std::function<void(const Machine&)> look) { driver_->inspect(std::move(look)); }
+  void block(uint16_t port, bool on) { driver_->block(port, on); }
   void ask_to_stop() { driver_->ask(0, "stop", ""); }
   // Asks it to stop, and ends it the hard way when the deadline passes. Idempotent.
   DriverEnd stop(Duration at_most = kStopDeadline);

@@ -4,6 +4,7 @@
 
 #include "engine/protocol/messages/create_topics.h"
 #include "engine/protocol/messages/delete_topics.h"
+#include "engine/protocol/messages/list_offsets.h"
 
 namespace klamm::client {
 
@@ -35,6 +36,11 @@ bool Admin::ask(Turn& turn, uint64_t token, const std::string& verb, const Slice
     good = unpack(bytes, ask);
     timeout_ms = ask.timeout_ms;
     for (const std::string& name : ask.names) good = good && sendable(name);
+  } else if (verb == "offset") {
+    OffsetAt ask;
+    op.kind = Kind::offset;
+    good = unpack(bytes, ask) && sendable(ask.partition.topic);
+    timeout_ms = ask.timeout_ms;
   } else {
     Describe ask;
     good = unpack(bytes, ask);
@@ -68,18 +74,48 @@ void Admin::pump(Turn& turn) {
   }
 }
 
-bool Admin::send(Turn& turn, uint32_t number, Operation& op) {
-  Arena& arena = turn.ctx().arena();
-  const uint64_t peer = turn.cluster.any();
+CallTo Admin::to(Turn& turn, uint32_t number, const Operation& op, uint64_t peer) const {
   const Owner owner{static_cast<uint16_t>(Part::admin), static_cast<uint16_t>(op.kind), number};
-  const Duration left = std::min(op.give_up - turn.now(), request_timeout_);
-  const auto wait_ms = static_cast<int32_t>(left.ms());
+  return {peer, kAdminChannel, 0, std::min(op.give_up - turn.now(), request_timeout_), owner};
+}
+
+bool Admin::send_offset(Turn& turn, uint32_t number, Operation& op) {
+  OffsetAt ask;
+  unpack(op.ask, ask);
+  turn.cluster.want(ask.partition.topic);
+  const PartitionView at = turn.cluster.leader(ask.partition.topic, ask.partition.partition);
+  if (at.leader == kNoNode) {
+    turn.cluster.stale();
+    op.backoff.failed(turn.now());
+    return false;
+  }
+  CallTo call = to(turn, number, op, static_cast<uint64_t>(at.leader.value));
+  call.version = turn.cluster.version(turn, call.peer, protocol::ListOffsetsRequest::kApiKey, {4, 10});
+  if (call.version < 0) return false;
+  Arena& arena = turn.ctx().arena();
+  protocol::ListOffsetsRequest request;
+  request.replica_id = -1;
+  auto& topic = request.topics.add(arena);
+  topic.name = arena.copy(ask.partition.topic);
+  auto& p = topic.partitions.add(arena);
+  p.partition_index = ask.partition.partition;
+  p.current_leader_epoch = at.epoch;
+  p.timestamp = ask.at;
+  turn.call(call, request);
+  return true;
+}
+
+bool Admin::send(Turn& turn, uint32_t number, Operation& op) {
+  if (op.kind == Kind::offset) return send_offset(turn, number, op);
+  Arena& arena = turn.ctx().arena();
+  CallTo call = to(turn, number, op, turn.cluster.any());
+  const auto wait_ms = static_cast<int32_t>(call.timeout.ms());
   const auto go = [&](const auto& request, protocol::Versions versions) {
     using Request = std::remove_cvref_t<decltype(request)>;
-    const int16_t v = turn.cluster.version(turn, peer, Request::kApiKey, versions);
-    if (v == Cluster::kUnsupported) op.backoff.failed(turn.now());
-    if (v >= 0) turn.call({peer, kAdminChannel, v, left, owner}, request);
-    return v >= 0;
+    call.version = turn.cluster.version(turn, call.peer, Request::kApiKey, versions);
+    if (call.version == Cluster::kUnsupported) op.backoff.failed(turn.now());
+    if (call.version >= 0) turn.call(call, request);
+    return call.version >= 0;
   };
   if (op.kind == Kind::create) {
     CreateTopics ask;
@@ -130,18 +166,22 @@ void Admin::on_answer(Turn& turn, const net::Answer& answer) {
   Operation& op = it->second;
   op.under_way = false;
   bool done = false;
-  if (answer.error != IoError::none)
+  if (answer.error != IoError::none) {
     turn.cluster.failed(turn, answer.peer);
-  else if (op.kind == Kind::create)
-    done = take_created(turn, op, answer);
-  else if (op.kind == Kind::remove)
-    done = take_deleted(turn, op, answer);
-  else
-    done = take_description(turn, op, answer);
+    turn.cluster.stale();
+  } else {
+    switch (op.kind) {
+      case Kind::create: done = take_created(turn, op, answer); break;
+      case Kind::remove: done = take_deleted(turn, op, answer); break;
+      case Kind::describe: done = take_description(turn, op, answer); break;
+      case Kind::offset: done = take_offset(turn, op, answer); break;
+    }
+  }
   if (!done) return op.backoff.failed(turn.now());
-  if (op.kind != Kind::describe) finish(turn, op, ErrorCode::none);
+  const bool changing = op.kind == Kind::create || op.kind == Kind::remove;
+  if (changing) finish(turn, op, ErrorCode::none);
+  if (changing) turn.cluster.stale();
   operations_.erase(it);
-  turn.cluster.stale();
 }
 
 // True if this topic needs no other try.
@@ -175,6 +215,17 @@ bool Admin::take_deleted(Turn& turn, Operation& op, const net::Answer& answer) {
   return all;
 }
 
+bool Admin::take_offset(Turn& turn, Operation& op, const net::Answer& answer) {
+  const auto* r = response_of<protocol::ListOffsetsResponse>(turn, answer);
+  if (!r || r->topics.size() != 1 || r->topics[0].partitions.size() != 1) return false;
+  const auto& p = r->topics[0].partitions[0];
+  const auto error = static_cast<ErrorCode>(p.error_code);
+  if (error != ErrorCode::none && refreshes_metadata(error)) turn.cluster.stale();
+  if (error != ErrorCode::none && retriable(error)) return false;
+  turn.answer(op.token, OffsetResult{error, p.offset, p.leader_epoch});
+  return true;
+}
+
 bool Admin::take_description(Turn& turn, Operation& op, const net::Answer& answer) {
   const auto* r = response_of<protocol::MetadataResponse>(turn, answer);
   if (!r) return false;
@@ -201,6 +252,7 @@ bool Admin::take_description(Turn& turn, Operation& op, const net::Answer& answe
 
 void Admin::finish(Turn& turn, const Operation& op, ErrorCode error) {
   if (op.kind == Kind::describe) return turn.answer(op.token, Description{.error = error});
+  if (op.kind == Kind::offset) return turn.answer(op.token, OffsetResult{.error = error});
   TopicResults out{error, {}};
   for (const auto& [name, result] : op.settled) unpack(result, out.topics.emplace_back());
   turn.answer(op.token, out);

@@ -14,7 +14,7 @@ class Admin final {
 
   Admin(Duration request_timeout, Duration retry_backoff)
       : request_timeout_(request_timeout), retry_backoff_(retry_backoff) {}
-  // `verb` is one of create_topics, delete_topics, describe. False: the bytes cannot be understood.
+  // `verb` is one of create_topics, delete_topics, describe, offset. False: the bytes cannot be understood.
   bool ask(Turn& turn, uint64_t token, const std::string& verb, const Slice& bytes);
   void on_answer(Turn& turn, const net::Answer& answer);
   void pump(Turn& turn);
@@ -26,7 +26,7 @@ class Admin final {
   }
 
  private:
-  enum class Kind : uint8_t { create, remove, describe };
+  enum class Kind : uint8_t { create, remove, describe, offset };
   struct Operation {
     Kind kind = Kind::create;
     uint64_t token = 0;
@@ -46,6 +46,9 @@ class Admin final {
   bool take_created(Turn& turn, Operation& op, const net::Answer& answer);
   bool take_deleted(Turn& turn, Operation& op, const net::Answer& answer);
   bool take_description(Turn& turn, Operation& op, const net::Answer& answer);
+  bool take_offset(Turn& turn, Operation& op, const net::Answer& answer);
+  bool send_offset(Turn& turn, uint32_t number, Operation& op);
+  CallTo to(Turn& turn, uint32_t number, const Operation& op, uint64_t peer) const;
   bool settle(Operation& op, const TopicResults::Topic& result);
   void finish(Turn& turn, const Operation& op, ErrorCode error);
 

@@ -14,6 +14,7 @@
 //   create_topics         CreateTopics     TopicResults
 //   delete_topics         DeleteTopics     TopicResults
 //   describe              Describe         Description
+//   offset                OffsetAt         OffsetResult
 //   stop                  (nothing)        no answer; the host exits
 //
 // A verb that cannot be understood, or names no client, is answered by Done{invalid_request}.
@@ -273,6 +274,28 @@ struct TopicResults {
   template<class C>
   void wire(C& c) {
     c(error, topics);
+  }
+};
+
+// Where a partition begins or ends for consumers: kFromBeginning, kFromEnd (the high watermark), or the first record
+// of a time in ms or later. Asked of the leader.
+struct OffsetAt {
+  TopicPartition partition;
+  int64_t at = kFromEnd;
+  int32_t timeout_ms = 30'000;
+  template<class C>
+  void wire(C& c) {
+    c(partition, at, timeout_ms);
+  }
+};
+
+struct OffsetResult {
+  ErrorCode error = ErrorCode::none;
+  int64_t offset = -1;  // -1: there is no such record
+  int32_t leader_epoch = -1;
+  template<class C>
+  void wire(C& c) {
+    c(error, offset, leader_epoch);
   }
 };
 
