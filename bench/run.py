@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""Klamm beside Apache Kafka in one run, and the simulator's own speed. See docs/performance.md.
+
+Writes build/bench/results.json (every value of every run) and build/bench/table.md.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from side import simulator  # noqa: E402
+from side.figures import Figures  # noqa: E402
+from side.measure import Bench, Plan  # noqa: E402
+from side.peers import ROOT, peer  # noqa: E402
+
+NAMES = ("ready", "idle", "produce", "small", "latency", "failover", "sim", "micro")
+OUT = ROOT / "build/bench"
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="one short run of each: about three minutes")
+    parser.add_argument("--only", action="append", choices=NAMES, default=[], metavar="NAME", help="one of " + ", ".join(NAMES) + "; repeatable")
+    parser.add_argument("--nodes", action="append", type=int, choices=(1, 3), default=[], help="only clusters of this size")
+    parser.add_argument("--peers", default="klamm,kafka", help="two of kafka, klamm, klamm:BINARY; the first is compared with the second")
+    parser.add_argument("--data", default=str(OUT / "data"), help="folder for the clusters' data")
+    parser.add_argument("--tmpfs", default="/dev/shm", help="a folder in memory, for the time to ready")
+    return parser.parse_args()
+
+
+def machine():
+    model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
+    commit = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
+    return {"cpu": model, "cores": os.cpu_count(), "kernel": platform.release(), "commit": commit, "load_before": os.getloadavg()[0],
+            "when": time.strftime("%Y-%m-%d %H:%M:%S")}
+
+
+def main():
+    asked = arguments()
+    started = time.monotonic()
+
+    def say(text):
+        print(f"[{time.monotonic() - started:6.1f} s] {text}", file=sys.stderr, flush=True)
+
+    peers = [peer(spec) for spec in asked.peers.split(",")]
+    if len(peers) == 2 and peers[0].name == peers[1].name:
+        peers[1] = type(peers[1].__name__, (peers[1],), {"name": peers[1].name + "'"})
+    pathlib.Path(asked.data).mkdir(parents=True, exist_ok=True)
+    OUT.mkdir(parents=True, exist_ok=True)
+    figures, about = Figures(), machine()
+    bench = Bench(peers, Plan(asked.quick), figures, asked.data, asked.only, say)
+    try:
+        if bench.wants("ready"):
+            with tempfile.TemporaryDirectory(dir=asked.tmpfs, prefix="klamm-bench-") as memory:
+                bench.ready(memory)
+        if bench.wants("idle", "produce", "small", "latency"):
+            for nodes in asked.nodes or (1, 3):
+                bench.on_clusters(nodes)
+        if bench.wants("failover"):
+            bench.failover()
+        for name in ("sim", "micro"):
+            if bench.wants(name):
+                simulator.run(name, figures, asked.quick, say)
+    finally:
+        ours, other = peers[0].name, peers[-1].name
+        table = figures.table(ours, other)
+        about["took_s"] = round(time.monotonic() - started, 1)
+        (OUT / "results.json").write_text(json.dumps({"machine": about, "quick": asked.quick, "figures": figures.as_json()}, indent=1) + "\n")
+        (OUT / "table.md").write_text(table + "\n")
+        print(f"{about['cpu']}, {about['cores']} cores, Linux {about['kernel']}; {about['commit']}; {about['took_s']:.0f} s\n")
+        print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""The measurements, each on running clusters of the peers in turn: A B A B, so that a slow minute meets both."""
+
+import time
+
+from side.load import Failed, Topic
+from side.peers import Unavailable
+
+SMALL = ("linger.ms=0", "batch.num.messages=1")
+BULK = ("linger.ms=5",)
+SMALL_RATE = {1: 5000, 3: 2000}  # requests a second offered
+LATENCY_RATE = 1000
+KIB = 1024
+
+
+class Plan:
+    """How long and how often; `quick` is for a first look."""
+
+    def __init__(self, quick):
+        self.repeats = 1 if quick else 3
+        self.bulk_s = 3 if quick else 6
+        self.small_s = 4 if quick else 8
+        self.latency_s = 5 if quick else 15
+        self.warm_s = 2 if quick else 6
+        self.idle_s = 5 if quick else 20
+        self.starts = 2 if quick else 5
+        self.kills = {"Kafka": 1} if quick else {"Kafka": 2}
+        self.kills_else = 2 if quick else 6
+        self.in_flight = (5,) if quick else (1, 5)
+
+
+class Bench:
+    """Runs what was asked for and collects figures; `say` tells a person how far it is."""
+
+    def __init__(self, peers, plan, figures, data, only, say):
+        self.peers, self.plan, self.figures, self.data, self.only, self.say = peers, plan, figures, data, only, say
+
+    def wants(self, *names):
+        return not self.only or any(name in self.only for name in names)
+
+    def alternate(self, clusters, what, once):
+        for repeat in range(self.plan.repeats):
+            for cluster in clusters:
+                self.say(f"{what}: {cluster.name}, {repeat + 1} of {self.plan.repeats}")
+                try:
+                    once(cluster)
+                except (Failed, TimeoutError) as why:
+                    self.say(f"  failed: {why}")
+
+    # ---- on running clusters
+
+    def on_clusters(self, nodes):
+        """All peers' clusters of this size up at once; the idle one disturbs little and the runs can alternate."""
+        import contextlib
+
+        with contextlib.ExitStack() as stack:
+            clusters = []
+            for kind in self.peers:
+                try:
+                    clusters.append(stack.enter_context(kind(nodes, f"{self.data}/{kind.name}-{nodes}")))
+                except (Unavailable, TimeoutError) as why:
+                    self.say(f"{kind.name} with {nodes} nodes cannot be measured: {why}")
+            if self.wants("idle"):
+                self.idle(clusters, nodes)
+            for cluster in clusters:
+                self.warm_up(cluster)
+            if self.wants("produce"):
+                self.bulk(clusters, nodes, 100)
+                self.bulk(clusters, nodes, KIB)
+            if self.wants("small"):
+                for in_flight in self.plan.in_flight:
+                    self.small(clusters, nodes, in_flight)
+            if self.wants("latency"):
+                self.latency(clusters, nodes)
+            if self.wants("idle"):
+                figure = self.figures.figure(f"loaded.rss.{nodes}", f"resident memory after load, a node of {nodes}", "MiB", "less")
+                for cluster in clusters:
+                    figure.add(cluster.name, max(cluster.resident()))
+
+    def warm_up(self, cluster):
+        """Just-in-time compilers have seen every path before anything counts."""
+        self.say(f"warming up {cluster.name}, {cluster.nodes} node(s)")
+        with Topic(cluster) as topic:
+            topic.run("produce", BULK, size=100, seconds=self.plan.warm_s)
+            topic.run("produce", SMALL, size=100, seconds=self.plan.warm_s, rate=SMALL_RATE[cluster.nodes])
+            topic.run("produce", BULK, size=KIB, seconds=self.plan.warm_s / 2)
+
+    def idle(self, clusters, nodes):
+        self.say(f"idle, {nodes} node(s): {self.plan.idle_s} s")
+        time.sleep(3)
+        resident = self.figures.figure(f"idle.rss.{nodes}", f"resident memory idle, a node of {nodes}", "MiB", "less", ("most", 10))
+        cpu = self.figures.figure(f"idle.cpu.{nodes}", f"idle CPU, {nodes} node(s)", "% of a core", "less")
+        before = [cluster.cpu() for cluster in clusters]
+        time.sleep(self.plan.idle_s)
+        for cluster, used in zip(clusters, before):
+            cpu.add(cluster.name, (cluster.cpu() - used) / self.plan.idle_s * 100)
+            resident.add(cluster.name, max(cluster.resident()))
+
+    def bulk(self, clusters, nodes, size):
+        label = f"produce {size} B, RF {nodes}"
+        per_cpu = self.figures.figure(f"produce.{size}.{nodes}.per_cpu", f"{label}: bytes per broker CPU second", "MB", "more", ("ratio", 3))
+        rate = self.figures.figure(f"produce.{size}.{nodes}.rate", f"{label}: throughput", "msg/s")
+        read = None
+        if nodes == 1:
+            read = self.figures.figure(f"consume.{size}.per_cpu", f"consume {size} B: bytes per broker CPU second", "MB")
+
+        def once(cluster):
+            with Topic(cluster) as topic:
+                got = topic.run("produce", BULK, size=size, seconds=self.plan.bulk_s)
+                self.check(cluster, got)
+                per_cpu.add(cluster.name, got["acked"] * size / 1e6 / max(got["broker_cpu"], 0.01))
+                rate.add(cluster.name, got["rate"])
+                if read:
+                    back = topic.run("consume", messages=got["acked"], seconds=self.plan.bulk_s * 4)
+                    if back["messages"] < got["acked"]:
+                        self.say(f"  {cluster.name}: only {back['messages']:,} of {got['acked']:,} messages came back")
+                    read.add(cluster.name, back["bytes"] / 1e6 / max(back["broker_cpu"], 0.01))
+
+        self.alternate(clusters, label, once)
+
+    def small(self, clusters, nodes, in_flight):
+        offered = SMALL_RATE[nodes]
+        label = f"a request a message, RF {nodes}, in flight {in_flight}"
+        per_cpu = self.figures.figure(f"small.{nodes}.{in_flight}.per_cpu", f"{label}: requests per broker CPU second", "requests", "more",
+                                      ("ratio", 10))
+        rate = self.figures.figure(f"small.{nodes}.{in_flight}.rate", f"{label}: done of {offered:,} offered", "requests/s")
+
+        def once(cluster):
+            with Topic(cluster) as topic:
+                got = topic.run("produce", (*SMALL, f"max.in.flight={in_flight}"), size=100, rate=offered, seconds=self.plan.small_s)
+                self.check(cluster, got)
+                per_cpu.add(cluster.name, got["acked"] / max(got["broker_cpu"], 0.01))
+                rate.add(cluster.name, got["rate"])
+
+        self.alternate(clusters, label, once)
+
+    def latency(self, clusters, nodes):
+        label = f"end to end at {LATENCY_RATE:,} msg/s, RF {nodes}"
+        figures = {q: self.figures.figure(f"latency.{nodes}.{q}", f"{label}: {q}", "ms", "less", ("ratio", 3) if (q, nodes) == ("p99", 1) else ())
+                   for q in ("p50", "p99", "p99.9")}
+
+        def once(cluster):
+            with Topic(cluster, partitions=1) as topic:
+                got = topic.run("latency", size=100, rate=LATENCY_RATE, seconds=self.plan.latency_s)
+                if got["missing"] or got["failed"]:
+                    self.say(f"  {cluster.name}: {got['missing']} messages missing, {got['failed']} failed")
+                for q, figure in figures.items():
+                    figure.add(cluster.name, got[q])
+
+        self.alternate(clusters, label, once)
+
+    def check(self, cluster, got):
+        if got["failed"]:
+            self.say(f"  {cluster.name}: {got['failed']} messages failed")
+
+    # ---- on clusters of their own
+
+    def ready(self, memory_folder):
+        for nodes in (1, 3):
+            for place, folder in (("tmpfs", memory_folder), ("disk", self.data)):
+                wanted = ("most", 20) if (nodes, place) == (3, "tmpfs") else ()
+                figure = self.figures.figure(f"ready.{nodes}.{place}", f"time to ready, {nodes} node(s), {place} (best)", "ms", "less", wanted)
+                starts = {}
+                for repeat in range(self.plan.starts):
+                    for kind in self.peers:
+                        if kind.name == "Kafka" and (place == "disk" or repeat >= 3):
+                            continue  # seconds, wherever the data lie
+                        self.say(f"start {nodes} node(s) on {place}: {kind.name}, {repeat + 1} of {self.plan.starts}")
+                        try:
+                            with kind(nodes, f"{folder}/start") as cluster:
+                                starts.setdefault(kind.name, []).append(cluster.ready_ms)
+                        except (Unavailable, TimeoutError) as why:
+                            self.say(f"  failed: {why}")
+                for name, took in starts.items():
+                    figure.add(name, min(took))
+
+    def failover(self):
+        figure = self.figures.figure("failover", "kill -9 of a leader to the next acknowledged write (defaults)", "ms", "less", ("most", 300))
+        for kind in self.peers:
+            for repeat in range(self.plan.kills.get(kind.name, self.plan.kills_else)):
+                self.say(f"kill -9: {kind.name}, {repeat + 1}")
+                try:
+                    figure.add(kind.name, self.kill_once(kind, victim=repeat % 3 + 1))
+                except (Failed, Unavailable, TimeoutError) as why:
+                    self.say(f"  failed: {why}")
+
+    def kill_once(self, kind, victim):
+        """A new cluster each time: node 1 is also the quorum's leader where the lowest id campaigns first."""
+        with kind(3, f"{self.data}/kill") as cluster:
+            topic = Topic(cluster)
+            topic.__enter__()
+            led = [int(p) for p, leader in topic.seen["leaders"].items() if leader == victim]
+            if not led:
+                raise Failed(f"node {victim} leads none of {topic.seen['leaders']}")
+            got = topic.run("failover", partition=led[0], victim=cluster.pids[victim], seconds=30)
+            if got["gap_ms"] is None:
+                raise Failed(f"no write was acknowledged within 30 s of the kill of node {victim}: {got}")
+            self.say(f"  node {victim} killed: {got['gap_ms']:.0f} ms, {got['failed']} of {got['sent']} messages failed")
+            return got["gap_ms"]
