@@ -30,6 +30,7 @@ def arguments():
     parser.add_argument("--only", action="append", choices=NAMES, default=[], metavar="NAME", help="one of " + ", ".join(NAMES) + "; repeatable")
     parser.add_argument("--nodes", action="append", type=int, choices=(1, 3), default=[], help="only clusters of this size")
     parser.add_argument("--peers", default="klamm,kafka", help="two of kafka, klamm, klamm:BINARY; the first is compared with the second")
+    parser.add_argument("--no-build", action="store_true", help="measure what build/release holds")
     parser.add_argument("--data", default=str(OUT / "data"), help="folder for the clusters' data")
     parser.add_argument("--tmpfs", default="/dev/shm", help="a folder in memory, for the time to ready")
     return parser.parse_args()
@@ -42,8 +43,16 @@ def machine():
             "when": time.strftime("%Y-%m-%d %H:%M:%S")}
 
 
+def build():
+    subprocess.run(["cmake", "--preset", "release", "-DKLAMM_BENCH=ON"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["cmake", "--build", "--preset", "release", "--target", "klamm", "klamm_load", "klamm_micro"], cwd=ROOT, check=True,
+                   stdout=sys.stderr)
+
+
 def main():
     asked = arguments()
+    if not asked.no_build:
+        build()
     started = time.monotonic()
 
     def say(text):

@@ -6,7 +6,7 @@ import statistics
 
 @dataclasses.dataclass
 class Figure:
-    """`better` is "more" or "less"; wanted: ("ratio", at least times the peer) or ("most", at most this much)."""
+    """`better` is "more" or "less"; wanted: ("ratio", at least times the peer) ("most" or "least", this much)."""
 
     label: str
     unit: str
@@ -36,8 +36,8 @@ class Figure:
             got, text = self.ratio(ours, peer), f"{bound:g} x"
             met = got is not None and got >= bound
         else:
-            got, text = self.median(ours), f"<= {bound:g}"
-            met = got is not None and got <= bound
+            got, text = self.median(ours), f"at {kind} {bound:g}"
+            met = got is not None and (got <= bound if kind == "most" else got >= bound)
         if got is None:
             return f"{text}: not measured"
         return f"{text}: {'met' if met else 'MISSED'}"
