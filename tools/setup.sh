@@ -3,7 +3,7 @@
 BUILD_PACKAGES="cmake ninja-build g++ ccache pkg-config python3 python3-venv python3-dev zlib1g-dev libsnappy-dev
   liblz4-dev libzstd-dev libisal-dev libxxhash-dev libssl-dev libboost1.81-dev libexpected-dev nlohmann-json3-dev
   libcli11-dev libgtest-dev librapidcheck-dev"
-TEST_PACKAGES="clang-16 clang-format-16 clang-tidy-16 libclang-rt-16-dev libbenchmark-dev kcat maven
+TEST_PACKAGES="clang-16 clang-format-16 clang-tidy-16 libclang-rt-16-dev libbenchmark-dev librdkafka-dev kcat maven
   openjdk-17-jre-headless"
 PYTHON="$PWD/.venv/bin/python"
 export CCACHE_BASEDIR="$PWD"
