@@ -5,12 +5,14 @@
 namespace klamm::sim {
 
 const uint8_t* Content::page_bytes(size_t page) const {
-  return page < pages_.size() && pages_[page] ? pages_[page]->data() : nullptr;
+  if (page >= pages()) return nullptr;
+  const BufferRef& p = chunks_[page / kChunk]->pages[page % kChunk];
+  return p ? p->data() : nullptr;
 }
 
 uint8_t* Content::own_page(size_t page) {
-  if (page >= pages_.size()) pages_.resize(page + 1);
-  BufferRef& p = pages_[page];
+  if (page >= pages()) chunks_.resize(page / kChunk + 1);
+  BufferRef& p = chunks_[page / kChunk].write().pages[page % kChunk];
   if (!p) {
     p = BufferRef::make(kPage);
     std::memset(p->data(), 0, kPage);
@@ -38,7 +40,10 @@ void Content::truncate(int64_t size) {
   KLAMM_ASSERT(size >= 0);
   if (size < size_) {
     const size_t keep = static_cast<size_t>((size + kPage - 1) / kPage);
-    if (keep < pages_.size()) pages_.resize(keep);
+    const size_t chunks = (keep + kChunk - 1) / kChunk;
+    if (chunks < chunks_.size()) chunks_.resize(chunks);
+    for (size_t page = keep; page < pages(); ++page)
+      if (page_bytes(page)) chunks_[page / kChunk].write().pages[page % kChunk] = {};
     const size_t tail = static_cast<size_t>(size % kPage);
     if (tail > 0 && page_bytes(keep - 1)) std::memset(own_page(keep - 1) + tail, 0, kPage - tail);
   }

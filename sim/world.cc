@@ -229,7 +229,11 @@ void World::start(HostId id, Observer& o) {
   h.state = HostState::up;
   h.paused = false;
   ++h.spec.boot.incarnation;
-  h.machine.machine = h.spec.factory(h.spec.boot);
+  try {
+    h.machine.machine = h.spec.factory(h.spec.boot);
+  } catch (const AssertionFailure& e) {
+    return fail(id, e.what(), o);
+  }
   h.inbox.clear();
   h.idle_turns = 0;
   network_.set_host(id, HostNet::running);
