@@ -2,12 +2,13 @@
 //
 // Owned by value by a part of the node; copyable. Files are lazy: nothing is on disk before the first flush. Appends
 // are visible to reads at once (from memory) and move `ends().submitted`; `flush` joins a turn's appends to one write a
-// file; ends of writes and syncs move `written` and `synced`. A failed command is final.
+// file; ends of writes and syncs move `written` and `synced`. A failed write or sync is final.
 //
-//   Log ── open ──> opening ──> ready <──> (truncated too deep for memory: opening again)
-//                     └─ any failure ─> failed          ready ── close/remove ──> closed/removed
+//   fresh ── open ──> opening <──> ready ── close ──> closing ──> closed      (ready -> opening: a truncation deeper
+//                        └── any failure ──> failed      any but failed ── remove ──> leaving ──> gone   than memory)
 //
 // The caller validates what it appends and routes every StorageEnd whose Owner carries this log's module and key here.
+// Reading an index never decides anything: both indexes, the epoch file and producer states follow from the batches.
 #pragma once
 #include <cstdint>
 #include <deque>
@@ -18,10 +19,23 @@
 #include "engine/env/io.h"
 #include "engine/log/batch.h"
 #include "engine/log/epoch_cache.h"
+#include "engine/log/ops.h"
 #include "engine/log/producers.h"
+#include "engine/log/replace_file.h"
+#include "engine/log/scanner.h"
+#include "engine/log/segment.h"
+#include "engine/log/tail.h"
 #include "engine/log/types.h"
 
 namespace klamm::log {
+
+inline constexpr size_t kMaxWrites = 64;          // of a log under way; more wait in memory and join
+inline constexpr size_t kColdBlocks = 4;          // read from disk and kept; as many reads are under way at most
+inline constexpr size_t kMaxColdWants = 256;      // waiting behind those
+inline constexpr uint32_t kColdLeast = 64 << 10;  // bytes of one cold read, unless a single batch is larger
+inline constexpr uint32_t kColdMost = 1 << 20;
+inline constexpr uint32_t kScanBytes = 1 << 20;      // recovery reads so much at a time, one read under way
+inline constexpr uint32_t kMaxIndexFile = 16 << 20;  // a larger .index is not read: a scan finds the place
 
 class Log final {
  public:
@@ -31,53 +45,281 @@ class Log final {
   // Recovers what a former life left on disk: scans from the recovery point, cuts at the first bad batch. Ends with
   // Out.ready or Out.failed. Once.
   void open(Io& io, const OpenFrom& from);
-  bool ready() const;   // appends, reads and truncations are allowed
-  bool failed() const;  // nothing is allowed any more
+  bool ready() const { return state_ == State::ready; }    // appends, reads and truncations are allowed
+  bool failed() const { return state_ == State::failed; }  // nothing is allowed any more
   void on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out& out);
-  void set_config(const LogConfig& config);
-  // Orderly end: flushes, writes indexes and the epoch checkpoint, syncs, closes. Out.closed tells.
-  void close(Io& io);
-  // Moves the directory away ("<topic>-<partition>.<away>-delete") and removes it. Out.removed tells. From any state
-  // but failed.
-  void remove(Io& io, const Uuid& away);
+  void set_config(const LogConfig& config) { options_.config = config; }
+  // Makes everything durable and writes the epoch file, so that recovery_point() can move. True: it has; else
+  // Out.checkpointed tells.
+  bool checkpoint(Io& io);
+  // Orderly end: a checkpoint, the indexes of the active segment, all files closed. True: there was nothing to do;
+  // else Out.closed tells. Only when ready.
+  bool close(Io& io);
+  // Moves the directory away ("<topic>-<partition>.<away>-delete") and removes it. From any state but failed. True:
+  // nothing is on disk; else Out.removed tells.
+  bool remove(Io& io, const Uuid& away);
 
   // ---- appends. Not durable, not even written, before flush and the ends of its commands.
   // One batch of this log's leader: takes the next offsets; gets a fresh header with them and `epoch`; the records are
-  // shared with the caller's buffer. The two-slice form takes a header that differs from the one before the records.
+  // shared with the caller's buffer. The three-part form takes a header that lies apart from the records.
   Appended append_as_leader(Ctx& ctx, LeaderEpoch epoch, const Slice& batch);
   Appended append_as_leader(Ctx& ctx, LeaderEpoch epoch, const Slice& header, const Slice& records);
-  // Whole batches as the leader has them, from ends().submitted on (beyond it only where the leader's log has a gap).
+  // Which part of a leader's answer can be appended: whole batches of format 2 with good checksums that continue this
+  // log, offsets and epochs rising. An unfinished batch at the end is left off.
+  Result<Slice> check_follower_batches(const Slice& records) const;
+  // What check_follower_batches gave, as it is.
   Appended append_as_follower(Ctx& ctx, const Slice& batches);
-  bool dirty() const;  // flush has something to do
+  bool dirty() const { return flushed_ < ends_.submitted; }  // flush has something to do
   void flush(Io& io);  // submits the writes of everything appended; call once a turn for dirty logs
-  void sync(Io& io);   // flushes, then makes durable what is submitted so far; calls while one runs join the next one
-  const Ends& ends() const;
+  void sync(Io& io);   // flushes, then makes durable what is submitted so far; a call while one runs joins the next
+  const Ends& ends() const { return ends_; }
 
   // ---- reads
   ReadResult read(const ReadFrom& from) const;
-  void load_cold(Io& io, const ColdWant& want);  // after a read said cold; Out.cold tells when to read again
+  // Right after a read said cold; Out.cold tells when to read again. False: too many wait; answer without these bytes.
+  bool load_cold(Io& io, const ColdWant& want);
   // The place from which to read on to find the first batch whose max timestamp is at least `timestamp`; nothing if
-  // there is none.
+  // no batch is so new.
   std::optional<Offset> find_time(int64_t timestamp) const;
-  TimestampAndOffset max_timestamp() const;
+  TimestampAndOffset max_timestamp() const;  // the newest batch and its last offset
   int64_t size_bytes() const;
   void drop_caches();  // gives back memory: what is written can be read from disk
 
   // ---- truncation. Takes effect at once in memory; later appends wait in memory until it is durable on disk.
-  void truncate_to(Io& io, Offset offset);  // offsets >= `offset` go; no-op if that is not below the end
+  // Offsets >= `offset` go, and with them the batch that holds `offset`; not below the log start. Deeper than memory
+  // reaches, ready() is lost until Out.ready; ends().submitted is final only then.
+  void truncate_to(Io& io, Offset offset);
   void truncate_fully_and_start_at(Io& io, Offset start, const Uuid& away);
-  void advance_log_start(Ctx& ctx, Offset start);  // never back; beyond no end
+  void advance_log_start(Ctx& ctx, Offset start);  // never back; not beyond the end
 
   // ---- leader epochs
-  void assign_epoch(LeaderEpoch epoch);  // of this leader, from the log's end on
-  OffsetAndEpoch end_offset_for(LeaderEpoch epoch) const;
-  const EpochCache& epochs() const;
+  void assign_epoch(LeaderEpoch epoch) {
+    epochs_.assign({epoch, ends_.submitted});
+  }  // of a new leader, from the end on
+  OffsetAndEpoch end_offset_for(LeaderEpoch epoch) const { return epochs_.end_offset_for(epoch, ends_.submitted); }
+  const EpochCache& epochs() const { return epochs_; }
 
-  const ProducerStates& producers() const;
-  Offset recovery_point() const;  // what OpenFrom may say at the next start; goes down with a truncation
-  uint64_t generation() const;    // bumped by every truncation
-  int64_t dropped_bytes() const;  // by recovery
-  const LogOptions& options() const;
+  const ProducerStates& producers() const { return producers_; }
+  Offset recovery_point() const { return recovery_point_; }  // for the next OpenFrom; a truncation takes it down
+  uint64_t generation() const { return generation_; }        // bumped by every truncation
+  int64_t dropped_bytes() const { return dropped_bytes_; }   // that recovery found damaged
+  const LogOptions& options() const { return options_; }
+  const std::string& path() const { return path_; }
+
+  template<class V>
+  void fields(V& v) const {
+    v("options", options_), v("path", path_), v("state", state_), v("ends", ends_), v("generation", generation_),
+        v("segments", segments_), v("tail", tail_), v("epochs", epochs_), v("producers", producers_), v("ops", ops_),
+        v("flushed", flushed_), v("writes", writes_), v("next_write", next_write_), v("write_reached", write_reached_),
+        v("held", held_), v("identity", identity_), v("on_disk", on_disk_), v("round", round_),
+        v("names_running", names_running_), v("roll_waits", roll_waits_), v("sync_wanted", sync_wanted_),
+        v("sync_reached", sync_reached_), v("checkpoint_wanted", checkpoint_wanted_),
+        v("checkpoint_to", checkpoint_to_), v("epoch_file", epoch_file_), v("epoch_file_holds", epoch_file_holds_),
+        v("recovery_point", recovery_point_), v("cold_reads", cold_reads_), v("cold_wants", cold_wants_),
+        v("cold_blocks", cold_blocks_), v("next_cold", next_cold_), v("opening", opening_), v("leaving", leaving_),
+        v("closing", closing_), v("dropped_bytes", dropped_bytes_);
+  }
+
+ private:
+  enum class State : uint8_t { fresh, opening, ready, closing, closed, leaving, gone, failed };
+
+  // partition.metadata: tells whose directory this is. No write counts before it is there.
+  struct Identity {
+    bool begun = false;
+    bool visible = false;
+    bool syncing = false;
+    bool durable = false;
+    bool dir_durable = false;  // the directory's own name
+    template<class V>
+    void fields(V& v) const {
+      v("begun", begun), v("visible", visible), v("syncing", syncing), v("durable", durable),
+          v("dir_durable", dir_durable);
+    }
+  };
+  struct WriteRun {
+    uint64_t number = 0;
+    Offset end = 0;
+    bool done = false;
+    template<class V>
+    void fields(V& v) const {
+      v("number", number), v("end", end), v("done", done);
+    }
+  };
+  // One round of syncs. It ends once the files are synced and all their names durable.
+  struct SyncRound {
+    bool running = false;
+    Offset target = 0;
+    bool files_done = false;
+    template<class V>
+    void fields(V& v) const {
+      v("running", running), v("target", target), v("files_done", files_done);
+    }
+  };
+  struct ColdRead {
+    uint64_t number = 0;
+    ColdWant want;
+    Offset segment = 0;
+    int64_t position = 0;
+    uint32_t size = 0;
+    bool by_index = false;  // the position is a hint; if it is wrong, begin at the segment's start
+    template<class V>
+    void fields(V& v) const {
+      v("number", number), v("want", want), v("segment", segment), v("position", position), v("size", size),
+          v("by_index", by_index);
+    }
+  };
+  // Whole batches from a file that hold all of [from, next).
+  struct ColdBlock {
+    Offset from = 0;
+    Offset next = 0;
+    Offset segment = 0;
+    int64_t end_position = 0;
+    Slice bytes;
+    template<class V>
+    void fields(V& v) const {
+      v("from", from), v("next", next), v("segment", segment), v("end_position", end_position), v("bytes", bytes);
+    }
+  };
+  // Recovery: list -> identity and epoch file -> scan segment by segment -> cut -> ready.
+  struct Opening {
+    OpenFrom from;
+    Offset limit = 0;   // a truncation: nothing that reaches it stays
+    uint8_t loads = 0;  // small files under way
+    bool identity_wrong = false;
+    bool epochs_known = false;
+    size_t at = 0;  // the segment being scanned
+    int64_t read_at = 0;
+    Offset end = 0;  // after the last good batch
+    LeaderEpoch epoch = kNoEpoch;
+    BatchScanner scanner;
+    bool cutting = false;
+    bool again = false;     // a truncation that memory does not reach
+    bool draining = false;  // that waits for writes under way
+    bool refold = false;    // producer states, from the first batch on
+    template<class V>
+    void fields(V& v) const {
+      v("from", from), v("limit", limit), v("loads", loads), v("identity_wrong", identity_wrong),
+          v("epochs_known", epochs_known), v("at", at), v("read_at", read_at), v("end", end), v("epoch", epoch),
+          v("scanner", scanner), v("cutting", cutting), v("again", again), v("draining", draining), v("refold", refold);
+    }
+  };
+  // The directory goes: drain what is under way -> rename -> make it durable -> remove.
+  struct Leaving {
+    enum class Stage : uint8_t { draining, moving, removing };
+    Stage stage = Stage::draining;
+    std::string away;
+    bool for_good = false;  // else the log lives on, empty
+    template<class V>
+    void fields(V& v) const {
+      v("stage", stage), v("away", away), v("for_good", for_good);
+    }
+  };
+
+  // What is under way. The owner of an Op's commands carries its slot.
+  Owner begin(Op op);
+  Owner begin(Step step, uint16_t commands = 1) { return begin(Op{step, commands}); }
+  void ended(Io& io, const Op& op, const StorageEnd& end, Out& out);
+  void fail(IoError error, Out& out);
+  void pump(Io& io, Out& out);  // everything that waits for a condition, whatever made it true
+
+  // log_append.cc
+  void append_batch(Ctx& ctx, const BatchHeader& header, TailBatch batch);
+  void roll_if_needed(Ctx& ctx, const BatchHeader& next);
+  Segment* find_segment(Offset base);
+  Segment& segment_of(Offset offset);  // the one that holds it
+
+  // log_write.cc
+  void begin_identity(Io& io);
+  void open_segment(Io& io, Segment& s);
+  void write_indexes(Io& io, Segment& s);
+  void update_written(Out& out);
+  void start_round(Io& io);
+  bool names_missing() const;
+  void pump_names(Io& io);
+  void update_synced(Io& io, Out& out);
+  void pump_checkpoint(Io& io, Out& out);
+  void pump_closing(Io& io, Out& out);
+  std::string file_path(Offset base, const char* suffix) const { return path_ + "/" + segment_file(base, suffix); }
+
+  // log_truncate.cc
+  bool truncate_in_memory(Io& io, Offset offset);
+  void cut_files(Io& io, size_t keep, int64_t position);
+  void clip_ends(Offset end);
+  void remove_cut(Io& io, const Op& op);
+  void reopen(Io& io, Offset limit, bool refold);
+  void leave(Io& io, std::string away, bool for_good);
+  void close_files(Io& io);
+  void pump_leaving(Io& io);
+  void on_moved_away(Io& io);
+
+  // log_cold.cc
+  ReadResult read_block(const ColdBlock& block, const ReadFrom& from) const;
+  const ColdBlock* block_for(Offset offset) const;
+  void start_cold(Io& io, const ColdWant& want);
+  void issue_cold(Io& io, ColdRead& r);
+  void read_cold(Io& io, ColdRead& r, int64_t size);
+  int64_t cold_end(const Segment& s) const;
+  void on_cold_open(Io& io, const Op& op, Out& out);
+  void on_cold_index(Io& io, const Op& op, const StorageEnd& end, Out& out);
+  void on_cold_read(Io& io, const Op& op, const StorageEnd& end, Out& out);
+  void keep_block(Io& io, ColdRead& r, const Slice& bytes, size_t skipped, Out& out);
+  void damaged_cold(Io& io, ColdRead& r, Out& out);
+  void end_cold(Io& io, uint64_t number, ColdEnd end, Out& out);
+
+  // log_open.cc
+  void on_listed(Io& io, const Op& op, const StorageEnd& end, Out& out);
+  void on_identity(Io& io, const Op& op, const StorageEnd& end, Out& out);
+  void on_epochs(Io& io, const Op& op, const StorageEnd& end, Out& out);
+  void begin_scan(Io& io, Out& out);
+  void scan_segment(Io& io, Out& out);
+  void read_scan(Io& io, Out& out);
+  void on_scanned(Io& io, const StorageEnd& end, Out& out);
+  void cut_here(Io& io, bool damaged);
+  void cut_behind(Io& io, Out& out);
+  void cut_open(Io& io, size_t keep, int64_t position, bool damaged);
+  void pump_opening(Io& io, Out& out);
+  void finish_open(Io& io, Out& out);
+  void finish_empty(Io& io, Out& out);
+
+  LogOptions options_;
+  std::string path_;
+  State state_ = State::fresh;
+  Ends ends_;
+  uint64_t generation_ = 0;
+  std::deque<Segment> segments_;  // by base; the last is active; empty while nothing was ever appended
+  Tail tail_;
+  EpochCache epochs_;
+  ProducerStates producers_;
+  Ops ops_;
+
+  Offset flushed_ = 0;           // appends below it are handed to the world
+  std::deque<WriteRun> writes_;  // under way, in offset order
+  uint64_t next_write_ = 1;
+  Offset write_reached_ = 0;
+  uint32_t held_ = 0;  // truncations not yet durable: no write is submitted meanwhile
+  Identity identity_;
+  bool on_disk_ = false;  // the directory may exist
+
+  SyncRound round_;
+  bool sync_wanted_ = false;
+  bool names_running_ = false;
+  bool roll_waits_ = false;  // the next segment, for the name of the one before it
+  Offset sync_reached_ = 0;
+  bool checkpoint_wanted_ = false;
+  Offset checkpoint_to_ = -1;  // under way; -1: none
+  ReplaceFile epoch_file_;
+  EpochCache epoch_file_holds_;  // durable on disk
+  Offset recovery_point_ = 0;
+
+  std::vector<ColdRead> cold_reads_;  // at most kColdBlocks
+  std::deque<ColdWant> cold_wants_;
+  std::deque<ColdBlock> cold_blocks_;  // at most kColdBlocks; the oldest goes first, never in the turn it came
+  uint64_t next_cold_ = 1;
+
+  std::optional<Opening> opening_;
+  std::optional<Leaving> leaving_;
+  bool closing_ = false;  // closing: the last files are being closed
+  int64_t dropped_bytes_ = 0;
 };
 
 }  // namespace klamm::log

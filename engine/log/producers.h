@@ -11,15 +11,15 @@
 
 namespace klamm::log {
 
-inline constexpr size_t kProducerBatches = 5;      // as Kafka: a client has at most five requests in flight
-inline constexpr size_t kMaxProducerUndo = 2'048;  // batches that a truncation can take back from memory
+inline constexpr size_t kProducerBatches = 5;    // as Kafka: a client has at most five requests in flight
+inline constexpr size_t kMaxProducerUndo = 256;  // batches that a truncation can take back from memory
 
 struct ProducerBatch {
   int32_t last_sequence = -1;
   int32_t offset_delta = 0;
   Offset last_offset = -1;
   int64_t timestamp = kNoTimestamp;
-  int32_t first_sequence() const { return sequence_plus(last_sequence, -offset_delta); }
+  int32_t first_sequence() const { return protocol::add_sequence(last_sequence, -offset_delta); }
   Offset first_offset() const { return last_offset - offset_delta; }
   friend bool operator==(const ProducerBatch&, const ProducerBatch&) = default;
   template<class V>
@@ -56,7 +56,8 @@ class ProducerStates final {
   // May the leader append this batch (producer id >= 0)? A duplicate of one of the last five answers with the original.
   AdmissionResult check(const BatchHeader& batch) const;
   void apply(const BatchHeader& batch);  // a batch that is in the log; ignores those without a producer id
-  // Forgets batches at `end` and beyond. False: too far back for memory; the states must be folded again from the log.
+  // Forgets batches that reach `end` or beyond. False: too far back for memory; the states must be folded again from
+  // the log.
   bool truncate_to(Offset end);
   void reset_to(Offset start);  // knows nothing; the log starts at `start`
   const ProducerEntry* find(ProducerId id) const;
@@ -70,12 +71,12 @@ class ProducerStates final {
  private:
   // One applied batch, with what it displaced.
   struct Undo {
-    Offset base = 0;
+    Offset last = 0;
     ProducerId id = 0;
     ProducerEntry before;  // epoch -1: the producer was unknown
     template<class V>
     void fields(V& v) const {
-      v("base", base), v("id", id), v("before", before);
+      v("last", last), v("id", id), v("before", before);
     }
   };
   std::map<ProducerId, ProducerEntry> entries_;

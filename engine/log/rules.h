@@ -8,9 +8,6 @@
 
 namespace klamm::log {
 
-// Sequence numbers of idempotent producers run from 0 to 2^31 - 1 and begin again at 0 (KIP-98).
-int32_t sequence_plus(int32_t sequence, int32_t n);
-
 // What is known of a producer when one of its batches asks for admission.
 struct ProducerView {
   bool known = false;  // false: nothing of it in the log, or all of it was deleted

@@ -124,11 +124,12 @@ struct TimestampAndOffset {
 
 // What a log has to say after an end of its storage commands.
 struct Out {
-  bool ready = false;    // open, or open again after a deep truncation
-  bool written = false;  // ends().written moved
-  bool synced = false;   // ends().synced moved
-  bool removed = false;  // the directory is gone
-  bool closed = false;   // close() is done: everything is durable and every file closed
+  bool ready = false;         // open, or open again after a deep truncation
+  bool written = false;       // ends().written moved
+  bool synced = false;        // ends().synced moved
+  bool removed = false;       // the directory is gone
+  bool closed = false;        // close() is done: everything is durable and every file closed
+  bool checkpointed = false;  // recovery_point() moved as far as it was asked to
   std::vector<ColdEnd> cold;
   IoError failed = IoError::none;  // final: this log does nothing more; said once
 };

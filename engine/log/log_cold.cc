@@ -1,0 +1,208 @@
+// Reads from disk: bounded blocks of whole batches, checked, kept just long enough for those who wait for them.
+#include <algorithm>
+
+#include "engine/log/log.h"
+
+namespace klamm::log {
+
+bool Log::load_cold(Io& io, const ColdWant& want) {
+  KLAMM_ASSERT(ready());
+  KLAMM_ASSERT_REL(want.offset, <, tail_.from());
+  KLAMM_ASSERT_REL(want.offset, >=, ends_.log_start);
+  for (const ColdRead& r : cold_reads_)
+    if (r.want.offset == want.offset) return true;
+  for (const ColdWant& w : cold_wants_)
+    if (w.offset == want.offset) return true;
+  PROBE(io.ctx, cold_read);
+  if (cold_reads_.size() < kColdBlocks) {
+    start_cold(io, want);
+    return true;
+  }
+  if (cold_wants_.size() == kMaxColdWants) return false;
+  cold_wants_.push_back(want);
+  return true;
+}
+
+const Log::ColdBlock* Log::block_for(Offset offset) const {
+  for (const ColdBlock& b : cold_blocks_)
+    if (b.from <= offset && offset < b.next) return &b;
+  return nullptr;
+}
+
+ReadResult Log::read_block(const ColdBlock& block, const ReadFrom& from) const {
+  ReadResult r;
+  r.next = from.offset;
+  size_t begin = 0, end = 0;
+  for (size_t at = 0; at < block.bytes.size();) {
+    const BatchHeader h = protocol::read_batch_header(block.bytes.data() + at);
+    at += h.size();
+    KLAMM_ASSERT_REL(at, <=, block.bytes.size());
+    if (h.last_offset() < from.offset) {
+      begin = end = at;
+      continue;
+    }
+    if (h.last_offset() >= from.limit) break;
+    if (at - begin > from.max_bytes && !(from.at_least_one && end == begin)) break;
+    end = at;
+    r.next = h.last_offset() + 1;
+  }
+  if (end > begin) r.pieces.push_back(block.bytes.part(begin, end - begin));
+  r.size = static_cast<uint32_t>(end - begin);
+  r.capped = r.next < std::min(from.limit, ends_.submitted);
+  return r;
+}
+
+// The tail begins there: what lies before is written, what follows need not be.
+int64_t Log::cold_end(const Segment& s) const {
+  const auto& batches = tail_.batches();
+  return !batches.empty() && batches.front().segment == s.base ? batches.front().position : s.size - s.pending_bytes;
+}
+
+void Log::start_cold(Io& io, const ColdWant& want) {
+  Segment& s = segment_of(want.offset);
+  ColdRead r;
+  r.number = next_cold_++;
+  r.want = want;
+  r.segment = s.base;
+  cold_reads_.push_back(r);
+  if (s.index_loaded) return issue_cold(io, cold_reads_.back());
+  Op op{Step::cold_index};
+  op.segment = s.base;
+  op.number = r.number;
+  io.load(begin(std::move(op)), options_.dir, file_path(s.base, ".index"), kMaxIndexFile);
+}
+
+// Begins at the best place known: behind a block that ended here, else by the index.
+void Log::issue_cold(Io& io, ColdRead& r) {
+  Segment& s = *find_segment(r.segment);
+  r.position = s.index.position_for(r.want.offset);
+  for (const ColdBlock& b : cold_blocks_)
+    if (b.segment == s.base && b.next == r.want.offset) r.position = b.end_position;
+  r.by_index = r.position > 0;
+  read_cold(io, r, std::clamp(r.want.max_bytes, kColdLeast, kColdMost));
+}
+
+void Log::read_cold(Io& io, ColdRead& r, int64_t size) {
+  Segment& s = *find_segment(r.segment);
+  if (!s.file) {
+    Op op{Step::cold_open};
+    op.segment = s.base;
+    op.number = r.number;
+    s.file = io.open(begin(std::move(op)), options_.dir, file_path(s.base, ".log"), OpenMode::read_write);
+  }
+  r.size = static_cast<uint32_t>(std::min(size, cold_end(s) - r.position));
+  Op op{Step::cold_read};
+  op.segment = r.segment;
+  op.number = r.number;
+  io.read(begin(std::move(op)), s.file, r.position, r.size);
+}
+
+void Log::on_cold_open(Io& io, const Op& op, Out& out) {
+  if (op.error == IoError::none) return;
+  if (Segment* s = find_segment(op.segment); s && s->file && op.generation == generation_) {
+    Op closes{Step::close_files};
+    closes.files = {s->file};
+    io.close(begin(std::move(closes)), s->file);
+    s->file = {};
+  }
+  end_cold(io, op.number, {-1, op.error}, out);
+}
+
+void Log::on_cold_index(Io& io, const Op& op, const StorageEnd& end, Out& out) {
+  const auto r =
+      std::find_if(cold_reads_.begin(), cold_reads_.end(), [&](const ColdRead& c) { return c.number == op.number; });
+  if (r == cold_reads_.end()) return;
+  if (op.generation != generation_ || !ready()) return end_cold(io, op.number, {}, out);
+  Segment& s = *find_segment(op.segment);
+  if (!s.index_loaded && op.error == IoError::none) s.index.load_offsets(end.bytes.span(), s.size);
+  s.index_loaded = true;
+  issue_cold(io, *r);
+}
+
+void Log::on_cold_read(Io& io, const Op& op, const StorageEnd& end, Out& out) {
+  const auto found =
+      std::find_if(cold_reads_.begin(), cold_reads_.end(), [&](const ColdRead& c) { return c.number == op.number; });
+  if (found == cold_reads_.end()) return;
+  ColdRead& r = *found;
+  const Offset offset = r.want.offset;
+  if (op.generation != generation_ || !ready()) return end_cold(io, r.number, {offset}, out);
+  if (op.error != IoError::none) return end_cold(io, r.number, {offset, op.error}, out);
+  Segment& s = *find_segment(r.segment);
+  const Slice& bytes = end.bytes;
+  size_t at = 0;
+  size_t need = kBatchHeaderSize;
+  bool sane = bytes.size() == r.size;
+  while (sane && bytes.size() - at >= kBatchHeaderSize) {  // over the batches before the one wanted
+    const auto h = read_sane_header(bytes.data() + at);
+    sane = h && !(r.by_index && at == 0 && h->base_offset > offset);
+    if (!sane) break;
+    need = h->size();
+    if (need > bytes.size() - at) break;
+    if (h->last_offset() >= offset) return keep_block(io, r, bytes.part(at, bytes.size() - at), at, out);
+    s.index.note(h->last_offset(), r.position + static_cast<int64_t>(at));
+    at += need;
+    need = kBatchHeaderSize;
+  }
+  if (!sane) return damaged_cold(io, r, out);
+  r.position += static_cast<int64_t>(at);
+  if (r.position == cold_end(s)) {  // nothing at or behind it here: compaction has been there
+    const auto next = std::upper_bound(segments_.begin(), segments_.end(), r.segment,
+                                       [](Offset base, const Segment& x) { return base < x.base; });
+    if (next == segments_.end() || next->base >= tail_.from()) return damaged_cold(io, r, out);
+    r.segment = next->base;
+    r.position = 0;
+    r.by_index = false;
+    return read_cold(io, r, kColdMost);
+  }
+  if (static_cast<int64_t>(need) > cold_end(s) - r.position) return damaged_cold(io, r, out);
+  read_cold(io, r, std::max<int64_t>(static_cast<int64_t>(need), kColdMost));
+}
+
+// `bytes` begins with the batch wanted, at r.position + skipped. Keeps the good whole batches at its front.
+void Log::keep_block(Io& io, ColdRead& r, const Slice& bytes, size_t skipped, Out& out) {
+  ColdBlock block;
+  block.from = block.next = r.want.offset;
+  block.segment = r.segment;
+  size_t end = 0;
+  while (bytes.size() - end >= kBatchHeaderSize) {
+    const auto h = read_sane_header(bytes.data() + end);
+    if (!h || h->size() > bytes.size() - end || h->last_offset() < block.next) break;
+    if (!protocol::check_batch(bytes.part(end, h->size()).span())) break;
+    end += h->size();
+    block.next = h->last_offset() + 1;
+  }
+  if (end == 0) return damaged_cold(io, r, out);
+  block.bytes = bytes.part(0, end);
+  block.end_position = r.position + static_cast<int64_t>(skipped + end);
+  if (cold_blocks_.size() == kColdBlocks) cold_blocks_.pop_front();
+  cold_blocks_.push_back(std::move(block));
+  end_cold(io, r.number, {r.want.offset}, out);
+}
+
+// Either the index is wrong, then the segment's start is the place to begin; or the batches are.
+void Log::damaged_cold(Io& io, ColdRead& r, Out& out) {
+  if (!r.by_index) return end_cold(io, r.number, {r.want.offset, IoError::none, true}, out);
+  find_segment(r.segment)->index.forget_offsets();
+  r.position = 0;
+  r.by_index = false;
+  read_cold(io, r, kColdMost);
+}
+
+void Log::end_cold(Io& io, uint64_t number, ColdEnd end, Out& out) {
+  const auto r =
+      std::find_if(cold_reads_.begin(), cold_reads_.end(), [&](const ColdRead& c) { return c.number == number; });
+  if (r == cold_reads_.end()) return;
+  end.offset = r->want.offset;
+  cold_reads_.erase(r);
+  out.cold.push_back(end);
+  while (cold_reads_.size() < kColdBlocks && !cold_wants_.empty()) {
+    const ColdWant want = cold_wants_.front();
+    cold_wants_.pop_front();
+    if (!ready() || want.offset >= tail_.from() || want.offset < ends_.log_start || block_for(want.offset))
+      out.cold.push_back({want.offset});
+    else
+      start_cold(io, want);
+  }
+}
+
+}  // namespace klamm::log

@@ -1,0 +1,227 @@
+// Recovery: what a former life left on disk becomes a log again. The batches are the truth; the rest follows from them.
+#include <algorithm>
+#include <limits>
+
+#include "engine/log/checkpoints.h"
+#include "engine/log/log.h"
+
+namespace klamm::log {
+
+void Log::open(Io& io, const OpenFrom& from) {
+  KLAMM_ASSERT(state_ == State::fresh);
+  state_ = State::opening;
+  opening_.emplace();
+  opening_->from = from;
+  opening_->limit = std::numeric_limits<Offset>::max();
+  opening_->refold = options_.track_producers;
+  on_disk_ = true;  // for all we know
+  io.list(begin(Step::list), options_.dir, path_);
+}
+
+void Log::on_listed(Io& io, const Op& op, const StorageEnd& end, Out& out) {
+  if (op.error == IoError::not_found) {
+    on_disk_ = false;
+    return finish_empty(io, out);
+  }
+  bool identity = false, epochs = false;
+  for (const DirEntry& e : *end.entries) {
+    Offset base = 0;
+    if (parse_segment_file(e.name, ".log", &base)) {
+      segments_.emplace_back(base);
+      Segment& s = segments_.back();
+      s.size = e.size;
+      s.named = s.name_durable = true;
+      s.index_loaded = false;
+    }
+    identity |= e.name == kPartitionMetadataFile;
+    epochs |= e.name == kEpochFile;
+    for (const char* leftover : {".tmp", ".deleted", ".cleaned"})
+      if (e.name.ends_with(leftover) && ops_.size() < kMaxOps / 2)
+        io.remove(begin(Step::sweep), options_.dir, path_ + "/" + e.name);
+  }
+  const auto load = [&](Step step, const char* name) {
+    ++opening_->loads;
+    io.load(begin(step), options_.dir, path_ + "/" + name, kMaxCheckpointBytes);
+  };
+  opening_->identity_wrong = !options_.adopt_unnamed && !segments_.empty();
+  if (identity) load(Step::load_identity, kPartitionMetadataFile);
+  if (epochs) load(Step::load_epochs, kEpochFile);
+  if (opening_->loads == 0) begin_scan(io, out);
+}
+
+void Log::on_identity(Io& io, const Op& op, const StorageEnd& end, Out& out) {
+  if (const auto id = parse_partition_metadata(end.bytes.text()); op.error == IoError::none && id) {
+    opening_->identity_wrong = *id != options_.topic;
+    identity_.begun = identity_.visible = true;
+    // Something below the recovery point lies here: then the directory was durable when it was written down.
+    const bool sure = !segments_.empty() && segments_.front().base < opening_->from.recovery_point;
+    identity_.syncing = identity_.durable = identity_.dir_durable = sure;
+  }
+  if (--opening_->loads == 0) begin_scan(io, out);
+}
+
+void Log::on_epochs(Io& io, const Op& op, const StorageEnd& end, Out& out) {
+  if (const auto entries = parse_epoch_checkpoint(end.bytes.text()); op.error == IoError::none && entries) {
+    for (const EpochEntry& e : *entries) epochs_.assign(e);
+    epoch_file_holds_ = epochs_;
+    opening_->epochs_known = true;
+  }
+  if (--opening_->loads == 0) begin_scan(io, out);
+}
+
+void Log::begin_scan(Io& io, Out& out) {
+  if (opening_->identity_wrong) {  // somebody else's: a topic of this name that is gone
+    const Uuid away = io.ctx.chance.uuid(Stream::directory_id, static_cast<uint64_t>(topic_key(options_.topic)),
+                                         static_cast<uint64_t>(options_.partition));
+    segments_.clear();
+    epochs_.clear();
+    epoch_file_holds_.clear();
+    identity_ = {};
+    on_disk_ = false;
+    return io.rename(
+        begin(Step::move_stray), options_.dir,
+        {path_, moved_partition_dir(options_.topic_name, options_.partition, away, PartitionDirKind::stray)});
+  }
+  if (segments_.empty()) return finish_empty(io, out);
+  Opening& o = *opening_;
+  o.at = 0;
+  const Offset from = std::min(o.from.recovery_point, o.limit);
+  if (!o.refold && o.epochs_known)
+    while (o.at + 1 < segments_.size() && segments_[o.at + 1].base <= from) ++o.at;
+  o.end = segments_[o.at].base;
+  if (o.at == 0)
+    epochs_.clear();
+  else
+    epochs_.truncate_from_end(o.end);
+  o.epoch = epochs_.latest();
+  if (o.refold) producers_.reset_to(o.end);
+  scan_segment(io, out);
+}
+
+void Log::scan_segment(Io& io, Out& out) {
+  Opening& o = *opening_;
+  if (o.at == segments_.size()) return finish_open(io, out);
+  Segment& s = segments_[o.at];
+  const bool gap_allowed = options_.config.compacted || s.base < o.from.recovery_point;
+  if (s.base < o.end || (s.base > o.end && !gap_allowed)) return cut_behind(io, out);
+  if (!s.file) {
+    Op op{Step::open_scanned};
+    op.segment = s.base;
+    s.file = io.open(begin(std::move(op)), options_.dir, file_path(s.base, ".log"), OpenMode::read_write);
+    return;
+  }
+  s.index = SegmentIndex(s.base);
+  s.index_loaded = true;
+  s.first_timestamp = kNoTimestamp;
+  s.created_ms = io.ctx.wall.ms;
+  ScanOptions scan;
+  scan.file_size = s.size;
+  scan.expect = std::max(o.end, s.base);
+  scan.epoch = o.epoch;
+  scan.gaps_below = options_.config.compacted ? std::numeric_limits<Offset>::max() : o.from.recovery_point;
+  scan.limit = o.limit;
+  o.scanner = BatchScanner(scan);
+  o.read_at = 0;
+  read_scan(io, out);
+}
+
+void Log::read_scan(Io& io, Out& out) {
+  Opening& o = *opening_;
+  Segment& s = segments_[o.at];
+  if (o.read_at < s.size) {
+    const auto size = static_cast<uint32_t>(std::min<int64_t>(kScanBytes, s.size - o.read_at));
+    return io.read(begin(Step::scan), s.file, o.read_at, size);
+  }
+  if (!o.scanner.between_batches()) return cut_here(io, true);
+  o.end = o.scanner.expect();
+  o.epoch = o.scanner.epoch();
+  if (++o.at < segments_.size()) {
+    if (!o.again && segments_[o.at].base > o.from.recovery_point) write_indexes(io, s);
+    s.index.thin();
+  }
+  scan_segment(io, out);
+}
+
+void Log::on_scanned(Io& io, const StorageEnd& end, Out& out) {
+  Opening& o = *opening_;
+  Segment& s = segments_[o.at];
+  const auto verdict = o.scanner.feed(end.bytes.span(), [&](const BatchHeader& h, int64_t position) {
+    if (position == 0) s.first_timestamp = h.max_timestamp;
+    s.index.add(h, position, options_.config.index_interval_bytes);
+    if (h.partition_leader_epoch > epochs_.latest()) epochs_.assign({h.partition_leader_epoch, h.base_offset});
+    if (o.refold) producers_.apply(h);
+  });
+  if (verdict != BatchScanner::Verdict::more) return cut_here(io, verdict == BatchScanner::Verdict::bad);
+  o.read_at = end.bytes.empty() ? s.size : o.read_at + static_cast<int64_t>(end.bytes.size());
+  read_scan(io, out);
+}
+
+// The log ends with the last good batch of the segment under scan.
+void Log::cut_here(Io& io, bool damaged) {
+  Opening& o = *opening_;
+  o.end = o.scanner.expect();
+  cut_open(io, o.at, o.scanner.position(), damaged);
+}
+
+// The segment under scan does not continue the one before it.
+void Log::cut_behind(Io& io, Out& out) {
+  Opening& o = *opening_;
+  KLAMM_ASSERT_REL(o.at, >, 0);
+  cut_open(io, o.at - 1, segments_[o.at - 1].size, true);
+  pump_opening(io, out);
+}
+
+void Log::cut_open(Io& io, size_t keep, int64_t position, bool damaged) {
+  if (damaged) {
+    PROBE(io.ctx, log_torn_tail);
+    dropped_bytes_ += segments_[keep].size - position;
+    for (size_t i = keep + 1; i < segments_.size(); ++i) dropped_bytes_ += segments_[i].size;
+  }
+  cut_files(io, keep, position);
+  opening_->cutting = true;
+}
+
+void Log::pump_opening(Io& io, Out& out) {
+  if (!opening_ || held_ > 0) return;
+  if (opening_->draining && !dirty() && writes_.empty()) {
+    opening_->draining = false;
+    begin_scan(io, out);
+  } else if (opening_->cutting) {
+    finish_open(io, out);
+  }
+}
+
+void Log::finish_open(Io& io, Out& out) {
+  const Opening o = *opening_;
+  opening_.reset();
+  state_ = State::ready;
+  const bool first = !o.again;
+  if (first) {
+    for (size_t i = 0; i < segments_.size(); ++i) {
+      Segment& s = segments_[i];
+      const bool sure = i + 1 < segments_.size() && segments_[i + 1].base <= o.from.recovery_point;
+      s.unsynced = s.file && !sure;
+      s.name_durable = sure;
+    }
+    ends_.log_start = std::max(segments_.front().base, std::min(o.from.log_start, o.end));
+    ends_.synced = recovery_point_ = std::min(o.from.recovery_point, o.end);
+  }
+  if (!first) clip_ends(o.end);
+  ends_.submitted = ends_.written = flushed_ = write_reached_ = o.end;
+  sync_reached_ = ends_.synced;
+  epochs_.truncate_from_start(ends_.log_start);
+  tail_.reset(o.end);
+  out.ready = true;
+  io.ctx.trace.event(
+      {TraceKind::log_recovered, 0, options_.partition, topic_key(options_.topic), o.end, ends_.log_start});
+}
+
+void Log::finish_empty(Io& io, Out& out) {
+  if (opening_->refold) producers_.reset_to(ends_.submitted);
+  opening_.reset();
+  state_ = State::ready;
+  out.ready = true;
+  io.ctx.trace.event({TraceKind::log_recovered, 0, options_.partition, topic_key(options_.topic), 0, 0});
+}
+
+}  // namespace klamm::log

@@ -1,0 +1,220 @@
+// Truncation, and the directory that goes away.
+#include <algorithm>
+#include <limits>
+
+#include "engine/log/checkpoints.h"
+#include "engine/log/log.h"
+
+namespace klamm::log {
+
+// Memory changes at once. On disk: shorten and sync the segment that stays, remove the later ones, make their absence
+// durable; only then may a write follow (held_). Otherwise a loss of power could bring old batches back behind new
+// ones.
+void Log::truncate_to(Io& io, Offset offset) {
+  KLAMM_ASSERT(ready());
+  offset = std::max(offset, ends_.log_start);
+  const Offset before = ends_.submitted;
+  if (offset >= before) return;
+  ++generation_;
+  cold_blocks_.clear();
+  const bool folds = producers_.truncate_to(offset);
+  const bool located = truncate_in_memory(io, offset);
+  const Offset to = located ? ends_.submitted : offset;
+  io.ctx.trace.event({TraceKind::log_truncated, 0, options_.partition, topic_key(options_.topic), to, before});
+  if (folds && located) return;
+  reopen(io, located ? std::numeric_limits<Offset>::max() : offset, !folds);
+}
+
+// False if the place of `offset` is not in memory: then nothing has happened.
+bool Log::truncate_in_memory(Io& io, Offset offset) {
+  if (offset < tail_.from()) return false;
+  const TailBatch& cut = *tail_.find(offset);
+  const Offset end = std::min(offset, cut.base);
+  const int64_t position = cut.position;
+  const auto at = std::lower_bound(segments_.begin(), segments_.end(), cut.segment,
+                                   [](const Segment& s, Offset asked) { return s.base < asked; });
+  KLAMM_ASSERT(at != segments_.end() && at->base == cut.segment);
+  SegmentIndex index = at->index;
+  index.truncate(end, position);
+  // The newest batch that stays is known up to the last index entry; from there on the tail must tell.
+  const Offset known = index.offsets().empty() ? at->base : at->base + index.offsets().back().relative + 1;
+  if (known < tail_.from() && known < end) return false;
+  tail_.truncate(offset);
+  for (auto b = tail_.batches().rbegin(); b != tail_.batches().rend() && b->segment == at->base && b->last >= known;
+       ++b)
+    if (b->max_timestamp >= index.newest().timestamp) index.set_newest({b->max_timestamp, b->last});
+  at->index = std::move(index);
+  epochs_.truncate_from_end(end);
+  clip_ends(end);
+  cut_files(io, static_cast<size_t>(at - segments_.begin()), position);
+  return true;
+}
+
+void Log::clip_ends(Offset end) {
+  for (Offset* e : {&ends_.submitted, &ends_.written, &ends_.synced, &ends_.log_start, &flushed_, &write_reached_,
+                    &sync_reached_, &round_.target, &recovery_point_, &checkpoint_to_})
+    *e = std::min(*e, end);
+  for (WriteRun& w : writes_) w.end = std::min(w.end, end);
+}
+
+void Log::cut_files(Io& io, size_t keep, int64_t position) {
+  Segment& s = segments_[keep];
+  Op op{Step::cut, 0};
+  const int64_t submitted = s.size - s.pending_bytes;
+  const bool shortens = position < submitted;
+  if (shortens) op.left += 2;
+  int64_t pending = std::max<int64_t>(0, position - submitted);
+  std::vector<Slice> kept;
+  for (const Slice& piece : s.pending) {
+    if (pending == 0) break;
+    kept.push_back(piece.part(0, static_cast<size_t>(std::min<int64_t>(pending, static_cast<int64_t>(piece.size())))));
+    pending -= static_cast<int64_t>(kept.back().size());
+  }
+  s.pending = std::move(kept);
+  s.pending_bytes = std::max<int64_t>(0, position - submitted);
+  s.size = position;
+  for (size_t i = keep + 1; i < segments_.size(); ++i) {
+    const Segment& gone = segments_[i];
+    if (gone.file) op.files.push_back(gone.file), ++op.left;
+    if (gone.file || gone.named) op.segments.push_back(gone.base);
+  }
+  segments_.erase(segments_.begin() + static_cast<int64_t>(keep) + 1, segments_.end());
+  const FileId file = s.file;
+  if (position == 0 && !s.file && !s.named) segments_.pop_back();
+  if (!segments_.empty()) segments_.back().index_durable = true;  // active (again): its indexes are due when it is full
+  if (op.left == 0 && op.segments.empty()) return;
+  ++held_;
+  if (op.left == 0) return remove_cut(io, op);
+  const std::vector<FileId> closes = op.files;
+  const Owner owner = begin(std::move(op));
+  if (shortens) {
+    KLAMM_ASSERT(file);
+    io.truncate(owner, file, position);
+    io.sync(owner, file);
+  }
+  for (const FileId f : closes) io.close(owner, f);
+}
+
+void Log::remove_cut(Io& io, const Op& op) {
+  if (op.segments.empty()) {
+    KLAMM_ASSERT_REL(held_, >, 0);
+    --held_;
+    return;
+  }
+  constexpr const char* kSuffixes[] = {".log", ".index", ".timeindex"};
+  const Owner owner = begin(Step::cut_remove, static_cast<uint16_t>(op.segments.size() * std::size(kSuffixes)));
+  for (const Offset base : op.segments)
+    for (const char* suffix : kSuffixes) io.remove(owner, options_.dir, file_path(base, suffix));
+}
+
+// Too deep for memory: the rest is read back as by recovery, once what is under way has ended.
+void Log::reopen(Io& io, Offset limit, bool refold) {
+  state_ = State::opening;
+  opening_.emplace();
+  opening_->from = {ends_.synced, ends_.log_start};
+  opening_->limit = limit;
+  opening_->refold = refold;
+  opening_->draining = opening_->again = true;
+  if (limit < tail_.from()) {  // what is not yet submitted lies behind it
+    for (Segment& s : segments_) {
+      s.size -= s.pending_bytes;
+      s.pending_bytes = 0;
+      s.pending.clear();
+    }
+    while (!segments_.back().file && !segments_.back().named) segments_.pop_back();
+    segments_.back().index_durable = true;
+    epochs_.truncate_from_end(limit);
+    clip_ends(limit);
+    tail_.reset(limit);
+  }
+  flush(io);
+  Out nothing;  // if nothing had to be read back, ready() was never lost
+  pump_opening(io, nothing);
+}
+
+void Log::truncate_fully_and_start_at(Io& io, Offset start, const Uuid& away) {
+  KLAMM_ASSERT(ready());
+  ++generation_;
+  io.ctx.trace.event(
+      {TraceKind::log_truncated, 0, options_.partition, topic_key(options_.topic), start, ends_.submitted});
+  if (on_disk_ && !leaving_)
+    leave(io, moved_partition_dir(options_.topic_name, options_.partition, away, PartitionDirKind::deleted), false);
+  segments_.clear();
+  tail_.reset(start);
+  cold_blocks_.clear();
+  epochs_.clear();
+  producers_.reset_to(start);
+  writes_.clear();
+  round_ = {};
+  roll_waits_ = false;
+  if (checkpoint_to_ >= 0) checkpoint_wanted_ = true;
+  checkpoint_to_ = -1;
+  recovery_point_ = 0;
+  flushed_ = write_reached_ = sync_reached_ = start;
+  ends_ = {start, start, start, start};
+  pump_leaving(io);
+}
+
+bool Log::remove(Io& io, const Uuid& away) {
+  KLAMM_ASSERT(!failed());
+  const bool untouched = state_ == State::fresh;  // a former life may have left something
+  state_ = State::leaving;
+  ++generation_;
+  opening_.reset();
+  if (!on_disk_ && !untouched && !leaving_) {
+    KLAMM_ASSERT_REL(ops_.size(), ==, 0);
+    state_ = State::gone;
+    return true;
+  }
+  if (leaving_)
+    leaving_->for_good = true;
+  else
+    leave(io, moved_partition_dir(options_.topic_name, options_.partition, away, PartitionDirKind::deleted), true);
+  pump_leaving(io);
+  return false;
+}
+
+void Log::leave(Io& io, std::string away, bool for_good) {
+  ++held_;
+  close_files(io);
+  leaving_.emplace();
+  leaving_->away = std::move(away);
+  leaving_->for_good = for_good;
+}
+
+void Log::close_files(Io& io) {
+  Op op{Step::close_files, 0};
+  for (Segment& s : segments_) {
+    if (!s.file) continue;
+    op.files.push_back(s.file);
+    s.file = {};
+  }
+  op.left = static_cast<uint16_t>(op.files.size());
+  if (op.left == 0) return;
+  const std::vector<FileId> files = op.files;
+  const Owner owner = begin(std::move(op));
+  for (const FileId f : files) io.close(owner, f);
+}
+
+void Log::pump_leaving(Io& io) {
+  if (!leaving_ || leaving_->stage != Leaving::Stage::draining || ops_.size() > 0) return;
+  leaving_->stage = Leaving::Stage::moving;
+  io.rename(begin(Step::move_away), options_.dir, {path_, leaving_->away});
+}
+
+void Log::on_moved_away(Io& io) {
+  const std::string away = leaving_->away;
+  io.remove(begin(leaving_->for_good ? Step::remove_away : Step::sweep), options_.dir, away);
+  if (leaving_->for_good) {
+    leaving_->stage = Leaving::Stage::removing;
+    return;
+  }
+  leaving_.reset();
+  identity_ = {};
+  on_disk_ = false;
+  epoch_file_holds_.clear();
+  KLAMM_ASSERT_REL(held_, >, 0);
+  --held_;
+}
+
+}  // namespace klamm::log

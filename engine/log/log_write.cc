@@ -1,0 +1,344 @@
+// From memory to the disk: writes, syncs, checkpoints, the orderly end.
+#include <algorithm>
+
+#include "engine/log/checkpoints.h"
+#include "engine/log/log.h"
+
+namespace klamm::log {
+
+Owner Log::begin(Op op) {
+  op.generation = generation_;
+  return {options_.module, ops_.add(std::move(op)), options_.key};
+}
+
+void Log::fail(IoError error, Out& out) {
+  if (state_ == State::failed) return;
+  state_ = State::failed;
+  out.failed = error;
+}
+
+void Log::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out& out) {
+  KLAMM_ASSERT_REL(owner.key, ==, options_.key);
+  Op& op = ops_.at(owner.step);
+  if (op.step == Step::epoch_file) {
+    const auto done = epoch_file_.on_storage(io, owner, end);
+    if (!done) return;
+    op.left = 1;
+    op.error = *done;
+  } else if (op.error == IoError::none) {
+    op.error = end.error;
+  }
+  if (op.left > 1) {
+    --op.left;
+    return;
+  }
+  const Op done = ops_.take(owner.step);
+  for (const FileId f : done.files) io.ops.close_file(f);
+  if (state_ == State::failed) return;
+  ended(io, done, end, out);
+  if (state_ != State::failed) pump(io, out);
+}
+
+// Which failures are an answer and not the end of the log.
+static bool tolerated(const Op& op) {
+  switch (op.step) {
+    case Step::list:
+    case Step::load_identity:
+    case Step::load_epochs:
+    case Step::cut_remove:
+    case Step::move_away:
+    case Step::remove_away:
+    case Step::sweep: return op.error == IoError::not_found;
+    case Step::cold_open:
+    case Step::cold_index:
+    case Step::cold_read:
+    case Step::close_files: return true;
+    default: return false;
+  }
+}
+
+void Log::ended(Io& io, const Op& op, const StorageEnd& end, Out& out) {
+  if (op.error != IoError::none && !tolerated(op)) return fail(op.error, out);
+  switch (op.step) {
+    case Step::list: return opening_ ? on_listed(io, op, end, out) : void();
+    case Step::load_identity: return opening_ ? on_identity(io, op, end, out) : void();
+    case Step::load_epochs: return opening_ ? on_epochs(io, op, end, out) : void();
+    case Step::open_scanned:
+      if (Segment* s = find_segment(op.segment); s && opening_) s->size = end.value, scan_segment(io, out);
+      return;
+    case Step::scan:
+      if (opening_ && op.generation == generation_) on_scanned(io, end, out);
+      return;
+    case Step::move_stray: io.sync_dir(begin(Step::name_stray), options_.dir, ""); return;
+    case Step::name_stray: return opening_ ? finish_empty(io, out) : void();
+    case Step::open_segment:
+      if (Segment* s = find_segment(op.segment); s && s->file == FileId::unpack(op.number)) s->named = true;
+      return;
+    case Step::write:
+      for (WriteRun& w : writes_)
+        if (w.number == op.number) w.done = true;
+      return;
+    case Step::write_identity: identity_.visible = true; return;
+    case Step::sync_identity: identity_.durable = true; return;
+    case Step::sync: round_.files_done = true; return;
+    case Step::names:
+      names_running_ = false;
+      if (op.generation != generation_) return;  // asked again
+      identity_.dir_durable = true;
+      for (const Offset base : op.segments)
+        if (Segment* s = find_segment(base)) s->name_durable = true;
+      roll_waits_ = false;
+      return;
+    case Step::write_index:
+      if (Segment* s = find_segment(op.segment); s && s->index_writes > 0) --s->index_writes;
+      return;
+    case Step::epoch_file: return;
+    case Step::cut: return remove_cut(io, op);
+    case Step::cut_remove: io.sync_dir(begin(Step::cut_names), options_.dir, path_); return;
+    case Step::cut_names:
+      KLAMM_ASSERT_REL(held_, >, 0);
+      --held_;
+      return;
+    case Step::cold_open: return on_cold_open(io, op, out);
+    case Step::cold_index: return on_cold_index(io, op, end, out);
+    case Step::cold_read: return on_cold_read(io, op, end, out);
+    case Step::move_away: io.sync_dir(begin(Step::name_away), options_.dir, ""); return;
+    case Step::name_away: return on_moved_away(io);
+    case Step::remove_away:
+      state_ = State::gone;
+      out.removed = true;
+      return;
+    case Step::close_files:
+    case Step::sweep: return;
+  }
+}
+
+void Log::pump(Io& io, Out& out) {
+  update_written(out);
+  if (ready() || state_ == State::closing || (opening_ && opening_->draining)) flush(io);
+  pump_opening(io, out);
+  if (sync_wanted_ && !round_.running) start_round(io);
+  pump_names(io);
+  update_synced(io, out);
+  pump_checkpoint(io, out);
+  pump_closing(io, out);
+  pump_leaving(io);
+}
+
+// ---- writes
+
+void Log::begin_identity(Io& io) {
+  identity_.begun = identity_.syncing = on_disk_ = true;
+  const Owner written = begin(Step::write_identity, 2);
+  const FileId file = io.open(written, options_.dir, path_ + "/" + kPartitionMetadataFile, OpenMode::create_empty);
+  io.write(written, file, 0, {Slice::copy(encode_partition_metadata(options_.topic))});
+  Op synced{Step::sync_identity, 2};
+  synced.files = {file};
+  const Owner after = begin(std::move(synced));
+  io.sync(after, file);
+  io.close(after, file);
+}
+
+void Log::open_segment(Io& io, Segment& s) {
+  Op op{Step::open_segment};
+  op.segment = s.base;
+  const Owner owner = begin(std::move(op));
+  s.file = io.open(owner, options_.dir, file_path(s.base, ".log"), OpenMode::create_empty);
+  ops_.at(owner.step).number = s.file.packed();
+}
+
+void Log::write_indexes(Io& io, Segment& s) {
+  s.index.seal();
+  const auto write = [&](const char* suffix, std::vector<Slice> content) {
+    Op op{Step::write_index, static_cast<uint16_t>(content.empty() ? 3 : 4)};
+    op.segment = s.base;
+    const Owner owner = begin(std::move(op));
+    const FileId file = io.open(owner, options_.dir, file_path(s.base, suffix), OpenMode::create_empty);
+    if (!content.empty()) io.write(owner, file, 0, std::move(content));
+    io.sync(owner, file);
+    io.close(owner, file);
+    ops_.at(owner.step).files = {file};
+    ++s.index_writes;
+  };
+  write(".index", s.index.encode_offsets());
+  write(".timeindex", s.index.encode_times());
+  s.index_durable = true;
+}
+
+// A segment's file is made only once the name of the one before it is durable: a log may lose its end, never its start.
+void Log::flush(Io& io) {
+  if (!dirty() || held_ > 0) return;
+  KLAMM_ASSERT(ready() || state_ == State::closing || (opening_ && opening_->draining));
+  if (!identity_.begun) begin_identity(io);
+  size_t first = segments_.size();
+  while (first > 0 && (segments_[first - 1].pending_bytes > 0 || !segments_[first - 1].index_durable)) --first;
+  for (size_t i = first; i < segments_.size(); ++i) {
+    Segment& s = segments_[i];
+    if (s.pending_bytes > 0) {
+      if (writes_.size() >= kMaxWrites) return;
+      if (!s.file && i > 0 && !segments_[i - 1].name_durable) {
+        roll_waits_ = true;
+        return pump_names(io);
+      }
+      if (!s.file) open_segment(io, s);
+      const bool active = i + 1 == segments_.size();
+      Op op{Step::write};
+      op.number = next_write_++;
+      op.segment = s.base;
+      flushed_ = active ? ends_.submitted : segments_[i + 1].base;
+      writes_.push_back({op.number, flushed_});
+      io.write(begin(std::move(op)), s.file, s.size - s.pending_bytes, std::move(s.pending));
+      s.pending.clear();
+      s.pending_bytes = 0;
+    }
+    if (!s.index_durable) {
+      write_indexes(io, s);
+      s.index.thin();
+    }
+  }
+  KLAMM_ASSERT_REL(flushed_, ==, ends_.submitted);
+}
+
+void Log::update_written(Out& out) {
+  while (!writes_.empty() && writes_.front().done) {
+    write_reached_ = std::max(write_reached_, writes_.front().end);
+    writes_.pop_front();
+  }
+  if (!identity_.visible || write_reached_ <= ends_.written) return;
+  ends_.written = write_reached_;
+  KLAMM_ASSERT_REL(ends_.written, <=, ends_.submitted);
+  out.written = true;
+  tail_.evict(options_.tail_bytes, ends_.written);
+}
+
+// ---- syncs
+
+void Log::sync(Io& io) {
+  flush(io);
+  if (ends_.synced == ends_.submitted || (round_.running && round_.target == ends_.submitted)) return;
+  sync_wanted_ = true;
+  if (!round_.running) start_round(io);
+}
+
+void Log::start_round(Io& io) {
+  if (held_ > 0 || !(ready() || state_ == State::closing)) return;
+  flush(io);
+  sync_wanted_ = dirty();  // flush may stop half-way
+  round_ = {.running = true, .target = flushed_};
+  std::vector<Segment*> due;  // clean segments come before those that are not
+  for (auto s = segments_.rbegin(); s != segments_.rend() && (s->unsynced || !s->name_durable); ++s) {
+    if (s->file && s->unsynced) due.push_back(&*s);
+  }
+  round_.files_done = due.empty();
+  if (!due.empty()) {
+    const Owner owner = begin(Step::sync, static_cast<uint16_t>(due.size()));
+    for (Segment* s : due) {
+      io.sync(owner, s->file);
+      s->unsynced = s->pending_bytes > 0;
+    }
+  }
+  if (!identity_.begun) {
+    begin_identity(io);
+  } else if (!identity_.syncing) {  // recovery found it: perhaps it was never synced
+    identity_.syncing = true;
+    Op op{Step::sync_identity, 3};
+    const Owner owner = begin(std::move(op));
+    const FileId file = io.open(owner, options_.dir, path_ + "/" + kPartitionMetadataFile, OpenMode::read_write);
+    io.sync(owner, file);
+    io.close(owner, file);
+    ops_.at(owner.step).files = {file};
+  }
+}
+
+// Some files have names that a loss of power may take, and a sync or the next segment waits for them.
+bool Log::names_missing() const {
+  if (!identity_.dir_durable) return true;
+  for (auto s = segments_.rbegin(); s != segments_.rend() && (s->unsynced || !s->name_durable); ++s)
+    if (s->file && !s->name_durable) return true;
+  return false;
+}
+
+void Log::pump_names(Io& io) {
+  if (names_running_ || !(round_.running || roll_waits_) || !identity_.visible || !names_missing()) return;
+  Op op{Step::names, static_cast<uint16_t>(identity_.dir_durable ? 1 : 2)};
+  for (auto s = segments_.rbegin(); s != segments_.rend() && (s->unsynced || !s->name_durable); ++s) {
+    if (!s->file || s->name_durable) continue;
+    if (!s->named) return;  // its open has not ended
+    op.segments.push_back(s->base);
+  }
+  const Owner owner = begin(std::move(op));
+  io.sync_dir(owner, options_.dir, path_);
+  if (!identity_.dir_durable) io.sync_dir(owner, options_.dir, "");
+  names_running_ = true;
+}
+
+void Log::update_synced(Io& io, Out& out) {
+  if (round_.running && round_.files_done && identity_.durable && !names_missing()) {
+    round_.running = false;
+    sync_reached_ = std::max(sync_reached_, round_.target);
+    if (sync_wanted_) start_round(io);
+  }
+  const Offset synced = std::min(sync_reached_, ends_.written);
+  if (synced <= ends_.synced) return;
+  ends_.synced = synced;
+  out.synced = true;
+  io.ctx.trace.event({TraceKind::durable, 0, options_.partition, topic_key(options_.topic), synced});
+}
+
+// ---- checkpoints and the orderly end
+
+bool Log::checkpoint(Io& io) {
+  KLAMM_ASSERT(ready());
+  checkpoint_wanted_ = true;
+  Out out;
+  pump_checkpoint(io, out);
+  return out.checkpointed;
+}
+
+void Log::pump_checkpoint(Io& io, Out& out) {
+  if (checkpoint_to_ < 0) {
+    if (!checkpoint_wanted_ || !(ready() || state_ == State::closing)) return;
+    checkpoint_wanted_ = false;
+    checkpoint_to_ = ends_.submitted;
+    sync(io);
+  }
+  if (ends_.synced < checkpoint_to_ || held_ > 0 || epoch_file_.busy()) return;
+  EpochCache due = epochs_;
+  due.truncate_from_end(checkpoint_to_);
+  if (on_disk_ && due != epoch_file_holds_) {
+    const Owner owner = begin(Step::epoch_file);
+    epoch_file_.start(io, owner, options_.dir, path_ + "/" + kEpochFile,
+                      Slice::copy(encode_epoch_checkpoint(due.entries())));
+    epoch_file_holds_ = std::move(due);
+    return;
+  }
+  for (const Segment& s : segments_)
+    if (s.index_writes > 0) return;
+  recovery_point_ = checkpoint_to_;
+  checkpoint_to_ = -1;
+  out.checkpointed = true;
+}
+
+bool Log::close(Io& io) {
+  KLAMM_ASSERT(ready());
+  state_ = State::closing;
+  checkpoint_wanted_ = true;
+  Out out;
+  pump_checkpoint(io, out);
+  pump_closing(io, out);
+  return out.closed;
+}
+
+void Log::pump_closing(Io& io, Out& out) {
+  if (state_ != State::closing || checkpoint_wanted_ || checkpoint_to_ >= 0 || held_ > 0) return;
+  if (!closing_) {
+    closing_ = true;
+    if (on_disk_ && !segments_.empty() && segments_.back().file) write_indexes(io, segments_.back());
+    close_files(io);
+  }
+  if (ops_.size() > 0) return;
+  state_ = State::closed;
+  out.closed = true;
+}
+
+}  // namespace klamm::log

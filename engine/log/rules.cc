@@ -1,0 +1,28 @@
+#include "engine/log/rules.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "engine/protocol/record_batch.h"
+
+namespace klamm::log {
+
+Admission sequence_admission(const ProducerView& known, const BatchSequence& batch) {
+  if (!known.known) return Admission::accepted;
+  if (batch.epoch < known.epoch) return Admission::invalid_producer_epoch;
+  const int32_t expected =
+      batch.epoch == known.epoch && known.last_sequence ? protocol::add_sequence(*known.last_sequence, 1) : 0;
+  return batch.first == expected ? Admission::accepted : Admission::out_of_order_sequence;
+}
+
+Roll roll_before(const SegmentFill& segment, const BatchFit& batch, const LogConfig& config) {
+  if (batch.last - segment.base > std::numeric_limits<int32_t>::max()) return Roll::offset_overflow;
+  if (segment.size == 0) return Roll::no;
+  if (segment.size + batch.size > config.segment_bytes) return Roll::size;
+  const int64_t age =
+      segment.first_timestamp >= 0 ? batch.max_timestamp - segment.first_timestamp : batch.now_ms - segment.created_ms;
+  if (age > config.segment_ms) return Roll::age;
+  return segment.index_bytes >= config.segment_index_bytes ? Roll::index_full : Roll::no;
+}
+
+}  // namespace klamm::log

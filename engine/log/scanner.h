@@ -1,0 +1,82 @@
+// Finds the good batches in the bytes of a segment, given in runs of any size: recovery in bounded memory.
+#pragma once
+#include <algorithm>
+#include <array>
+#include <cstdint>
+
+#include "engine/base/crc32c.h"
+#include "engine/log/batch.h"
+
+namespace klamm::log {
+
+struct ScanOptions {
+  int64_t file_size = 0;         // no batch can end behind it
+  Offset expect = 0;             // the next batch begins here
+  LeaderEpoch epoch = kNoEpoch;  // no batch is of an older one
+  Offset gaps_below = 0;         // below this offset batches may begin later than expected (compaction has been there)
+  Offset limit = 0;              // exclusive: stop before a batch that reaches it
+};
+
+// A value. A batch is good if its header is sane, it continues the log, lies in the file, and its checksum holds.
+class BatchScanner final {
+ public:
+  BatchScanner() = default;
+  explicit BatchScanner(const ScanOptions& options)
+      : file_size_(options.file_size),
+        expect_(options.expect),
+        epoch_(options.epoch),
+        gaps_below_(options.gaps_below),
+        limit_(options.limit) {}
+
+  enum class Verdict : uint8_t { more, bad, limit };
+  // Takes the bytes that follow those given before; calls found(header, position) for each good batch.
+  template<class F>
+  Verdict feed(ByteSpan bytes, F&& found) {
+    while (!bytes.empty()) {
+      if (have_ < kBatchHeaderSize) {
+        take(&bytes);
+        if (have_ < kBatchHeaderSize) break;
+        const Verdict v = begin_batch();
+        if (v != Verdict::more) return v;
+      }
+      const size_t n = std::min<size_t>(header_.size() - have_, bytes.size());
+      crc_ = crc32c(bytes.first(n), crc_);
+      have_ += static_cast<uint32_t>(n);
+      bytes = bytes.subspan(n);
+      if (have_ < header_.size()) break;
+      if (crc_ != header_.crc) return Verdict::bad;
+      found(header_, position_);
+      position_ += have_;
+      have_ = 0;
+      expect_ = header_.last_offset() + 1;
+      epoch_ = header_.partition_leader_epoch;
+    }
+    return Verdict::more;
+  }
+  int64_t position() const { return position_; }  // the end of the last good batch
+  Offset expect() const { return expect_; }
+  LeaderEpoch epoch() const { return epoch_; }
+  bool between_batches() const { return have_ == 0; }
+  template<class V>
+  void fields(V& v) const {
+    v("position", position_), v("file_size", file_size_), v("expect", expect_), v("epoch", epoch_),
+        v("gaps_below", gaps_below_), v("limit", limit_), v("have", have_), v("crc", crc_), v("bytes", bytes_);
+  }
+
+ private:
+  void take(ByteSpan* bytes);  // completes the header's bytes
+  Verdict begin_batch();       // the header's bytes are complete
+
+  int64_t position_ = 0;  // of the batch under way
+  int64_t file_size_ = 0;
+  Offset expect_ = 0;
+  LeaderEpoch epoch_ = kNoEpoch;
+  Offset gaps_below_ = 0;
+  Offset limit_ = 0;
+  uint32_t have_ = 0;  // bytes of the batch under way
+  uint32_t crc_ = 0;   // of those that the checksum covers
+  std::array<uint8_t, kBatchHeaderSize> bytes_{};
+  BatchHeader header_;  // read from bytes_ once they are complete
+};
+
+}  // namespace klamm::log

@@ -1,0 +1,105 @@
+// One segment: a file of batches named by its first offset, and what finds a place in it by offset and by time.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/log/batch.h"
+#include "engine/log/types.h"
+
+namespace klamm::log {
+
+inline constexpr size_t kSealedIndexEntries = 512;  // that a segment keeps in memory once it is full
+
+// Kafka's entries of .index: the last offset of a batch and the position where that batch begins.
+struct IndexEntry {
+  uint32_t relative = 0;
+  uint32_t position = 0;
+  friend bool operator==(const IndexEntry&, const IndexEntry&) = default;
+  template<class V>
+  void fields(V& v) const {
+    v("relative", relative), v("position", position);
+  }
+};
+// Kafka's entries of .timeindex: no batch up to this offset is newer.
+struct TimeEntry {
+  int64_t timestamp = kNoTimestamp;
+  uint32_t relative = 0;
+  friend bool operator==(const TimeEntry&, const TimeEntry&) = default;
+  template<class V>
+  void fields(V& v) const {
+    v("timestamp", timestamp), v("relative", relative);
+  }
+};
+
+// Both indexes of a segment. They are hints: what is read by them is checked against the batches found there.
+class SegmentIndex final {
+ public:
+  explicit SegmentIndex(Offset base = 0) : base_(base) {}
+  // A batch of the segment, in order.
+  void add(const BatchHeader& batch, int64_t position, int32_t interval_bytes);
+  void seal();                                  // the segment is full: completes the time index
+  void thin();                                  // keeps only every so-manieth entry
+  void truncate(Offset end, int64_t position);  // forgets entries at or behind
+  void forget_offsets() { offsets_.clear(); }
+  void note(Offset last, int64_t position);       // learned from a scan: helps the next one
+  int64_t position_for(Offset offset) const;      // of a batch that begins at or before `offset`
+  Offset offset_before(int64_t timestamp) const;  // all batches below it are older than `timestamp`
+  int64_t last_position() const { return offsets_.empty() ? 0 : offsets_.back().position; }
+  int64_t fullest_bytes() const;
+  const TimestampAndOffset& newest() const { return newest_; }
+  void set_newest(const TimestampAndOffset& t) { newest_ = t; }
+
+  std::vector<Slice> encode_offsets() const;
+  std::vector<Slice> encode_times() const;
+  // Replaces the offset entries by those of a file; ignores it if they cannot be right for a segment of `size` bytes.
+  void load_offsets(ByteSpan file, int64_t size);
+
+  const std::vector<IndexEntry>& offsets() const { return offsets_; }
+  const std::vector<TimeEntry>& times() const { return times_; }
+  template<class V>
+  void fields(V& v) const {
+    v("base", base_), v("offsets", offsets_), v("times", times_), v("since", since_), v("newest", newest_);
+  }
+
+ private:
+  Offset base_ = 0;
+  std::vector<IndexEntry> offsets_;  // both rise strictly
+  std::vector<TimeEntry> times_;     // both rise strictly
+  int64_t since_ = 0;                // bytes appended since the last entry
+  TimestampAndOffset newest_;        // largest max timestamp and the last offset of its batch
+};
+
+struct Segment {
+  explicit Segment(Offset first = 0) : base(first), index(first) {}
+  Offset base = 0;
+  int64_t size = 0;    // bytes, pending ones included
+  FileId file;         // none: not open
+  bool named = false;  // its file exists for sure
+  bool name_durable = false;
+  bool unsynced = false;       // has bytes, or a length, that no sync under way covers
+  bool index_loaded = true;    // `index` is not waiting to be read from disk
+  bool index_durable = true;   // .index and .timeindex are on disk, or not due before the segment is full
+  uint8_t index_writes = 0;    // under way
+  std::vector<Slice> pending;  // appended, not submitted; they end at `size`
+  int64_t pending_bytes = 0;
+  int64_t first_timestamp = kNoTimestamp;
+  int64_t created_ms = 0;
+  SegmentIndex index;
+  template<class V>
+  void fields(V& v) const {
+    v("base", base), v("size", size), v("file", file), v("named", named), v("name_durable", name_durable),
+        v("unsynced", unsynced), v("index_loaded", index_loaded), v("index_durable", index_durable),
+        v("index_writes", index_writes), v("pending", pending), v("pending_bytes", pending_bytes),
+        v("first_timestamp", first_timestamp), v("created_ms", created_ms), v("index", index);
+  }
+};
+
+// Adds a piece to a gathered run; joins it to the last one where they lie side by side in one buffer.
+void add_piece(std::vector<Slice>* pieces, const Slice& piece);
+
+// "00000000000000000042.log" and its kin.
+std::string segment_file(Offset base, const char* suffix);
+bool parse_segment_file(const std::string& name, const char* suffix, Offset* base);
+
+}  // namespace klamm::log
