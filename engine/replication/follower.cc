@@ -8,6 +8,7 @@ namespace klamm::replication {
 void Partition::become_follower(Io& io, Moved& moved) {
   role_ = Role::follower;
   moved.role = true;
+  leader_high_watermark_ = -1;
   remotes_.clear();
   proposal_.reset();
   const Offset end = log_.ends().submitted;
@@ -51,10 +52,15 @@ Result<void> Partition::fetched(Io& io, const Common& common, const Fetched& rep
     log_.advance_log_start(io.ctx, std::min(reply.log_start, log_.ends().submitted));
     high_watermark_ = std::max(high_watermark_, log_.ends().log_start);
   }
-  // Only what is acknowledged here may count as committed here.
-  const Offset hw = std::min(reply.high_watermark, acked_end(common));
-  if (hw > high_watermark_) set_high_watermark(io.ctx, hw, moved);
+  leader_high_watermark_ = reply.high_watermark;
+  follow_high_watermark(io.ctx, common, moved);
   return {};
+}
+
+// Only what is acknowledged here may count as committed here.
+void Partition::follow_high_watermark(Ctx& ctx, const Common& common, Moved& moved) {
+  const Offset to = std::min(leader_high_watermark_, acked_end(common));
+  if (log_.ready() && to > high_watermark_) set_high_watermark(ctx, to, moved);
 }
 
 void Partition::start_over(Io& io, Offset start) {

@@ -91,6 +91,7 @@ Result<void> Partition::note_fetch(Ctx& ctx, const Common& common, const Brokers
 
 void Partition::acknowledged(Ctx& ctx, const Common& common, const Brokers& brokers, Moved& moved) {
   if (role_ == Role::leader) advance(ctx, common, brokers, moved);
+  if (role_ == Role::follower) follow_high_watermark(ctx, common, moved);
 }
 
 // The high watermark is the least acknowledged end of the maximal ISR, and of followers about to join it.

@@ -121,7 +121,7 @@ class Partition final {
   Result<void> note_fetch(Ctx& ctx, const Common& common, const Brokers& brokers, const FollowerFetch& fetch, Moved& moved);
   // The epoch and end up to which the logs agree, if the follower's last epoch is not ours there (KIP-595).
   std::optional<OffsetAndEpoch> diverging(Offset offset, LeaderEpoch last_epoch) const;
-  void acknowledged(Ctx& ctx, const Common& common, const Brokers& brokers, Moved& moved);  // our own acked_end may have moved
+  void acknowledged(Ctx& ctx, const Common& common, const Brokers& brokers, Moved& moved);  // our acked_end may have moved, in either role
   void shrink_isr(Ctx& ctx, const Common& common, const Brokers& brokers, Moved& moved);    // drops members that lag
 
   // ---- the ISR's change on its way through the controller
@@ -156,7 +156,7 @@ class Partition final {
   template<class V>
   void fields(V& v) const {
     v("id", id_), v("name", name_), v("settings", settings_), v("role", role_), v("at", at_), v("waiting", waiting_);
-    v("high_watermark", high_watermark_), v("epoch_start", epoch_start_), v("remotes", remotes_), v("proposal", proposal_), v("log", log_);
+    v("high_watermark", high_watermark_), v("leader_high_watermark", leader_high_watermark_), v("epoch_start", epoch_start_), v("remotes", remotes_), v("proposal", proposal_), v("log", log_);
   }
 
  private:
@@ -164,6 +164,7 @@ class Partition final {
   void become_follower(Io& io, Moved& moved);
   void advance(Ctx& ctx, const Common& common, const Brokers& brokers, Moved& moved);
   void set_high_watermark(Ctx& ctx, Offset to, Moved& moved);
+  void follow_high_watermark(Ctx& ctx, const Common& common, Moved& moved);
   void propose(std::vector<NodeId> isr, Moved& moved);
   std::vector<NodeId> quorum() const { return maximal_isr(at_.isr, proposal_ ? &proposal_->isr : nullptr); }
   void trace_role(Ctx& ctx) const;
@@ -175,6 +176,7 @@ class Partition final {
   Assignment at_;
   bool waiting_ = false;  // at_ waits for the log to open
   Offset high_watermark_ = 0;
+  Offset leader_high_watermark_ = -1;  // follower: the last that the leader told in this epoch
   Offset epoch_start_ = 0;             // leader: the log's end when it became leader of this epoch
   std::map<NodeId, Remote> remotes_;   // leader: every other replica
   std::optional<Proposal> proposal_;   // leader: at most one change of the ISR at a time
