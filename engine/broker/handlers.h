@@ -34,7 +34,7 @@ struct Located {
 };
 Located locate(Turn& t, Str topic, const Uuid& id, bool by_id, int32_t partition);
 // Brokers that take part, with their endpoint for clients of this listener; null: none of that name.
-const metadata::Endpoint* endpoint_of(Turn& t, const Request& request, const metadata::Broker& broker);
+const metadata::BrokerEndpoint* endpoint_of(Turn& t, const Request& request, const metadata::Broker& broker);
 bool internal_topic(Str name);
 // All operations that a principal may do where nobody is refused, as Kafka's bit field (KIP-430).
 int32_t topic_operations();

@@ -130,7 +130,7 @@ void Turn::update_brokers() {
   for (const auto& [id, b] : p.image.brokers()) {
     brokers[id] = {b.epoch, b.active()};
     if (id == NodeId{p.config.node_id}) continue;
-    if (const metadata::Endpoint* e = b.endpoint(listener)) p.calls.set_address(net(), broker_peer(id), {e->host, e->port}, lost);
+    if (const metadata::BrokerEndpoint* e = b.endpoint(listener)) p.calls.set_address(net(), broker_peer(id), {e->host, e->port}, lost);
   }
   p.replicas.set_brokers(ctx(), std::move(brokers), p.lifecycle.epoch());
   for (net::Answer& a : lost) p.mailbox.push_back(std::move(a));

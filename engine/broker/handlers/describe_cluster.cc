@@ -27,7 +27,7 @@ void handle_describe_cluster(Turn& t, Request& r) {
   if (q.include_cluster_authorized_operations) m.cluster_authorized_operations = cluster_operations();
   if (here == kControllers) {
     for (const auto& [id, c] : t.p.image.controllers()) {
-      const metadata::Endpoint* e = nullptr;
+      const metadata::BrokerEndpoint* e = nullptr;
       for (const auto& x : c.endpoints)
         if (x.name == t.p.boot.listeners[r.listener.value].name) e = &x;
       if (!e) continue;
@@ -38,7 +38,7 @@ void handle_describe_cluster(Turn& t, Request& r) {
   }
   const metadata::Broker* active = t.p.image.broker(t.active_controller());
   for (const auto& [id, b] : t.p.image.brokers()) {
-    const metadata::Endpoint* e = endpoint_of(t, r, b);
+    const metadata::BrokerEndpoint* e = endpoint_of(t, r, b);
     if (!e || (b.fenced && !q.include_fenced_brokers)) continue;
     auto& x = m.brokers.add(t.arena());
     x.broker_id = id.value, x.host = e->host, x.port = e->port, x.is_fenced = b.fenced;

@@ -45,7 +45,7 @@ void add_leader(Serving& s, const TopicIdPartition& id, FetchResponse::Partition
   y.current_leader.leader_id = info->leader.value;
   y.current_leader.leader_epoch = info->leader_epoch;
   const metadata::Broker* b = info->leader == kNoNode ? nullptr : s.t.p.image.broker(info->leader);
-  const metadata::Endpoint* e = b ? endpoint_of(s.t, s.r, *b) : nullptr;
+  const metadata::BrokerEndpoint* e = b ? endpoint_of(s.t, s.r, *b) : nullptr;
   if (!e) return;
   for (const auto& known : s.m.node_endpoints)
     if (known.node_id == info->leader.value) return;

@@ -12,7 +12,7 @@ constexpr int8_t kGroup = 0;
 struct Found {
   ErrorCode error = ErrorCode::none;
   const char* message = nullptr;
-  const metadata::Endpoint* endpoint = nullptr;
+  const metadata::BrokerEndpoint* endpoint = nullptr;
   NodeId node = kNoNode;
 };
 
@@ -28,7 +28,7 @@ Found find(Turn& t, const Request& r, int8_t type, Str key) {
   const int32_t partition = protocol::coordinator_partition(key, static_cast<int32_t>(topic->partitions.size()));
   const metadata::PartitionInfo* info = topic->partitions.find(partition);
   const metadata::Broker* b = info && info->leader != kNoNode ? t.p.image.broker(info->leader) : nullptr;
-  const metadata::Endpoint* e = b && !b->fenced ? endpoint_of(t, r, *b) : nullptr;
+  const metadata::BrokerEndpoint* e = b && !b->fenced ? endpoint_of(t, r, *b) : nullptr;
   if (!e) return {ErrorCode::coordinator_not_available, "the coordinator is not available", nullptr, kNoNode};
   return {ErrorCode::none, nullptr, e, b->id};
 }

@@ -72,7 +72,7 @@ void handle_metadata(Turn& t, Request& r) {
   MetadataResponse m;
   NodeId controller = t.active_controller();
   for (const auto& [id, b] : t.p.image.brokers()) {
-    const metadata::Endpoint* e = b.fenced ? nullptr : endpoint_of(t, r, b);
+    const metadata::BrokerEndpoint* e = b.fenced ? nullptr : endpoint_of(t, r, b);
     if (!e) continue;
     auto& x = m.brokers.add(t.arena());
     x.node_id = id.value, x.host = e->host, x.port = e->port;

@@ -17,7 +17,7 @@ Located locate(Turn& t, Str topic, const Uuid& id, bool by_id, int32_t partition
   return l;
 }
 
-const metadata::Endpoint* endpoint_of(Turn& t, const Request& request, const metadata::Broker& broker) {
+const metadata::BrokerEndpoint* endpoint_of(Turn& t, const Request& request, const metadata::Broker& broker) {
   const size_t i = request.listener.value;
   if (!request.ticket.conn || i >= t.p.boot.listeners.size()) return broker.endpoints.empty() ? nullptr : &broker.endpoints[0];
   return broker.endpoint(t.p.boot.listeners[i].name);
