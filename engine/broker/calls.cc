@@ -50,6 +50,7 @@ void Turn::reply(Reply reply) {
     else m.response_data = protocol::Bytes::of(bytes.span());
     return answer(outer, m, bytes.size() + 32);
   }
+  if (!ticket.conn && ticket.slot == 0) return;  // nobody waits: an automatic creation
   if (ticket.conn) return p.server.reply(io, std::move(reply));
   const auto it = p.local.under_way.find(ticket.slot);
   KLAMM_ASSERT(it != p.local.under_way.end());

@@ -3,6 +3,7 @@
 #include "engine/protocol/api_table.h"
 #include "engine/protocol/frame.h"
 #include "engine/protocol/messages/create_topics.h"
+#include "engine/protocol/messages/describe_quorum.h"
 #include "engine/protocol/messages/envelope.h"
 #include "engine/protocol/records/principal.h"
 
@@ -24,9 +25,19 @@ Slice principal() {
 
 }  // namespace
 
+// The error in the request's own shape.
+void Turn::forward_failed(const Request& request, ErrorCode error) {
+  if (request.ticket.api == protocol::DescribeQuorumRequest::kApiKey) {
+    protocol::DescribeQuorumResponse m;
+    m.error_code = code(error);
+    return answer(request.ticket, m);
+  }
+  reply(controller::error_reply(arena(), request.ticket, request.frame.of(request.body()), error));
+}
+
 void Turn::forward(const Request& request) {
   if (p.forwards.waiting.size() >= Forwards::kMost)
-    return reply(controller::error_reply(arena(), request.ticket, request.frame.of(request.body()), ErrorCode::request_timed_out));
+    return forward_failed(request, ErrorCode::request_timed_out);
   const uint64_t id = ++p.forwards.last;
   p.forwards.waiting[id] = {request, ctx().now + p.config.request_timeout, false};
   forward_send(id);
@@ -39,7 +50,7 @@ void Turn::forward_send(uint64_t id) {
   if (ctx().now >= f.deadline) {
     const Request request = std::move(f.request);
     p.forwards.waiting.erase(it);
-    return reply(controller::error_reply(arena(), request.ticket, request.frame.of(request.body()), ErrorCode::request_timed_out));
+    return forward_failed(request, ErrorCode::request_timed_out);
   }
   const NodeId leader = active_controller();
   const Duration left = f.deadline - ctx().now;
@@ -79,7 +90,7 @@ void Turn::forward_answered(const net::Answer& a) {
     if (m.error_code != 0 || m.response_data.is_null()) {
       const Request request = std::move(f.request);
       p.forwards.waiting.erase(it);
-      return reply(controller::error_reply(arena(), ticket, request.frame.of(request.body()), ErrorCode::unknown_server_error));
+      return forward_failed(request, ErrorCode::unknown_server_error);
     }
     Reader inner(m.response_data.span());
     protocol::ResponseHeader header;
@@ -145,7 +156,8 @@ void Turn::on_envelope(Request& request) {
   protocol::RequestHeader header;
   if (!protocol::decode_request_header(reader, arena(), header)) return refuse(ErrorCode::invalid_request);
   const protocol::ApiInfo* api = protocol::find_api(header.request_api_key);
-  if (!api || !api->forwardable || !controller::Controller::serves(header.request_api_key) ||
+  const bool served = controller::Controller::serves(header.request_api_key) || header.request_api_key == protocol::DescribeQuorumRequest::kApiKey;
+  if (!api || !api->forwardable || !served ||
       !api->controller.contains(header.request_api_version))
     return refuse(ErrorCode::unsupported_version);
   Request inner;

@@ -67,6 +67,7 @@ struct Turn {
 
   // ---- forward.cc
   void forward(const Request& request);
+  void forward_failed(const Request& request, ErrorCode error);
   void forward_send(uint64_t id);
   void forward_answered(const net::Answer& answer);
   void forward_on_time();
