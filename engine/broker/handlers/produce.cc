@@ -21,11 +21,9 @@ void refuse(ProducePartition& x, ErrorCode error, const char* message = nullptr)
 }
 
 // The leader's own state of the producer: a retry is answered with the offsets of the first time.
-bool known_duplicate(Turn& t, const replication::Partition& partition, const Slice& batch, ProducePartition& x) {
-  const auto header = log::parse_batch_header(batch.span());
-  KLAMM_ASSERT(header.has_value());
-  if (header->producer_id < 0) return false;
-  const log::AdmissionResult r = partition.log().producers().check(*header);
+bool known_duplicate(Turn& t, const replication::Partition& partition, const protocol::BatchHeader& header, ProducePartition& x) {
+  if (!header.has_producer()) return false;
+  const log::AdmissionResult r = partition.log().producers().check(header);
   switch (r.admission) {
     case log::Admission::accepted: return false;
     case log::Admission::duplicate:
@@ -64,7 +62,7 @@ void append(Turn& t, const Request& r, int16_t acks, const Located& at, const pr
     return;
   }
   if (admitted->header.transactional()) return refuse(x, ErrorCode::invalid_txn_state, "transactions are not served");
-  if (known_duplicate(t, partition, admitted->batch, x)) return;
+  if (known_duplicate(t, partition, admitted->header, x)) return;
   const auto appended = t.p.replicas.append(t.ctx(), at.id, admitted->batch);
   if (!appended) return refuse(x, appended.error().code, appended.error().reason);
   x.base_offset = appended->base;
