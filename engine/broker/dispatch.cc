@@ -46,6 +46,7 @@ void Turn::serve(Request& r) {
     case 60: return handle_describe_cluster(*this, r);
     default: break;
   }
+  if (group::Coordinator::serves(r.ticket.api)) return on_group_request(r);
   const protocol::ApiInfo* api = protocol::find_api(r.ticket.api);
   if (api && api->forwardable) return forward(r);
   close(r.ticket);

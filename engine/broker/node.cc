@@ -42,7 +42,7 @@ metadata::ConfigReport check_boot(const Boot& boot) {
 
 std::unique_ptr<Machine> make_node(const Boot& boot) { return std::make_unique<Node>(boot); }
 
-Parts::Parts(Boot b) : boot(std::move(b)), config(parsed(boot)), server(limits(config)), calls(broker::calls(config)) {}
+Parts::Parts(Boot b) : boot(std::move(b)), config(parsed(boot)), server(limits(config)), calls(broker::calls(config)), groups(group_config(config)) {}
 
 void Node::turn(Ctx& ctx, std::span<const Event> events, Commands& out) {
   Turn{parts_, Io{ctx, out, parts_.ops}}.run(events);
@@ -56,6 +56,7 @@ Instant Node::next_deadline() const {
   at = earlier(at, earlier(p.produces.next_deadline(), p.fetches.next_deadline()));
   at = earlier(at, earlier(p.replicas.next_deadline(), p.forwards.retries.next()));
   at = earlier(at, earlier(p.checkpoint_at, p.producer_ids.retry));
+  at = earlier(at, p.groups.coordinator.next_deadline());
   if (p.quorum) at = earlier(at, p.quorum->next_deadline());
   if (p.controller) at = earlier(at, p.controller->next_deadline());
   const bool known = p.quorum && p.quorum->leadership().leader != kNoNode;
@@ -226,6 +227,7 @@ void Turn::on_time() {
       ParkedFetch f = p.fetches.take(id);
       serve_parked(*this, f);
     }
+  groups_on_time();
   forward_on_time();
   producer_ids_on_time(*this);
   if (p.checkpoint_at <= now && p.startup.phase == Phase::running) {

@@ -14,6 +14,7 @@
 #include "engine/controller/controller.h"
 #include "engine/env/boot.h"
 #include "engine/env/io.h"
+#include "engine/group/coordinator.h"
 #include "engine/log/replace_file.h"
 #include "engine/metadata/config.h"
 #include "engine/metadata/image.h"
@@ -174,6 +175,18 @@ struct Envelopes {
   void fields(V& v) const { v("outer", outer); }
 };
 
+// The group coordinator, and which partitions of __consumer_offsets it has here.
+struct GroupService {
+  explicit GroupService(const group::Config& config) : coordinator(config) {}
+  group::Coordinator coordinator;
+  Uuid topic;                          // of __consumer_offsets; zero: it does not exist yet
+  std::map<int32_t, LeaderEpoch> led;
+  std::map<int32_t, Offset> loading;   // partition -> where to read on
+  template<class V>
+  void fields(V& v) const { v("coordinator", coordinator), v("topic", topic), v("led", led), v("loading", loading); }
+};
+group::Config group_config(const metadata::BrokerConfig& config);
+
 using Letter = std::variant<Request, net::Answer>;
 
 struct Parts {
@@ -196,6 +209,9 @@ struct Parts {
   bool controller_registered = false;
   bool controller_registering = false;
   Instant controller_registration_at{};
+  GroupService groups;
+  metadata::Image carried;      // the image that the other parts know
+  std::set<TopicIdPartition> stirred_groups;  // to go on loading
   ParkedProduces produces;
   ParkedFetches fetches;
   Forwards forwards;
@@ -215,7 +231,7 @@ struct Parts {
   void fields(V& v) const {
     v("boot", boot), v("ops", ops), v("conns", conns), v("server", server), v("calls", calls), v("startup", startup);
     v("quorum", quorum), v("controller", controller), v("image", image), v("published", published), v("replicas", replicas);
-    v("lifecycle", lifecycle), v("controller_registered", controller_registered), v("produces", produces), v("fetches", fetches);
+    v("lifecycle", lifecycle), v("controller_registered", controller_registered), v("groups", groups), v("produces", produces), v("fetches", fetches);
     v("forwards", forwards), v("producer_ids", producer_ids), v("auto_create", auto_create), v("local", local), v("envelopes", envelopes);
     v("again", again), v("checkpoint_at", checkpoint_at), v("files", files), v("resigned", resigned);
   }

@@ -104,6 +104,9 @@ void Turn::drain(controller::Out& out) {
 
 void Turn::carry(const metadata::Delta& delta) {
   if (!p.config.broker) return;
+  const metadata::Image before = std::exchange(p.carried, p.image);
+  groups_carry(delta);
+  groups_topics_deleted(before, delta);
   if (!delta.brokers.empty()) update_brokers();
   std::vector<TopicIdPartition> gone;
   if (!delta.deleted.empty())
@@ -120,6 +123,7 @@ void Turn::carry(const metadata::Delta& delta) {
   for (const TopicIdPartition& id : gone) {
     wake_produces({id, Wait::changed}, parked::kAnyValue);
     p.stirred.insert({id, Wait::changed});
+    groups_moved(id);
   }
 }
 

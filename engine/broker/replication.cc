@@ -28,6 +28,7 @@ void Turn::drain(replication::Out& out) {
     if (!partition) continue;
     wake_produces({id, Wait::committed}, partition->high_watermark());
     p.stirred.insert({id, Wait::committed});
+    groups_committed(id);
   }
   for (const TopicIdPartition& id : out.grown) {
     const replication::Partition* partition = p.replicas.find(id);
@@ -38,6 +39,7 @@ void Turn::drain(replication::Out& out) {
   for (const TopicIdPartition& id : out.changed) {
     wake_produces({id, Wait::changed}, parked::kAnyValue);
     p.stirred.insert({id, Wait::changed});
+    groups_moved(id);
   }
   if (!out.opened.empty()) poll_lifecycle();
   if (!out.failed_dirs.empty()) fatal(1, "a log directory failed: this node stops");

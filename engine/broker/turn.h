@@ -65,6 +65,17 @@ struct Turn {
   void wake_produces(const WaitKey& key, int64_t reached);
   void wake_fetches();
 
+  // ---- groups.cc
+  void on_group_request(const Request& request);
+  void drain(group::Out& out);
+  void append_for_groups(const coordinator::Append& append);
+  void groups_moved(const TopicIdPartition& id);
+  void load_groups(const TopicIdPartition& id);
+  void groups_committed(const TopicIdPartition& id);
+  void groups_carry(const metadata::Delta& delta);
+  void groups_topics_deleted(const metadata::Image& before, const metadata::Delta& delta);
+  void groups_on_time();
+
   // ---- forward.cc
   void forward(const Request& request);
   void forward_failed(const Request& request, ErrorCode error);
