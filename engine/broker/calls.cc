@@ -6,8 +6,8 @@ namespace klamm::broker {
 
 NodeId Turn::active_controller() const { return p.quorum ? p.quorum->leadership().leader : kNoNode; }
 
-void Turn::call(uint64_t peer, Channel channel, NodeId to, int16_t api, int16_t version, std::vector<Slice> body, Owner owner,
-                Duration timeout) {
+void Turn::call(uint64_t peer, Channel channel, NodeId to, int16_t api, int16_t version, std::vector<Slice> body,
+                Owner owner, Duration timeout) {
   if (to == NodeId{p.config.node_id}) {
     const uint32_t id = ++p.local.last;
     p.local.under_way[id] = {owner, api, version};
@@ -20,13 +20,15 @@ void Turn::call(uint64_t peer, Channel channel, NodeId to, int16_t api, int16_t 
     p.mailbox.push_back(std::move(r));
     return;
   }
-  p.calls.call(net(), {peer, static_cast<uint16_t>(channel), api, version, std::to_string(p.config.node_id), std::move(body), timeout, owner});
+  p.calls.call(net(), {peer, static_cast<uint16_t>(channel), api, version, std::to_string(p.config.node_id),
+                       std::move(body), timeout, owner});
 }
 
 bool Turn::call_controller(int16_t api, int16_t version, std::vector<Slice> body, Owner owner, Duration timeout) {
   const NodeId leader = active_controller();
   if (leader == kNoNode) return false;
-  call(controller_peer(leader), api == 58 ? kForwardChannel : kQuick, leader, api, version, std::move(body), owner, timeout);
+  call(controller_peer(leader), api == 58 ? kForwardChannel : kQuick, leader, api, version, std::move(body), owner,
+       timeout);
   return true;
 }
 
@@ -46,8 +48,10 @@ void Turn::reply(Reply reply) {
     for (const Slice& s : reply.body) inner.attach(s);
     const Slice bytes = inner.finish_contiguous();
     protocol::EnvelopeResponse m;
-    if (reply.close) m.error_code = code(ErrorCode::invalid_request);
-    else m.response_data = protocol::Bytes::of(bytes.span());
+    if (reply.close)
+      m.error_code = code(ErrorCode::invalid_request);
+    else
+      m.response_data = protocol::Bytes::of(bytes.span());
     return answer(outer, m, bytes.size() + 32);
   }
   if (!ticket.conn && ticket.slot == 0) return;  // nobody waits: an automatic creation

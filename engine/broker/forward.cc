@@ -36,8 +36,7 @@ void Turn::forward_failed(const Request& request, ErrorCode error) {
 }
 
 void Turn::forward(const Request& request) {
-  if (p.forwards.waiting.size() >= Forwards::kMost)
-    return forward_failed(request, ErrorCode::request_timed_out);
+  if (p.forwards.waiting.size() >= Forwards::kMost) return forward_failed(request, ErrorCode::request_timed_out);
   const uint64_t id = ++p.forwards.last;
   p.forwards.waiting[id] = {request, ctx().now + p.config.request_timeout, false};
   forward_send(id);
@@ -97,7 +96,8 @@ void Turn::forward_answered(const net::Answer& a) {
     if (!protocol::decode_response_header(inner, arena(), {ticket.api, ticket.version}, header)) return again();
     body = a.body.of(m.response_data.span().subspan(inner.position()));
   }
-  const bool ours = f.request.ticket.conn == ConnId{} && f.request.ticket.slot == 0;  // nobody waits: an automatic creation
+  const bool ours =
+      f.request.ticket.conn == ConnId{} && f.request.ticket.slot == 0;  // nobody waits: an automatic creation
   p.forwards.waiting.erase(it);
   if (!ours) reply(Reply{ticket, {body}, false});
 }
@@ -119,7 +119,9 @@ void Turn::create_topic_for(const std::string& topic) {
   t.replication_factor = offsets ? p.config.offsets_replication_factor : int16_t{-1};
   if (offsets) {
     const std::pair<const char*, std::string> configs[] = {
-        {"cleanup.policy", "compact"}, {"compression.type", "producer"}, {"segment.bytes", std::to_string(p.config.offsets_segment_bytes)}};
+        {"cleanup.policy", "compact"},
+        {"compression.type", "producer"},
+        {"segment.bytes", std::to_string(p.config.offsets_segment_bytes)}};
     for (const auto& [name, value] : configs) {
       auto& c = t.configs.add(arena());
       c.name = name, c.value = arena().copy(value);
@@ -156,12 +158,13 @@ void Turn::on_envelope(Request& request) {
   protocol::RequestHeader header;
   if (!protocol::decode_request_header(reader, arena(), header)) return refuse(ErrorCode::invalid_request);
   const protocol::ApiInfo* api = protocol::find_api(header.request_api_key);
-  const bool served = controller::Controller::serves(header.request_api_key) || header.request_api_key == protocol::DescribeQuorumRequest::kApiKey;
-  if (!api || !api->forwardable || !served ||
-      !api->controller.contains(header.request_api_version))
+  const bool served = controller::Controller::serves(header.request_api_key) ||
+                      header.request_api_key == protocol::DescribeQuorumRequest::kApiKey;
+  if (!api || !api->forwardable || !served || !api->controller.contains(header.request_api_version))
     return refuse(ErrorCode::unsupported_version);
   Request inner;
-  inner.ticket = Ticket{request.ticket.conn, request.ticket.slot, header.correlation_id, header.request_api_key, header.request_api_version, true};
+  inner.ticket = Ticket{request.ticket.conn,    request.ticket.slot,        header.correlation_id,
+                        header.request_api_key, header.request_api_version, true};
   inner.kind = ListenerKind::controller;
   inner.frame = request.frame.of(m.request_data.span());
   inner.body_at = static_cast<uint32_t>(reader.position());

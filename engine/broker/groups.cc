@@ -1,12 +1,12 @@
-// The group coordinator on this broker: its partitions of __consumer_offsets come and go with leadership; its batches go to
-// their logs, and what is committed there releases its replies.
+// The group coordinator on this broker: its partitions of __consumer_offsets come and go with leadership; its batches
+// go to their logs, and what is committed there releases its replies.
 #include "engine/broker/turn.h"
 
 namespace klamm::broker {
 namespace {
 
-constexpr uint32_t kLoadBytes = 1 << 20;   // of one read while loading
-constexpr int kLoadsPerTurn = 16;          // reads a partition and turn, then others go on
+constexpr uint32_t kLoadBytes = 1 << 20;  // of one read while loading
+constexpr int kLoadsPerTurn = 16;         // reads a partition and turn, then others go on
 
 // The image, as groups see it.
 class ImageTopics final : public group::Topics {
@@ -50,7 +50,8 @@ void Turn::on_group_request(const Request& r) {
   const std::string* host = p.server.peer_host(r.ticket.conn);
   const std::string from = "/" + (host ? *host : std::string("127.0.0.1"));
   group::Out out;
-  p.groups.coordinator.on_request(ctx(), {r.ticket, r.frame.of(r.body()), r.client_id, from}, ImageTopics(p.image), out);
+  p.groups.coordinator.on_request(ctx(), {r.ticket, r.frame.of(r.body()), r.client_id, from}, ImageTopics(p.image),
+                                  out);
   drain(out);
 }
 
@@ -63,14 +64,17 @@ void Turn::append_for_groups(const coordinator::Append& a) {
   const TopicIdPartition id{p.groups.topic, a.partition};
   const replication::Partition* partition = p.replicas.find(id);
   coordinator::AppendEnd end{a.partition, a.epoch, ErrorCode::none, 0};
-  if (!partition || partition->role() != replication::Role::leader || partition->assignment().leader_epoch != a.epoch || !partition->log().ready())
+  if (!partition || partition->role() != replication::Role::leader || partition->assignment().leader_epoch != a.epoch ||
+      !partition->log().ready())
     end.error = ErrorCode::not_leader_or_follower;
   else if (partition->enough_replicas() != ErrorCode::none)
     end.error = ErrorCode::not_enough_replicas;
   if (end.error == ErrorCode::none) {
     const auto appended = p.replicas.append(ctx(), id, a.batch);
-    if (appended) end.base = appended->base;
-    else end.error = appended.error().code;
+    if (appended)
+      end.base = appended->base;
+    else
+      end.error = appended.error().code;
   }
   group::Out out;
   p.groups.coordinator.append_ended(ctx(), end, out);
@@ -111,7 +115,8 @@ void Turn::load_groups(const TopicIdPartition& id) {
       return;
     }
     const log::ReadResult got = partition.log().read({at, kLoadBytes, partition.log().ends().submitted, true});
-    if (got.status == log::ReadStatus::cold) return p.replicas.load_cold(io, id, {at, kLoadBytes});  // its coming is a change
+    if (got.status == log::ReadStatus::cold)
+      return p.replicas.load_cold(io, id, {at, kLoadBytes});  // its coming is a change
     if (got.status != log::ReadStatus::ok || got.size == 0) break;
     Writer whole(got.size);
     for (const Slice& s : got.pieces) whole.raw(s.span());

@@ -7,7 +7,7 @@
 namespace klamm::broker {
 namespace {
 
-constexpr int kRequestsPerTurn = 2000;   // then other events have their turn
+constexpr int kRequestsPerTurn = 2000;  // then other events have their turn
 constexpr int kLettersPerTurn = 100'000;
 constexpr Duration kControllerRegistrationRetry = milliseconds(100);
 
@@ -42,7 +42,12 @@ metadata::ConfigReport check_boot(const Boot& boot) {
 
 std::unique_ptr<Machine> make_node(const Boot& boot) { return std::make_unique<Node>(boot); }
 
-Parts::Parts(Boot b) : boot(std::move(b)), config(parsed(boot)), server(limits(config)), calls(broker::calls(config)), groups(group_config(config)) {}
+Parts::Parts(Boot b)
+    : boot(std::move(b)),
+      config(parsed(boot)),
+      server(limits(config)),
+      calls(broker::calls(config)),
+      groups(group_config(config)) {}
 
 void Node::turn(Ctx& ctx, std::span<const Event> events, Commands& out) {
   Turn{parts_, Io{ctx, out, parts_.ops}}.run(events);
@@ -63,7 +68,8 @@ Instant Node::next_deadline() const {
   const bool opened = p.lifecycle.standing() != Standing::fenced || p.replicas.all_open();
   if (p.config.broker && p.startup.phase >= Phase::running && p.startup.phase < Phase::closing && known && opened)
     at = earlier(at, p.lifecycle.next_deadline());
-  if (p.config.controller && !p.controller_registered && !p.controller_registering && known) at = earlier(at, p.controller_registration_at);
+  if (p.config.controller && !p.controller_registered && !p.controller_registering && known)
+    at = earlier(at, p.controller_registration_at);
   return at;
 }
 
@@ -121,8 +127,10 @@ void Turn::drain() {
     KLAMM_ASSERT_REL(i, <, kLettersPerTurn);
     Letter letter = std::move(p.mailbox.front());
     p.mailbox.pop_front();
-    if (auto* r = std::get_if<Request>(&letter)) serve(*r);
-    else on_answer(std::get<net::Answer>(letter));
+    if (auto* r = std::get_if<Request>(&letter))
+      serve(*r);
+    else
+      on_answer(std::get<net::Answer>(letter));
   }
 }
 

@@ -56,7 +56,9 @@ void Turn::publish() {
       for (protocol::Record record; records.next(record);) {
         if (record.offset < p.published) continue;
         const auto applied = p.image.apply(arena(), record.offset, record.value.span(), &p.unpublished);
-        if (!applied) return fatal(1, std::string("a committed metadata record was refused: ") + (applied.error().reason ? applied.error().reason : ""));
+        if (!applied)
+          return fatal(1, std::string("a committed metadata record was refused: ") +
+                              (applied.error().reason ? applied.error().reason : ""));
       }
     }
     p.published = read.next;
@@ -79,7 +81,6 @@ void Turn::activate_controller() {
   const quorum::Leadership& l = p.quorum->leadership();
   if (!p.controller || p.controller->active() || !l.active || p.published < p.quorum->log_end()) return;
   KLAMM_ASSERT_REL(p.published, ==, p.quorum->committed());
-  ctx().trace.event({TraceKind::controller_active, 0, l.epoch, p.quorum->log_end(), 0, 0});
   controller::Out out;
   p.controller->activate(ctx(), {l.epoch, p.quorum->log_end()}, p.image, out);
   drain(out);
@@ -134,7 +135,8 @@ void Turn::update_brokers() {
   for (const auto& [id, b] : p.image.brokers()) {
     brokers[id] = {b.epoch, b.active()};
     if (id == NodeId{p.config.node_id}) continue;
-    if (const metadata::BrokerEndpoint* e = b.endpoint(listener)) p.calls.set_address(net(), broker_peer(id), {e->host, e->port}, lost);
+    if (const metadata::BrokerEndpoint* e = b.endpoint(listener))
+      p.calls.set_address(net(), broker_peer(id), {e->host, e->port}, lost);
   }
   p.replicas.set_brokers(ctx(), std::move(brokers), p.lifecycle.epoch());
   for (net::Answer& a : lost) p.mailbox.push_back(std::move(a));
@@ -157,7 +159,9 @@ void Turn::assign_partition(const TopicIdPartition& id) {
     return it == map.end() ? Offset{0} : it->second;
   };
   const auto home = p.startup.homes.find(key);
-  w.place.dir = home != p.startup.homes.end() ? home->second : DirId{static_cast<uint32_t>(id.partition) % static_cast<uint32_t>(p.config.log_dirs.size())};
+  w.place.dir = home != p.startup.homes.end()
+                    ? home->second
+                    : DirId{static_cast<uint32_t>(id.partition) % static_cast<uint32_t>(p.config.log_dirs.size())};
   w.place.from = {look(p.startup.recovery_points), look(p.startup.log_starts)};
   w.place.high_watermark = look(p.startup.high_watermarks);
   replication::Out out;
@@ -169,11 +173,13 @@ replication::Settings Turn::settings_of(const std::string& topic) const {
   metadata::Properties overrides;
   if (const metadata::ConfigMap* map = p.image.config({metadata::ResourceType::topic, topic}))
     for (const auto& [key, value] : *map) overrides[key] = value;
-  const metadata::TopicConfig c = overrides.empty() ? p.config.topic_defaults : metadata::make_topic_config(overrides, p.boot.properties);
+  const metadata::TopicConfig c =
+      overrides.empty() ? p.config.topic_defaults : metadata::make_topic_config(overrides, p.boot.properties);
   replication::Settings s;
   s.admission.max_message_bytes = c.max_message_bytes;
   s.admission.compacted = c.compacted();
-  s.admission.timestamp_type = c.log_append_time() ? protocol::TimestampType::log_append_time : protocol::TimestampType::create_time;
+  s.admission.timestamp_type =
+      c.log_append_time() ? protocol::TimestampType::log_append_time : protocol::TimestampType::create_time;
   s.admission.timestamp_before_max_ms = c.timestamp_before_max_ms;
   s.admission.timestamp_after_max_ms = c.timestamp_after_max_ms;
   s.admission.keeps_compression = c.compression_type == "producer";
@@ -189,14 +195,16 @@ replication::Settings Turn::settings_of(const std::string& topic) const {
   s.log.compacted = c.compacted();
   // The cluster's dynamic default, which the bootstrap records of a new cluster set (KIP-966), before our own.
   const std::string* dynamic = p.image.config({metadata::ResourceType::broker, ""}, "min.insync.replicas");
-  const auto parsed = dynamic && !overrides.count("min.insync.replicas") ? metadata::parse_integer(*dynamic) : std::nullopt;
+  const auto parsed =
+      dynamic && !overrides.count("min.insync.replicas") ? metadata::parse_integer(*dynamic) : std::nullopt;
   s.min_insync = parsed ? static_cast<int32_t>(*parsed) : c.min_insync_replicas;
   return s;
 }
 
 // A controller makes itself known to the active one (KIP-919).
 void Turn::register_controller() {
-  if (!p.config.controller || p.controller_registered || p.controller_registering || p.startup.phase != Phase::running) return;
+  if (!p.config.controller || p.controller_registered || p.controller_registering || p.startup.phase != Phase::running)
+    return;
   if (ctx().now < p.controller_registration_at || active_controller() == kNoNode) return;
   protocol::ControllerRegistrationRequest m;
   m.controller_id = p.config.node_id;
@@ -215,7 +223,8 @@ void Turn::register_controller() {
   Writer w;
   encode(w, 0, m);
   KLAMM_ASSERT(w.ok());
-  p.controller_registering = call_controller(m.kApiKey, 0, w.finish(), Owner{kControllerRegistration, 0, 0}, p.config.quorum_request_timeout);
+  p.controller_registering =
+      call_controller(m.kApiKey, 0, w.finish(), Owner{kControllerRegistration, 0, 0}, p.config.quorum_request_timeout);
 }
 
 }  // namespace klamm::broker

@@ -7,7 +7,8 @@ namespace klamm::broker {
 
 void Turn::wake_produces(const WaitKey& key, int64_t reached) {
   std::vector<parked::ParkedId> woken;
-  p.produces.wake(key, reached, woken, SIZE_MAX);  // each is answered now, or waits for another partition: bounded by what is parked
+  p.produces.wake(key, reached, woken,
+                  SIZE_MAX);  // each is answered now, or waits for another partition: bounded by what is parked
   for (parked::ParkedId id : woken) produce_woken(*this, id, key);
 }
 
@@ -16,7 +17,8 @@ void Turn::drain(replication::Out& out) {
     call(broker_peer(c.to), kFetchChannel, c.to, c.api, c.version, std::move(c.body), c.owner, c.timeout);
   if (!out.alter.empty()) {
     const Owner owner{kAlter, 0, 0};
-    if (!call_controller(protocol::AlterPartitionRequest::kApiKey, 3, std::move(out.alter), owner, p.config.request_timeout)) {
+    if (!call_controller(protocol::AlterPartitionRequest::kApiKey, 3, std::move(out.alter), owner,
+                         p.config.request_timeout)) {
       net::Answer lost;
       lost.owner = owner;
       lost.error = IoError::unreachable;

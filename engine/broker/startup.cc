@@ -15,8 +15,8 @@ namespace {
 enum Step : uint16_t { kLock, kMeta, kRecovery, kHighWatermark, kLogStart, kClean, kList, kDropClean, kFile };
 constexpr uint32_t kMetaMost = 64 * 1024;
 constexpr const char* kMetaFile = "meta.properties";
-constexpr Duration kLeavePatience = milliseconds(500);   // for the controller to move leaders away
-constexpr Duration kClosePatience = milliseconds(400);   // for the logs to close
+constexpr Duration kLeavePatience = milliseconds(500);  // for the controller to move leaders away
+constexpr Duration kClosePatience = milliseconds(400);  // for the logs to close
 
 struct Meta {
   std::string cluster_id;
@@ -35,26 +35,32 @@ Result<Meta> parse_meta(std::string_view text) {
     if (line.empty() || line[0] == '#' || eq == line.npos) continue;
     const std::string_view key = line.substr(0, eq);
     const std::string value(metadata::trimmed(line.substr(eq + 1)));
-    if (key == "version") version = value;
-    else if (key == "cluster.id") m.cluster_id = value;
-    else if (key == "node.id") m.node_id = value;
+    if (key == "version")
+      version = value;
+    else if (key == "cluster.id")
+      m.cluster_id = value;
+    else if (key == "node.id")
+      m.node_id = value;
     else if (key == "directory.id" && !Uuid::parse(value.data(), value.size(), &m.directory_id))
       return fail(ErrorCode::kafka_storage_error, "its directory.id is not an id");
   }
   if (version != "1") return fail(ErrorCode::kafka_storage_error, "its version is not 1");
-  if (m.cluster_id.empty() || m.node_id.empty()) return fail(ErrorCode::kafka_storage_error, "cluster.id or node.id is missing");
+  if (m.cluster_id.empty() || m.node_id.empty())
+    return fail(ErrorCode::kafka_storage_error, "cluster.id or node.id is missing");
   return m;
 }
 
 std::string meta_text(const Meta& m) {
-  return "cluster.id=" + m.cluster_id + "\ndirectory.id=" + m.directory_id.text() + "\nnode.id=" + m.node_id + "\nversion=1\n";
+  return "cluster.id=" + m.cluster_id + "\ndirectory.id=" + m.directory_id.text() + "\nnode.id=" + m.node_id +
+         "\nversion=1\n";
 }
 
 // Nodes of one static quorum that were given no id must come to the same one by themselves.
 std::string derived_cluster_id(const metadata::BrokerConfig& config) {
   Uuid u;
   std::string all;
-  for (const auto& v : config.voters) all += std::to_string(v.id.value) + "@" + v.host + ":" + std::to_string(v.port) + ",";
+  for (const auto& v : config.voters)
+    all += std::to_string(v.id.value) + "@" + v.host + ":" + std::to_string(v.port) + ",";
   for (int half = 0; half < 2; ++half) {
     const std::string text = all + (half ? "high" : "low");
     uint64_t h = 0x243f6a8885a308d3;
@@ -104,8 +110,10 @@ void Turn::startup_ended(const Owner& owner, const StorageEnd& end) {
       if (!found) return fatal(2, "cannot use the directory " + directory + ": " + name(end.error));
       break;
     case kMeta:
-      if (found) s.meta[i] = std::string(end.bytes.text());
-      else if (end.error != IoError::not_found) return fatal(2, "cannot read " + directory + "/" + kMetaFile + ": " + name(end.error));
+      if (found)
+        s.meta[i] = std::string(end.bytes.text());
+      else if (end.error != IoError::not_found)
+        return fatal(2, "cannot read " + directory + "/" + kMetaFile + ": " + name(end.error));
       break;
     case kRecovery: offsets(s.recovery_points); break;
     case kHighWatermark: offsets(s.high_watermarks); break;
@@ -138,8 +146,10 @@ void Turn::startup_ended(const Owner& owner, const StorageEnd& end) {
   }
   KLAMM_ASSERT(s.waiting > 0);
   if (--s.waiting > 0) return;
-  if (s.phase == Phase::loading) format_directories();
-  else if (s.phase == Phase::formatting) run_node();
+  if (s.phase == Phase::loading)
+    format_directories();
+  else if (s.phase == Phase::formatting)
+    run_node();
 }
 
 // All directories must belong to this node and to one cluster; those without meta.properties are given one.
@@ -152,14 +162,17 @@ void Turn::format_directories() {
     const std::string& directory = p.boot.directories[i];
     const auto meta = parse_meta(*s.meta[i]);
     if (!meta) return fatal(2, directory + "/meta.properties is damaged: " + meta.error().reason);
-    if (meta->node_id != own) return fatal(2, "the directory " + directory + " belongs to node " + meta->node_id + ", not to node.id=" + own);
+    if (meta->node_id != own)
+      return fatal(2, "the directory " + directory + " belongs to node " + meta->node_id + ", not to node.id=" + own);
     if (!s.cluster_id.empty() && meta->cluster_id != s.cluster_id)
-      return fatal(2, "the directory " + directory + " belongs to cluster " + meta->cluster_id + ", not to " + s.cluster_id);
+      return fatal(
+          2, "the directory " + directory + " belongs to cluster " + meta->cluster_id + ", not to " + s.cluster_id);
     s.cluster_id = meta->cluster_id;
     s.directory_ids[i] = meta->directory_id;
   }
   if (s.cluster_id.empty())
-    s.cluster_id = p.config.voters.size() > 1 ? derived_cluster_id(p.config) : ctx().chance.uuid(Stream::cluster_id, 0, 0).text();
+    s.cluster_id =
+        p.config.voters.size() > 1 ? derived_cluster_id(p.config) : ctx().chance.uuid(Stream::cluster_id, 0, 0).text();
   s.phase = Phase::formatting;
   for (uint32_t i = 0; i < s.meta.size(); ++i) {
     if (s.meta[i]) continue;
@@ -224,7 +237,8 @@ void Turn::run_node() {
   for (size_t i = 0; i < p.boot.listeners.size(); ++i) {
     const BoundListener& b = p.boot.listeners[i];
     if (c.controller_listener(b.name)) continue;
-    l.endpoints.push_back({b.name, b.advertised_host.empty() ? b.host : b.advertised_host, b.advertised_port ? b.advertised_port : b.port, 0});
+    l.endpoints.push_back({b.name, b.advertised_host.empty() ? b.host : b.advertised_host,
+                           b.advertised_port ? b.advertised_port : b.port, 0});
   }
   for (const auto& f : metadata::supported_features()) l.features.push_back({std::string(f.name), f.min, f.max});
   p.lifecycle = Lifecycle(std::move(l));
@@ -306,8 +320,10 @@ void Turn::leave() {
   s.give_up = ctx().now + kClosePatience;
   p.replicas.close_all(io);
   quorum::Out out;
-  if (p.config.controller && p.quorum && p.quorum->started()) p.quorum->resign(io, true, out);
-  else p.resigned = true;
+  if (p.config.controller && p.quorum && p.quorum->started())
+    p.quorum->resign(io, true, out);
+  else
+    p.resigned = true;
   drain(out);
 }
 

@@ -33,11 +33,14 @@ struct Turn {
   void write_checkpoints(bool clean);
 
   // ---- calls.cc: requests to other nodes and to oneself, replies
-  void call(uint64_t peer, Channel channel, NodeId to, int16_t api, int16_t version, std::vector<Slice> body, Owner owner, Duration timeout);
+  void call(uint64_t peer, Channel channel, NodeId to, int16_t api, int16_t version, std::vector<Slice> body,
+            Owner owner, Duration timeout);
   bool call_controller(int16_t api, int16_t version, std::vector<Slice> body, Owner owner, Duration timeout);
   void reply(Reply reply);
   template<class Message>
-  void answer(const Ticket& ticket, const Message& message, size_t hint = 256) { reply(encode_reply(ticket, message, hint)); }
+  void answer(const Ticket& ticket, const Message& message, size_t hint = 256) {
+    reply(encode_reply(ticket, message, hint));
+  }
   void close(const Ticket& ticket) { reply(Reply{ticket, {}, true}); }
   NodeId active_controller() const;
 

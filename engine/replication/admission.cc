@@ -12,14 +12,17 @@ using protocol::TimestampType;
 
 constexpr size_t kPlainMax = 256 * 1024 * 1024;  // what one batch may unpack to
 
-tl::unexpected<Refusal> refuse(ErrorCode code, const char* reason) { return tl::unexpected<Refusal>(Refusal{code, reason, {}}); }
+tl::unexpected<Refusal> refuse(ErrorCode code, const char* reason) {
+  return tl::unexpected<Refusal>(Refusal{code, reason, {}});
+}
 
 // Exactly one whole batch of format 2 (ProduceRequest.validateRecords).
 Admitted only_batch(int16_t version, const Slice& records) {
   protocol::BatchCursor cursor(records.span());
   if (!cursor.next())
     return cursor.error() ? refuse(ErrorCode::corrupt_message, cursor.error())
-                          : refuse(ErrorCode::invalid_record, "a produce request must have exactly one record batch per partition");
+                          : refuse(ErrorCode::invalid_record,
+                                   "a produce request must have exactly one record batch per partition");
   const Slice batch = records.of(cursor.batch());
   if (cursor.magic() != protocol::kCurrentMagic)
     return refuse(ErrorCode::invalid_record, "a produce request may only contain record batches with magic version 2");
@@ -45,7 +48,8 @@ struct Timestamps {
 };
 
 // Every record by itself: its key, its time. Says the largest timestamp.
-tl::expected<Timestamps, Refusal> check_records(Ctx& ctx, const AdmissionRules& rules, const protocol::OpenBatch& open) {
+tl::expected<Timestamps, Refusal> check_records(Ctx& ctx, const AdmissionRules& rules,
+                                                const protocol::OpenBatch& open) {
   Timestamps seen;
   Refusal refusal;
   protocol::RecordCursor cursor = open.records();
@@ -114,7 +118,8 @@ Admitted admit(Ctx& ctx, const AdmissionRules& rules, int16_t version, const Sli
   Admitted one = only_batch(version, records);
   if (!one) return one;
   BatchHeader& header = one->header;
-  if (header.base_offset != 0) return refuse(ErrorCode::invalid_record, "the base offset of a produced batch must be 0");
+  if (header.base_offset != 0)
+    return refuse(ErrorCode::invalid_record, "the base offset of a produced batch must be 0");
   if (header.size() > static_cast<size_t>(std::max(rules.max_message_bytes, 0)))
     return refuse(ErrorCode::message_too_large, "the record batch is larger than max.message.bytes");
   const auto checked = protocol::check_batch(one->batch.span());

@@ -1,5 +1,5 @@
-// What a leader accepts of a producer: the checks that Kafka's LogValidator makes of one record batch, and the changes it
-// makes to it (time of append, the largest timestamp, another compression).
+// What a leader accepts of a producer: the checks that Kafka's LogValidator makes of one record batch, and the changes
+// it makes to it (time of append, the largest timestamp, another compression).
 #pragma once
 #include <string>
 #include <vector>
@@ -28,7 +28,7 @@ struct AdmissionRules {
 };
 
 struct RecordError {
-  int32_t index = 0;          // of the record in its batch
+  int32_t index = 0;  // of the record in its batch
   const char* reason = nullptr;
 };
 struct Refusal {

@@ -46,8 +46,8 @@ void Replicas::send_fetch(Io& io, NodeId leader, Fetcher& f, Out& out) {
   KLAMM_ASSERT(w.ok());
   f.in_flight = true;
   f.call = ++last_call_;
-  out.calls.push_back({leader, protocol::FetchRequest::kApiKey, kFetchVersion, w.finish(), Owner{config_.module, 0, f.call},
-                       config_.request_timeout});
+  out.calls.push_back({leader, protocol::FetchRequest::kApiKey, kFetchVersion, w.finish(),
+                       Owner{config_.module, 0, f.call}, config_.request_timeout});
 }
 
 void Replicas::on_answer(Io& io, const Owner& owner, IoError error, const Slice& body, int16_t version, Out& out) {
@@ -80,11 +80,13 @@ void Replicas::fetch_answered(Io& io, Fetcher& f, const Slice& body, int16_t ver
         reply.asked = asked->second;
         reply.high_watermark = x.high_watermark;
         reply.log_start = x.log_start_offset;
-        if (x.diverging_epoch.end_offset >= 0) reply.diverging = OffsetAndEpoch{x.diverging_epoch.end_offset, x.diverging_epoch.epoch};
+        if (x.diverging_epoch.end_offset >= 0)
+          reply.diverging = OffsetAndEpoch{x.diverging_epoch.end_offset, x.diverging_epoch.epoch};
         if (!x.records.is_null() && x.records.size > 0) reply.records = body.of(x.records.span());
         wait = !p->fetched(io, config_.common, reply, moved_here).has_value();
         if (p->log().ready() && p->log().dirty()) dirty_.insert(id);
-      } else if (static_cast<ErrorCode>(x.error_code) == ErrorCode::offset_out_of_range && p->role() == Role::follower && p->log().ready() &&
+      } else if (static_cast<ErrorCode>(x.error_code) == ErrorCode::offset_out_of_range &&
+                 p->role() == Role::follower && p->log().ready() &&
                  accept_fetch_reply(asked->second, {p->assignment().leader_epoch, p->log().ends().submitted}) &&
                  x.log_start_offset > p->log().ends().submitted) {
         p->start_over(io, x.log_start_offset);

@@ -27,8 +27,10 @@ Result<void> Partition::fetched(Io& io, const Common& common, const Fetched& rep
   if (reply.diverging) {
     PROBE(io.ctx, follower_truncated);
     const OffsetAndEpoch own = log_.end_offset_for(reply.diverging->epoch);
-    const Offset to = std::max(divergence_point({*reply.diverging, own.epoch == kNoEpoch ? OffsetAndEpoch{log_.ends().log_start, kNoEpoch} : own}),
-                               log_.ends().log_start);
+    const Offset to =
+        std::max(divergence_point(
+                     {*reply.diverging, own.epoch == kNoEpoch ? OffsetAndEpoch{log_.ends().log_start, kNoEpoch} : own}),
+                 log_.ends().log_start);
     log_.truncate_to(io, to);
     if (log_.ready()) set_high_watermark(io.ctx, std::min(high_watermark_, log_.ends().submitted), moved);
     return {};  // the rest of such a reply is not for us (KAFKA-14704)
@@ -41,7 +43,8 @@ Result<void> Partition::fetched(Io& io, const Common& common, const Fetched& rep
       const auto header = protocol::check_batch(cursor.batch());
       if (!header) return fail(ErrorCode::corrupt_message, header.error().reason);
       if (header->base_offset < expected) return fail(ErrorCode::corrupt_message, "offsets of a fetched batch go back");
-      if (header->partition_leader_epoch > at_.leader_epoch) return fail(ErrorCode::corrupt_message, "a batch of a later epoch than the leader's");
+      if (header->partition_leader_epoch > at_.leader_epoch)
+        return fail(ErrorCode::corrupt_message, "a batch of a later epoch than the leader's");
       expected = header->last_offset() + 1;
       whole += cursor.batch().size();
     }
@@ -65,7 +68,9 @@ void Partition::follow_high_watermark(Ctx& ctx, const Common& common, Moved& mov
 
 void Partition::start_over(Io& io, Offset start) {
   KLAMM_ASSERT(role_ == Role::follower);
-  log_.truncate_fully_and_start_at(io, start, io.ctx.chance.uuid(Stream::directory_id, static_cast<uint64_t>(id_.partition), static_cast<uint64_t>(start)));
+  log_.truncate_fully_and_start_at(
+      io, start,
+      io.ctx.chance.uuid(Stream::directory_id, static_cast<uint64_t>(id_.partition), static_cast<uint64_t>(start)));
   high_watermark_ = start;
 }
 

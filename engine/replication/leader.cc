@@ -6,7 +6,9 @@
 namespace klamm::replication {
 namespace {
 
-bool contains(const std::vector<NodeId>& nodes, NodeId n) { return std::find(nodes.begin(), nodes.end(), n) != nodes.end(); }
+bool contains(const std::vector<NodeId>& nodes, NodeId n) {
+  return std::find(nodes.begin(), nodes.end(), n) != nodes.end();
+}
 
 BrokerState state_of(const Brokers& brokers, NodeId n) {
   const auto it = brokers.find(n);
@@ -45,7 +47,8 @@ Result<void> Partition::leads(LeaderEpoch asked) const {
 }
 
 ErrorCode Partition::enough_replicas() const {
-  return replication::enough_replicas({at_.isr.size(), at_.replicas.size(), static_cast<size_t>(std::max(settings_.min_insync, 1))});
+  return replication::enough_replicas(
+      {at_.isr.size(), at_.replicas.size(), static_cast<size_t>(std::max(settings_.min_insync, 1))});
 }
 
 Result<log::Appended> Partition::append(Ctx& ctx, const Slice& batch) {
@@ -61,15 +64,20 @@ std::optional<OffsetAndEpoch> Partition::diverging(Offset offset, LeaderEpoch la
   return std::nullopt;
 }
 
-Result<void> Partition::note_fetch(Ctx& ctx, const Common& common, const Brokers& brokers, const FollowerFetch& fetch, Moved& moved) {
+Result<void> Partition::note_fetch(Ctx& ctx, const Common& common, const Brokers& brokers, const FollowerFetch& fetch,
+                                   Moved& moved) {
   const auto it = remotes_.find(fetch.replica);
-  if (it == remotes_.end()) return fail(ErrorCode::unknown_leader_epoch);  // we may not have heard yet that it is a replica
+  if (it == remotes_.end())
+    return fail(ErrorCode::unknown_leader_epoch);  // we may not have heard yet that it is a replica
   const BrokerState known = state_of(brokers, fetch.replica);
-  if (fetch.broker_epoch >= 0 && known.epoch >= 0 && fetch.broker_epoch < known.epoch) return fail(ErrorCode::not_leader_or_follower);
+  if (fetch.broker_epoch >= 0 && known.epoch >= 0 && fetch.broker_epoch < known.epoch)
+    return fail(ErrorCode::not_leader_or_follower);
   Remote& r = it->second;
   const Offset end = log_.ends().submitted;
-  if (fetch.offset >= end) r.caught_up_at = std::max(r.caught_up_at, ctx.now);
-  else if (r.end >= 0 && fetch.offset >= r.leader_end) r.caught_up_at = std::max(r.caught_up_at, r.fetched_at);
+  if (fetch.offset >= end)
+    r.caught_up_at = std::max(r.caught_up_at, ctx.now);
+  else if (r.end >= 0 && fetch.offset >= r.leader_end)
+    r.caught_up_at = std::max(r.caught_up_at, r.fetched_at);
   r.end = fetch.offset;
   r.start = fetch.log_start;
   r.leader_end = end;
@@ -77,7 +85,8 @@ Result<void> Partition::note_fetch(Ctx& ctx, const Common& common, const Brokers
   r.broker_epoch = fetch.broker_epoch;
 
   if (!contains(at_.isr, fetch.replica) && !proposal_) {
-    const Admission a{r.end, high_watermark_, epoch_start_, known.alive, fetch.broker_epoch < 0 || fetch.broker_epoch == known.epoch};
+    const Admission a{r.end, high_watermark_, epoch_start_, known.alive,
+                      fetch.broker_epoch < 0 || fetch.broker_epoch == known.epoch};
     if (isr_admission(a)) {
       std::vector<NodeId> grown = at_.isr;
       grown.push_back(fetch.replica);
@@ -103,8 +112,8 @@ void Partition::advance(Ctx& ctx, const Common& common, const Brokers& brokers, 
   const Offset end = log_.ends().submitted;
   const std::vector<NodeId> members = quorum();
   for (const auto& [id, r] : remotes_) {
-    const bool waits = contains(members, id) ||
-                       (r.end >= 0 && state_of(brokers, id).alive && caught_up({r.end, end, r.caught_up_at, ctx.now, common.lag_max}));
+    const bool waits = contains(members, id) || (r.end >= 0 && state_of(brokers, id).alive &&
+                                                 caught_up({r.end, end, r.caught_up_at, ctx.now, common.lag_max}));
     if (waits) least = std::min(least, r.end < 0 ? Offset{0} : r.end);
   }
   if (least <= high_watermark_) return;
@@ -118,7 +127,8 @@ void Partition::shrink_isr(Ctx& ctx, const Common& common, const Brokers&, Moved
   std::vector<NodeId> kept;
   for (NodeId id : at_.isr) {
     const auto it = remotes_.find(id);
-    if (it == remotes_.end() || caught_up({it->second.end, end, it->second.caught_up_at, ctx.now, common.lag_max})) kept.push_back(id);
+    if (it == remotes_.end() || caught_up({it->second.end, end, it->second.caught_up_at, ctx.now, common.lag_max}))
+      kept.push_back(id);
   }
   if (kept.size() == at_.isr.size()) return;
   KLAMM_ASSERT(contains(kept, common.self));
@@ -132,7 +142,8 @@ void Partition::propose(std::vector<NodeId> isr, Moved& moved) {
   moved.wants_alter = true;
 }
 
-void Partition::alter_answered(Io& io, const Common& common, const Brokers& brokers, ErrorCode error, const Assignment& now, Moved& moved) {
+void Partition::alter_answered(Io& io, const Common& common, const Brokers& brokers, ErrorCode error,
+                               const Assignment& now, Moved& moved) {
   if (role_ != Role::leader || !proposal_ || !proposal_->sent) return;  // the metadata was faster
   switch (error) {
     case ErrorCode::none:

@@ -17,7 +17,8 @@ void Partition::trace_role(Ctx& ctx) const {
   if (role_ == Role::leader)
     ctx.trace.event({TraceKind::became_leader, 0, id_.partition, topic_key(id_.topic), at_.leader_epoch, epoch_start_});
   else
-    ctx.trace.event({TraceKind::became_follower, 0, id_.partition, topic_key(id_.topic), at_.leader_epoch, at_.leader.value});
+    ctx.trace.event(
+        {TraceKind::became_follower, 0, id_.partition, topic_key(id_.topic), at_.leader_epoch, at_.leader.value});
 }
 
 void Partition::assign(Io& io, const Common& common, const Brokers& brokers, const Assignment& to, Moved& moved) {
@@ -34,7 +35,9 @@ void Partition::assign(Io& io, const Common& common, const Brokers& brokers, con
     if (new_epoch || role_ != Role::leader) return become_leader(io, common, brokers, moved);
     for (NodeId r : at_.replicas)
       if (r != common.self) remotes_.try_emplace(r);
-    std::erase_if(remotes_, [&](const auto& e) { return std::find(at_.replicas.begin(), at_.replicas.end(), e.first) == at_.replicas.end(); });
+    std::erase_if(remotes_, [&](const auto& e) {
+      return std::find(at_.replicas.begin(), at_.replicas.end(), e.first) == at_.replicas.end();
+    });
     moved.role = true;
     return advance(io.ctx, common, brokers, moved);
   }
@@ -48,8 +51,10 @@ void Partition::opened(Io& io, const Common& common, const Brokers& brokers, Off
   high_watermark_ = std::clamp(high_watermark_, e.log_start, e.submitted);
   if (!waiting_) return;
   waiting_ = false;
-  if (at_.leader == common.self) become_leader(io, common, brokers, moved);
-  else become_follower(io, moved);
+  if (at_.leader == common.self)
+    become_leader(io, common, brokers, moved);
+  else
+    become_follower(io, moved);
 }
 
 void Partition::went_offline(Moved& moved) {
@@ -63,7 +68,8 @@ void Partition::set_high_watermark(Ctx& ctx, Offset to, Moved& moved) {
   if (to == high_watermark_) return;
   high_watermark_ = to;
   moved.high_watermark = true;
-  ctx.trace.event({TraceKind::high_watermark, static_cast<uint16_t>(role_), id_.partition, topic_key(id_.topic), to, at_.leader_epoch});
+  ctx.trace.event({TraceKind::high_watermark, static_cast<uint16_t>(role_), id_.partition, topic_key(id_.topic), to,
+                   at_.leader_epoch});
 }
 
 }  // namespace klamm::replication

@@ -1,7 +1,8 @@
 // One replica of one partition on this broker: its log, and what it is to the others.
 //
 //            metadata: leader = self              metadata: leader = another
-//   new ─────────────────────────────> leader <─────────────────────────────> follower      any ── log failed ──> offline
+//   new ─────────────────────────────> leader <─────────────────────────────> follower      any ── log failed ──>
+//   offline
 //         (once the log is open; until then the newest metadata waits)
 //
 // Owned by Replicas. The high watermark is kept here, not in the log: synced <= written <= submitted are the log's, and
@@ -28,7 +29,8 @@ struct Assignment {
   std::vector<NodeId> isr;
   template<class V>
   void fields(V& v) const {
-    v("leader_epoch", leader_epoch), v("partition_epoch", partition_epoch), v("leader", leader), v("replicas", replicas), v("isr", isr);
+    v("leader_epoch", leader_epoch), v("partition_epoch", partition_epoch), v("leader", leader),
+        v("replicas", replicas), v("isr", isr);
   }
 };
 
@@ -37,7 +39,9 @@ struct Settings {
   log::LogConfig log;
   int32_t min_insync = 1;
   template<class V>
-  void fields(V& v) const { v("admission", admission), v("log", log), v("min_insync", min_insync); }
+  void fields(V& v) const {
+    v("admission", admission), v("log", log), v("min_insync", min_insync);
+  }
 };
 
 // What the metadata says of a broker.
@@ -45,7 +49,9 @@ struct BrokerState {
   BrokerEpoch epoch = -1;
   bool alive = false;  // registered, not fenced, not in controlled shutdown
   template<class V>
-  void fields(V& v) const { v("epoch", epoch), v("alive", alive); }
+  void fields(V& v) const {
+    v("epoch", epoch), v("alive", alive);
+  }
 };
 using Brokers = std::map<NodeId, BrokerState>;
 
@@ -55,20 +61,23 @@ struct Common {
   Duration lag_max = seconds(30);  // replica.lag.time.max.ms
   bool flush_on_commit = false;    // klamm.flush=commit
   template<class V>
-  void fields(V& v) const { v("self", self), v("lag_max", lag_max), v("flush_on_commit", flush_on_commit); }
+  void fields(V& v) const {
+    v("self", self), v("lag_max", lag_max), v("flush_on_commit", flush_on_commit);
+  }
 };
 
 // What the leader knows of a follower in this leader epoch.
 struct Remote {
-  Offset end = -1;          // its last fetch offset; -1: it has not fetched in this epoch
-  Offset start = -1;        // its log start
-  Offset leader_end = 0;    // ours at its last fetch
+  Offset end = -1;        // its last fetch offset; -1: it has not fetched in this epoch
+  Offset start = -1;      // its log start
+  Offset leader_end = 0;  // ours at its last fetch
   Instant fetched_at{};
-  Instant caught_up_at{};   // the last time that it had all that we had
+  Instant caught_up_at{};  // the last time that it had all that we had
   BrokerEpoch broker_epoch = -1;
   template<class V>
   void fields(V& v) const {
-    v("end", end), v("start", start), v("leader_end", leader_end), v("fetched_at", fetched_at), v("caught_up_at", caught_up_at);
+    v("end", end), v("start", start), v("leader_end", leader_end), v("fetched_at", fetched_at),
+        v("caught_up_at", caught_up_at);
     v("broker_epoch", broker_epoch);
   }
 };
@@ -118,24 +127,31 @@ class Partition final {
   Result<log::Appended> append(Ctx& ctx, const Slice& batch);
   ErrorCode enough_replicas() const;
   // A follower's fetch at a valid offset: its progress, and what that makes possible.
-  Result<void> note_fetch(Ctx& ctx, const Common& common, const Brokers& brokers, const FollowerFetch& fetch, Moved& moved);
+  Result<void> note_fetch(Ctx& ctx, const Common& common, const Brokers& brokers, const FollowerFetch& fetch,
+                          Moved& moved);
   // The epoch and end up to which the logs agree, if the follower's last epoch is not ours there (KIP-595).
   std::optional<OffsetAndEpoch> diverging(Offset offset, LeaderEpoch last_epoch) const;
-  void acknowledged(Ctx& ctx, const Common& common, const Brokers& brokers, Moved& moved);  // our acked_end may have moved, in either role
-  void shrink_isr(Ctx& ctx, const Common& common, const Brokers& brokers, Moved& moved);    // drops members that lag
+  void acknowledged(Ctx& ctx, const Common& common, const Brokers& brokers,
+                    Moved& moved);  // our acked_end may have moved, in either role
+  void shrink_isr(Ctx& ctx, const Common& common, const Brokers& brokers, Moved& moved);  // drops members that lag
 
   // ---- the ISR's change on its way through the controller
   struct Proposal {
     std::vector<NodeId> isr;
     bool sent = false;
     template<class V>
-    void fields(V& v) const { v("isr", isr), v("sent", sent); }
+    void fields(V& v) const {
+      v("isr", isr), v("sent", sent);
+    }
   };
   const Proposal* proposal() const { return proposal_ ? &*proposal_ : nullptr; }
   void proposal_sent() { proposal_->sent = true; }
   // The controller's word; `retry`: the proposal stands and is sent again.
-  void alter_answered(Io& io, const Common& common, const Brokers& brokers, ErrorCode error, const Assignment& now, Moved& moved);
-  void alter_lost() { if (proposal_) proposal_->sent = false; }
+  void alter_answered(Io& io, const Common& common, const Brokers& brokers, ErrorCode error, const Assignment& now,
+                      Moved& moved);
+  void alter_lost() {
+    if (proposal_) proposal_->sent = false;
+  }
   const Remote* remote(NodeId id) const;
 
   // ---- follower
@@ -156,7 +172,8 @@ class Partition final {
   template<class V>
   void fields(V& v) const {
     v("id", id_), v("name", name_), v("settings", settings_), v("role", role_), v("at", at_), v("waiting", waiting_);
-    v("high_watermark", high_watermark_), v("leader_high_watermark", leader_high_watermark_), v("epoch_start", epoch_start_), v("remotes", remotes_), v("proposal", proposal_), v("log", log_);
+    v("high_watermark", high_watermark_), v("leader_high_watermark", leader_high_watermark_),
+        v("epoch_start", epoch_start_), v("remotes", remotes_), v("proposal", proposal_), v("log", log_);
   }
 
  private:

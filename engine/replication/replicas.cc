@@ -68,7 +68,8 @@ void Replicas::assign(Io& io, const Wanted& w, Out& out) {
   o.partition = w.id.partition;
   o.config = w.settings.log;
   keys_[o.key] = w.id;
-  Partition& p = partitions_.emplace(w.id, Cow<Partition>(Partition(w.id, std::move(o), w.settings))).first->second.write();
+  Partition& p =
+      partitions_.emplace(w.id, Cow<Partition>(Partition(w.id, std::move(o), w.settings))).first->second.write();
   opening_marks_[w.id] = w.place.high_watermark;
   ++opening_;
   p.log().open(io, w.place.from);
@@ -112,7 +113,8 @@ void Replicas::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out
     if (opening_marks_.erase(id)) --opening_;
     p.went_offline(m);
     out.failed_dirs.push_back(p.log().options().dir);
-    io.ctx.trace.event({TraceKind::disk_failed, 0, static_cast<int32_t>(p.log().options().dir.value), static_cast<int64_t>(said.failed), 0, 0});
+    io.ctx.trace.event({TraceKind::disk_failed, 0, static_cast<int32_t>(p.log().options().dir.value),
+                        static_cast<int64_t>(said.failed), 0, 0});
     return moved(id, m, out);
   }
   if (said.ready) {
@@ -161,8 +163,10 @@ void Replicas::load_cold(Io& io, const TopicIdPartition& id, const log::ColdWant
 void Replicas::flush(Io& io, Out& out) {
   for (const TopicIdPartition& id : dirty_)
     if (Partition* p = write(id); p && p->log().ready()) {
-      if (config_.common.flush_on_commit) p->log().sync(io);
-      else p->log().flush(io);
+      if (config_.common.flush_on_commit)
+        p->log().sync(io);
+      else
+        p->log().flush(io);
     }
   dirty_.clear();
   for (auto& [leader, fetcher] : fetchers_) send_fetch(io, leader, fetcher, out);
@@ -234,8 +238,10 @@ void Replicas::on_alter_answer(Io& io, IoError error, const Slice& body, Out& ou
     if (!p) continue;
     const auto it = told.find(id);
     Moved m2;
-    if (whole != ErrorCode::none || it == told.end()) p->alter_answered(io, config_.common, brokers_, ErrorCode::not_controller, {}, m2);
-    else p->alter_answered(io, config_.common, brokers_, it->second.first, it->second.second, m2);
+    if (whole != ErrorCode::none || it == told.end())
+      p->alter_answered(io, config_.common, brokers_, ErrorCode::not_controller, {}, m2);
+    else
+      p->alter_answered(io, config_.common, brokers_, it->second.first, it->second.second, m2);
     if (p->proposal() && !p->proposal()->sent) wants_alter_.insert(id);
     moved(id, m2, out);
   }

@@ -1,8 +1,8 @@
 // All partitions of this broker, the fetchers that follow their leaders, and the ISR changes on their way.
 //
-// Owned by the node. Storage ends come in by key; what moved goes out as values, for the node's parked requests. One fetcher
-// a leader: its next Fetch leaves when the reply before it is in and all that it appended is acknowledged, so that the fetch
-// offset is position and acknowledgement at once.
+// Owned by the node. Storage ends come in by key; what moved goes out as values, for the node's parked requests. One
+// fetcher a leader: its next Fetch leaves when the reply before it is in and all that it appended is acknowledged, so
+// that the fetch offset is position and acknowledgement at once.
 #pragma once
 #include <map>
 #include <set>
@@ -17,15 +17,17 @@ namespace klamm::replication {
 
 struct ReplicasConfig {
   Common common;
-  uint16_t module = 0;              // Owner.module of everything that this part asks for
-  Duration fetch_wait = milliseconds(500);        // replica.fetch.wait.max.ms
-  int32_t fetch_min_bytes = 1;                    // replica.fetch.min.bytes
-  int32_t fetch_max_bytes = 1024 * 1024;          // replica.fetch.max.bytes, a partition
-  int32_t fetch_response_max_bytes = 10485760;    // replica.fetch.response.max.bytes
-  Duration fetch_backoff = milliseconds(50);      // between fetches after an error; Kafka waits replica.fetch.backoff.ms
-  Duration request_timeout = seconds(30);         // replica.socket.timeout.ms
+  uint16_t module = 0;                          // Owner.module of everything that this part asks for
+  Duration fetch_wait = milliseconds(500);      // replica.fetch.wait.max.ms
+  int32_t fetch_min_bytes = 1;                  // replica.fetch.min.bytes
+  int32_t fetch_max_bytes = 1024 * 1024;        // replica.fetch.max.bytes, a partition
+  int32_t fetch_response_max_bytes = 10485760;  // replica.fetch.response.max.bytes
+  Duration fetch_backoff = milliseconds(50);    // between fetches after an error; Kafka waits replica.fetch.backoff.ms
+  Duration request_timeout = seconds(30);       // replica.socket.timeout.ms
   template<class V>
-  void fields(V& v) const { v("common", common), v("module", module), v("fetch_backoff", fetch_backoff); }
+  void fields(V& v) const {
+    v("common", common), v("module", module), v("fetch_backoff", fetch_backoff);
+  }
 };
 
 // A request for another node.
@@ -38,13 +40,13 @@ struct ToBroker {
 };
 
 struct Out {
-  std::vector<TopicIdPartition> grown;        // the written end moved: followers' fetches may go on
-  std::vector<TopicIdPartition> committed;    // the high watermark moved
-  std::vector<TopicIdPartition> changed;      // role, epoch or ISR changed, or bytes were brought in: look again
-  std::vector<TopicIdPartition> opened;       // the log is open
+  std::vector<TopicIdPartition> grown;      // the written end moved: followers' fetches may go on
+  std::vector<TopicIdPartition> committed;  // the high watermark moved
+  std::vector<TopicIdPartition> changed;    // role, epoch or ISR changed, or bytes were brought in: look again
+  std::vector<TopicIdPartition> opened;     // the log is open
   std::vector<ToBroker> calls;
-  std::vector<Slice> alter;                   // body of an AlterPartition request for the active controller; empty: none
-  std::vector<DirId> failed_dirs;             // final: the node takes them offline
+  std::vector<Slice> alter;        // body of an AlterPartition request for the active controller; empty: none
+  std::vector<DirId> failed_dirs;  // final: the node takes them offline
 };
 
 class Replicas final {
@@ -98,22 +100,25 @@ class Replicas final {
 
   template<class V>
   void fields(V& v) const {
-    v("config", config_), v("brokers", brokers_), v("own_epoch", own_epoch_), v("partitions", partitions_), v("keys", keys_);
-    v("dirty", dirty_), v("fetchers", fetchers_), v("alter_in_flight", alter_in_flight_), v("timers", timers_), v("opening", opening_);
+    v("config", config_), v("brokers", brokers_), v("own_epoch", own_epoch_), v("partitions", partitions_),
+        v("keys", keys_);
+    v("dirty", dirty_), v("fetchers", fetchers_), v("alter_in_flight", alter_in_flight_), v("timers", timers_),
+        v("opening", opening_);
   }
 
  private:
   // What is asked of one leader.
   struct Fetcher {
     bool in_flight = false;
-    uint64_t call = 0;                    // an answer to another one is ignored
-    Instant not_before{};                 // after an error
+    uint64_t call = 0;     // an answer to another one is ignored
+    Instant not_before{};  // after an error
     std::set<TopicIdPartition> follows;
-    std::map<TopicIdPartition, Instant> delayed;              // partitions that erred: not before
-    std::map<TopicIdPartition, FetchedFor> asked;             // of the call under way
+    std::map<TopicIdPartition, Instant> delayed;   // partitions that erred: not before
+    std::map<TopicIdPartition, FetchedFor> asked;  // of the call under way
     template<class V>
     void fields(V& v) const {
-      v("in_flight", in_flight), v("call", call), v("not_before", not_before), v("follows", follows), v("delayed", delayed);
+      v("in_flight", in_flight), v("call", call), v("not_before", not_before), v("follows", follows),
+          v("delayed", delayed);
     }
   };
   enum class Timer : uint8_t { shrink, fetch, alter };
@@ -132,11 +137,11 @@ class Replicas final {
   std::map<TopicIdPartition, Cow<Partition>> partitions_;
   std::map<uint64_t, TopicIdPartition> keys_;  // Owner.key -> partition; keys are never used again
   uint64_t last_key_ = 0;
-  std::map<uint64_t, log::Log> leaving_;       // removed partitions whose directories still go
+  std::map<uint64_t, log::Log> leaving_;              // removed partitions whose directories still go
   std::map<TopicIdPartition, Offset> opening_marks_;  // high watermark for a log that opens
-  std::set<TopicIdPartition> dirty_;           // to flush at the end of the turn
+  std::set<TopicIdPartition> dirty_;                  // to flush at the end of the turn
   std::set<TopicIdPartition> wants_alter_;
-  std::vector<TopicIdPartition> altering_;     // in the AlterPartition under way
+  std::vector<TopicIdPartition> altering_;  // in the AlterPartition under way
   std::set<TopicIdPartition> closing_;
   std::map<NodeId, Fetcher> fetchers_;
   bool alter_in_flight_ = false;

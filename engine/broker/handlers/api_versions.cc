@@ -1,9 +1,11 @@
 // ApiVersions 0-4: what this node serves on the listener that was asked (KIP-35, KIP-511, KIP-584).
-// A version above ours is answered in version 0 with our range of this API alone; a client's name and version must be plain.
+// A version above ours is answered in version 0 with our range of this API alone; a client's name and version must be
+// plain.
+#include "engine/protocol/messages/api_versions.h"
+
 #include "engine/broker/handlers.h"
 #include "engine/broker/supported.h"
 #include "engine/metadata/features.h"
-#include "engine/protocol/messages/api_versions.h"
 
 namespace klamm::broker {
 namespace {

@@ -1,6 +1,7 @@
 // DescribeCluster 0-2: brokers, or controllers (KIP-919, from 1); fenced brokers on request (KIP-1073, from 2).
-#include "engine/broker/handlers.h"
 #include "engine/protocol/messages/describe_cluster.h"
+
+#include "engine/broker/handlers.h"
 
 namespace klamm::broker {
 namespace {

@@ -1,16 +1,17 @@
-// Fetch 4-18: reads of consumers and followers. Long polls; the first batch comes even if it is too large (KIP-74); leader
-// epochs and divergence (KIP-320, KIP-595); topic ids from 13 (KIP-516); where the leader is, on refusal, from 16 (KIP-951).
-// A follower's fetch offset is its acknowledgement, and from 15 it names its broker epoch (KIP-903).
-// No fetch session is granted yet (KIP-227): a request for one is answered in full with session id 0, as Kafka does when
+// Fetch 4-18: reads of consumers and followers. Long polls; the first batch comes even if it is too large (KIP-74);
+// leader epochs and divergence (KIP-320, KIP-595); topic ids from 13 (KIP-516); where the leader is, on refusal, from
+// 16 (KIP-951). A follower's fetch offset is its acknowledgement, and from 15 it names its broker epoch (KIP-903). No
+// fetch session is granted yet (KIP-227): a request for one is answered in full with session id 0, as Kafka does when
 // its cache is full.
 //
 //   serve ──enough──> reply      ──too little──> parked on every partition ──woken or due──> serve
 //                                ──cold bytes──> parked until they are in memory
+#include "engine/protocol/messages/fetch.h"
+
 #include <algorithm>
 #include <deque>
 
 #include "engine/broker/handlers.h"
-#include "engine/protocol/messages/fetch.h"
 
 namespace klamm::broker {
 namespace {
@@ -39,7 +40,9 @@ struct Serving {
 
 void add_leader(Serving& s, const TopicIdPartition& id, FetchResponse::PartitionData& y) {
   const auto error = static_cast<ErrorCode>(y.error_code);
-  if (s.r.ticket.version < 16 || (error != ErrorCode::not_leader_or_follower && error != ErrorCode::fenced_leader_epoch)) return;
+  if (s.r.ticket.version < 16 ||
+      (error != ErrorCode::not_leader_or_follower && error != ErrorCode::fenced_leader_epoch))
+    return;
   const metadata::PartitionInfo* info = s.t.p.image.partition(id);
   if (!info) return;
   y.current_leader.leader_id = info->leader.value;
@@ -68,12 +71,16 @@ void read(Serving& s, const Located& at, const FetchRequest::FetchPartition& x, 
   const ErrorCode fence = replication::fetch_fence(x.current_leader_epoch, p.assignment().leader_epoch);
   if (p.role() == Role::offline) return refuse(s, at.id, ErrorCode::kafka_storage_error, y);
   if (fence != ErrorCode::none) {
-    if (fence == ErrorCode::fenced_leader_epoch) PROBE(s.t.ctx(), fetch_fenced_epoch);
-    else PROBE(s.t.ctx(), fetch_unknown_epoch);
+    if (fence == ErrorCode::fenced_leader_epoch)
+      PROBE(s.t.ctx(), fetch_fenced_epoch);
+    else
+      PROBE(s.t.ctx(), fetch_unknown_epoch);
     return refuse(s, at.id, fence, y);
   }
-  const bool from_follower_allowed = !s.follower() && s.r.ticket.version >= 11 && p.role() == Role::follower;  // KIP-392
-  if ((p.role() != Role::leader && !from_follower_allowed) || !p.log().ready()) return refuse(s, at.id, ErrorCode::not_leader_or_follower, y);
+  const bool from_follower_allowed =
+      !s.follower() && s.r.ticket.version >= 11 && p.role() == Role::follower;  // KIP-392
+  if ((p.role() != Role::leader && !from_follower_allowed) || !p.log().ready())
+    return refuse(s, at.id, ErrorCode::not_leader_or_follower, y);
   const log::Ends& ends = p.log().ends();
   if (const auto diverging = p.diverging(x.fetch_offset, x.last_fetched_epoch)) {
     PROBE(s.t.ctx(), raft_divergence);
@@ -91,7 +98,8 @@ void read(Serving& s, const Located& at, const FetchRequest::FetchPartition& x, 
     return;
   }
   if (s.follower()) {
-    const replication::FollowerFetch fetch{s.replica, s.q.replica_state.replica_epoch, x.fetch_offset, x.last_fetched_epoch, x.log_start_offset};
+    const replication::FollowerFetch fetch{s.replica, s.q.replica_state.replica_epoch, x.fetch_offset,
+                                           x.last_fetched_epoch, x.log_start_offset};
     const Result<void> noted = s.t.p.replicas.note_fetch(s.t.ctx(), at.id, fetch, s.moved);
     if (!noted) return refuse(s, at.id, noted.error().code, y);
   }
@@ -99,7 +107,8 @@ void read(Serving& s, const Located& at, const FetchRequest::FetchPartition& x, 
   y.last_stable_offset = p.high_watermark();  // no transaction is ever open
   y.log_start_offset = ends.log_start;
   y.records = protocol::Records::empty();
-  if (!s.follower() && s.q.isolation_level == 0) y.aborted_transactions = List<FetchResponse::AbortedTransaction>::null();
+  if (!s.follower() && s.q.isolation_level == 0)
+    y.aborted_transactions = List<FetchResponse::AbortedTransaction>::null();
   const Offset limit = s.follower() ? ends.written : std::min(p.high_watermark(), ends.submitted);
   if (x.fetch_offset >= limit || s.left <= 0) return;
   const bool first = s.bytes == 0;
@@ -158,8 +167,10 @@ void handle_fetch(Turn& t, Request& r, std::optional<Instant> until) {
       auto& y = out.partitions.add(t.arena());
       y.partition_index = x.partition;
       const Located at = locate(t, topic.topic, topic.topic_id, version >= 13, x.partition);
-      if (at.error != ErrorCode::none) refuse(s, at.id, at.error, y);
-      else read(s, at, x, y);
+      if (at.error != ErrorCode::none)
+        refuse(s, at.id, at.error, y);
+      else
+        read(s, at, x, y);
     }
   }
   // What this fetch acknowledged may commit records: others are told before this request waits or is answered.

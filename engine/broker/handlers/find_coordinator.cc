@@ -1,8 +1,9 @@
 // FindCoordinator 0-5: which broker leads the partition of __consumer_offsets that a group hashes to; in batches from 4
 // (KIP-699). The topic is created when the first group asks. Not here yet: transactional ids; share groups (6).
+#include "engine/protocol/messages/find_coordinator.h"
+
 #include "engine/broker/handlers.h"
 #include "engine/protocol/hashes.h"
-#include "engine/protocol/messages/find_coordinator.h"
 
 namespace klamm::broker {
 namespace {
@@ -18,7 +19,8 @@ struct Found {
 
 Found find(Turn& t, const Request& r, int8_t type, Str key) {
   if (type != kGroup)
-    return {type == 1 ? ErrorCode::coordinator_not_available : ErrorCode::invalid_request, "this kind of coordinator is not served", nullptr, kNoNode};
+    return {type == 1 ? ErrorCode::coordinator_not_available : ErrorCode::invalid_request,
+            "this kind of coordinator is not served", nullptr, kNoNode};
   if (key.empty()) return {ErrorCode::invalid_group_id, "the group id is empty", nullptr, kNoNode};
   const metadata::Topic* topic = t.p.image.topic("__consumer_offsets");
   if (!topic) {

@@ -1,9 +1,10 @@
 // InitProducerId 0-5: an id for an idempotent producer (KIP-98), from a block that the controller allots (KIP-730). A
 // producer that names its id gets a new one: without a transactional id there is no epoch to bump on the broker.
 // Not here yet: transactional ids.
+#include "engine/protocol/messages/init_producer_id.h"
+
 #include "engine/broker/handlers.h"
 #include "engine/protocol/messages/allocate_producer_ids.h"
-#include "engine/protocol/messages/init_producer_id.h"
 
 namespace klamm::broker {
 namespace {
@@ -51,7 +52,8 @@ void handle_init_producer_id(Turn& t, Request& r) {
   if ((q.producer_id == -1) != (q.producer_epoch == -1)) return refuse(t, r.ticket, ErrorCode::invalid_request);
   ProducerIds& ids = t.p.producer_ids;
   if (ids.next < ids.end) return give(t, r.ticket);
-  if (ids.waiting.size() >= ProducerIds::kWaitingMost) return refuse(t, r.ticket, ErrorCode::coordinator_load_in_progress);
+  if (ids.waiting.size() >= ProducerIds::kWaitingMost)
+    return refuse(t, r.ticket, ErrorCode::coordinator_load_in_progress);
   ids.waiting.push_back(r.ticket);
   ask(t);
 }

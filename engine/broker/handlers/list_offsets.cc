@@ -1,8 +1,9 @@
-// ListOffsets 1-11: where a log starts and ends, and what lies at a time. Specials: latest -1, earliest -2, max timestamp
-// -3 (KIP-734), earliest local -4 (KIP-405), latest tiered -5 (KIP-1005), earliest pending upload -6 (KIP-1023).
-// "Latest" waits for the new leader to know the high watermark (KIP-207).
-#include "engine/broker/handlers.h"
+// ListOffsets 1-11: where a log starts and ends, and what lies at a time. Specials: latest -1, earliest -2, max
+// timestamp -3 (KIP-734), earliest local -4 (KIP-405), latest tiered -5 (KIP-1005), earliest pending upload -6
+// (KIP-1023). "Latest" waits for the new leader to know the high watermark (KIP-207).
 #include "engine/protocol/messages/list_offsets.h"
+
+#include "engine/broker/handlers.h"
 
 namespace klamm::broker {
 namespace {
@@ -11,14 +12,16 @@ using protocol::ListOffsetsRequest;
 using protocol::ListOffsetsResponse;
 using replication::Partition;
 
-constexpr int64_t kLatest = -1, kEarliest = -2, kMaxTimestamp = -3, kEarliestLocal = -4, kLatestTiered = -5, kEarliestPending = -6;
+constexpr int64_t kLatest = -1, kEarliest = -2, kMaxTimestamp = -3, kEarliestLocal = -4, kLatestTiered = -5,
+                  kEarliestPending = -6;
 constexpr uint32_t kLookBytes = 64 * 1024;  // a look-up's bite of the log
 constexpr Duration kColdPatience = seconds(30);
 
 enum class Found : uint8_t { yes, no, cold };
 
 // The first record at or after `timestamp`, from `from` on.
-Found find_record(Turn& t, const Partition& p, Offset from, int64_t timestamp, ListOffsetsResponse::ListOffsetsPartitionResponse& y) {
+Found find_record(Turn& t, const Partition& p, Offset from, int64_t timestamp,
+                  ListOffsetsResponse::ListOffsetsPartitionResponse& y) {
   const Offset limit = p.high_watermark();
   while (from < limit) {
     const log::ReadResult got = p.log().read({from, kLookBytes, limit, true});
@@ -48,12 +51,16 @@ Found find_record(Turn& t, const Partition& p, Offset from, int64_t timestamp, L
   return Found::no;
 }
 
-void unsupported(ListOffsetsResponse::ListOffsetsPartitionResponse& y) { y.error_code = code(ErrorCode::unsupported_version); }
+void unsupported(ListOffsetsResponse::ListOffsetsPartitionResponse& y) {
+  y.error_code = code(ErrorCode::unsupported_version);
+}
 
-Found look(Turn& t, const Partition& p, int16_t version, bool consumer, int64_t timestamp, ListOffsetsResponse::ListOffsetsPartitionResponse& y) {
+Found look(Turn& t, const Partition& p, int16_t version, bool consumer, int64_t timestamp,
+           ListOffsetsResponse::ListOffsetsPartitionResponse& y) {
   const Offset start = p.log().ends().log_start;
   if (timestamp == kLatest) {
-    if (const ErrorCode gate = replication::list_offsets_gate(p.high_watermark(), p.epoch_start()); gate != ErrorCode::none && consumer) {
+    if (const ErrorCode gate = replication::list_offsets_gate(p.high_watermark(), p.epoch_start());
+        gate != ErrorCode::none && consumer) {
       y.error_code = code(version >= 5 ? gate : ErrorCode::leader_not_available);
       return Found::yes;
     }
@@ -70,7 +77,9 @@ Found look(Turn& t, const Partition& p, int16_t version, bool consumer, int64_t 
   if (timestamp == kMaxTimestamp && version >= 7) {
     const log::TimestampAndOffset max = p.log().max_timestamp();
     if (max.offset < 0 || max.timestamp < 0) return Found::yes;
-    return find_record(t, p, std::max(std::min(max.offset, p.log().find_time(max.timestamp).value_or(max.offset)), start), max.timestamp, y);
+    return find_record(t, p,
+                       std::max(std::min(max.offset, p.log().find_time(max.timestamp).value_or(max.offset)), start),
+                       max.timestamp, y);
   }
   if (timestamp == kLatestTiered && version >= 9) return Found::yes;  // nothing is tiered: -1
   if (timestamp == kEarliestPending && version >= 11) return Found::yes;
@@ -111,7 +120,8 @@ void handle_list_offsets(Turn& t, Request& r) {
         y.error_code = code(leads ? ErrorCode::not_leader_or_follower : leads.error().code);
         continue;
       }
-      if (look(t, *at.replica, r.ticket.version, q.replica_id < 0, x.timestamp, y) == Found::cold) cold.push_back({{at.id, Wait::changed}});
+      if (look(t, *at.replica, r.ticket.version, q.replica_id < 0, x.timestamp, y) == Found::cold)
+        cold.push_back({{at.id, Wait::changed}});
     }
   }
   if (cold.empty()) return t.answer(r.ticket, m);

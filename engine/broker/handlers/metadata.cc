@@ -1,8 +1,9 @@
 // Metadata 0-13: brokers and topics as this broker's image has them. By name, by id (KIP-516, from 10), all; creates
 // topics that are asked for by name where the broker allows it; authorized operations on request (KIP-430, from 8).
+#include "engine/protocol/messages/metadata.h"
+
 #include "engine/broker/handlers.h"
 #include "engine/controller/rules.h"
-#include "engine/protocol/messages/metadata.h"
 
 namespace klamm::broker {
 namespace {
@@ -49,8 +50,10 @@ void add_asked(Turn& t, const Request& r, const MetadataRequest& q, MetadataResp
   for (const auto& asked : q.topics) {
     if (is_null(asked.name)) {
       const metadata::Topic* topic = t.p.image.topic(asked.topic_id);
-      if (topic) add_topic(t, r, q, *topic, m);
-      else add_error(t, m, kNullStr, asked.topic_id, ErrorCode::unknown_topic_id);
+      if (topic)
+        add_topic(t, r, q, *topic, m);
+      else
+        add_error(t, m, kNullStr, asked.topic_id, ErrorCode::unknown_topic_id);
       continue;
     }
     if (const metadata::Topic* topic = t.p.image.topic(asked.name)) {
@@ -85,7 +88,8 @@ void handle_metadata(Turn& t, Request& r) {
   if (q.include_cluster_authorized_operations) m.cluster_authorized_operations = cluster_operations();
   const bool ids_need_null_names = r.ticket.version >= 10;
   bool bad_ids = false;
-  for (const auto& x : q.topics) bad_ids = bad_ids || (is_null(x.name) && x.topic_id.zero()) || (!is_null(x.name) && !x.topic_id.zero());
+  for (const auto& x : q.topics)
+    bad_ids = bad_ids || (is_null(x.name) && x.topic_id.zero()) || (!is_null(x.name) && !x.topic_id.zero());
   const bool all = q.topics.is_null() || (r.ticket.version == 0 && q.topics.empty());
   if (ids_need_null_names && bad_ids) {
     for (const auto& x : q.topics) add_error(t, m, x.name, x.topic_id, ErrorCode::invalid_request);

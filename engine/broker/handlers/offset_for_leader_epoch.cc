@@ -1,6 +1,7 @@
 // OffsetForLeaderEpoch 2-4: where an epoch ends in the leader's log (KIP-101, KIP-279, KIP-320).
-#include "engine/broker/handlers.h"
 #include "engine/protocol/messages/offset_for_leader_epoch.h"
+
+#include "engine/broker/handlers.h"
 
 namespace klamm::broker {
 

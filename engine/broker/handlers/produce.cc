@@ -1,10 +1,11 @@
-// Produce 3-13: appends of clients. acks 0, 1 and all; idempotent producers (KIP-98); topic ids from 13 (KIP-516); where
-// the leader is, on refusal, from 10 (KIP-951). Not here yet: transactions (KIP-98, KIP-890).
+// Produce 3-13: appends of clients. acks 0, 1 and all; idempotent producers (KIP-98); topic ids from 13 (KIP-516);
+// where the leader is, on refusal, from 10 (KIP-951). Not here yet: transactions (KIP-98, KIP-890).
 //
 //   append ──> parked on (partition, end that acknowledges it) ──all there──> reply
 //                 └── leader changed ──> error     └── timeout_ms ──> REQUEST_TIMED_OUT
-#include "engine/broker/handlers.h"
 #include "engine/protocol/messages/produce.h"
+
+#include "engine/broker/handlers.h"
 #include "engine/replication/admission.h"
 
 namespace klamm::broker {
@@ -21,7 +22,8 @@ void refuse(ProducePartition& x, ErrorCode error, const char* message = nullptr)
 }
 
 // The leader's own state of the producer: a retry is answered with the offsets of the first time.
-bool known_duplicate(Turn& t, const replication::Partition& partition, const protocol::BatchHeader& header, ProducePartition& x) {
+bool known_duplicate(Turn& t, const replication::Partition& partition, const protocol::BatchHeader& header,
+                     ProducePartition& x) {
   if (!header.has_producer()) return false;
   const log::AdmissionResult r = partition.log().producers().check(header);
   switch (r.admission) {
@@ -30,7 +32,9 @@ bool known_duplicate(Turn& t, const replication::Partition& partition, const pro
       PROBE(t.ctx(), produce_duplicate);
       x.base_offset = r.original.first_offset();
       x.wanted = r.original.last_offset + 1;
-      x.log_append_time = partition.settings().admission.timestamp_type == protocol::TimestampType::log_append_time ? r.original.timestamp : -1;
+      x.log_append_time = partition.settings().admission.timestamp_type == protocol::TimestampType::log_append_time
+                              ? r.original.timestamp
+                              : -1;
       return true;
     case log::Admission::out_of_order_sequence:
       PROBE(t.ctx(), produce_out_of_order);
@@ -41,7 +45,8 @@ bool known_duplicate(Turn& t, const replication::Partition& partition, const pro
   return true;
 }
 
-void append(Turn& t, const Request& r, int16_t acks, const Located& at, const protocol::Records& records, ProducePartition& x) {
+void append(Turn& t, const Request& r, int16_t acks, const Located& at, const protocol::Records& records,
+            ProducePartition& x) {
   if (internal_topic(at.topic->name) && r.client_id != "__admin_client")
     return refuse(x, ErrorCode::invalid_topic_exception, "Cannot append to internal topics");
   const replication::Partition& partition = *at.replica;
@@ -57,7 +62,8 @@ void append(Turn& t, const Request& r, int16_t acks, const Located& at, const pr
   const Slice bytes = records.is_null() || records.size == 0 ? Slice{} : r.frame.of(records.span());
   auto admitted = replication::admit(t.ctx(), partition.settings().admission, r.ticket.version, bytes);
   if (!admitted) {
-    refuse(x, admitted.error().code, admitted.error().reason ? admitted.error().reason : "the record batch was refused");
+    refuse(x, admitted.error().code,
+           admitted.error().reason ? admitted.error().reason : "the record batch was refused");
     for (const auto& e : admitted.error().records) x.record_errors.emplace_back(e.index, e.reason);
     return;
   }
@@ -75,7 +81,8 @@ bool settled(const Turn& t, int16_t acks, ProducePartition& x) {
   if (x.wanted == 0) return true;
   const replication::Partition* p = t.p.replicas.find(x.id);
   if (!p || p->role() != replication::Role::leader || p->assignment().leader_epoch != x.leader_epoch) {
-    refuse(x, p && p->role() == replication::Role::offline ? ErrorCode::kafka_storage_error : ErrorCode::not_leader_or_follower);
+    refuse(x, p && p->role() == replication::Role::offline ? ErrorCode::kafka_storage_error
+                                                           : ErrorCode::not_leader_or_follower);
     return true;
   }
   if ((acks == 1 ? p->log().ends().written : p->high_watermark()) < x.wanted) return false;
@@ -87,7 +94,8 @@ bool settled(const Turn& t, int16_t acks, ProducePartition& x) {
   return true;
 }
 
-void add_leader(Turn& t, const Ticket& ticket, const ProducePartition& x, ProduceResponse& m, ProduceResponse::PartitionProduceResponse& y) {
+void add_leader(Turn& t, const Ticket& ticket, const ProducePartition& x, ProduceResponse& m,
+                ProduceResponse::PartitionProduceResponse& y) {
   if (ticket.version < 10 || static_cast<ErrorCode>(x.error) != ErrorCode::not_leader_or_follower) return;
   const metadata::PartitionInfo* info = t.p.image.partition(x.id);
   if (!info) return;
@@ -105,11 +113,14 @@ void add_leader(Turn& t, const Ticket& ticket, const ProducePartition& x, Produc
 void finish(Turn& t, const ParkedProduce& done) {
   ProduceResponse m;
   for (const ProducePartition& x : done.partitions) {
-    const bool same = !m.responses.empty() && (done.ticket.version >= 13 ? m.responses.back().topic_id == x.id.topic : m.responses.back().name == Str(x.topic));
+    const bool same = !m.responses.empty() && (done.ticket.version >= 13 ? m.responses.back().topic_id == x.id.topic
+                                                                         : m.responses.back().name == Str(x.topic));
     if (!same) {
       auto& topic = m.responses.add(t.arena());
-      if (done.ticket.version >= 13) topic.topic_id = x.id.topic;
-      else topic.name = x.topic;
+      if (done.ticket.version >= 13)
+        topic.topic_id = x.id.topic;
+      else
+        topic.name = x.topic;
     }
     auto& y = m.responses.back().partition_responses.add(t.arena());
     y.index = x.id.partition;
@@ -153,10 +164,14 @@ void handle_produce(Turn& t, Request& r) {
       if (!by_id) x.topic = topic.name;
       const Located at = locate(t, topic.name, topic.topic_id, by_id, data.index);
       if (at.topic) x.id = {at.topic->id, data.index};
-      if (q.acks < -1 || q.acks > 1) refuse(x, ErrorCode::invalid_required_acks, "acks must be -1, 0 or 1");
-      else if (at.error != ErrorCode::none) refuse(x, at.error, "");
-      else append(t, r, q.acks, at, data.records, x);
-      if (x.error != 0 && x.message.empty() && r.ticket.version >= 8) x.message = std::string(name(static_cast<ErrorCode>(x.error)));
+      if (q.acks < -1 || q.acks > 1)
+        refuse(x, ErrorCode::invalid_required_acks, "acks must be -1, 0 or 1");
+      else if (at.error != ErrorCode::none)
+        refuse(x, at.error, "");
+      else
+        append(t, r, q.acks, at, data.records, x);
+      if (x.error != 0 && x.message.empty() && r.ticket.version >= 8)
+        x.message = std::string(name(static_cast<ErrorCode>(x.error)));
       failed = failed || x.error != 0;
       waits = waits || !settled(t, q.acks, x);
     }

@@ -13,13 +13,15 @@ Located locate(Turn& t, Str topic, const Uuid& id, bool by_id, int32_t partition
   l.id = {l.topic->id, partition};
   l.replica = t.p.replicas.find(l.id);
   if (!l.replica)
-    l.error = l.topic->partitions.find(partition) ? ErrorCode::not_leader_or_follower : ErrorCode::unknown_topic_or_partition;
+    l.error =
+        l.topic->partitions.find(partition) ? ErrorCode::not_leader_or_follower : ErrorCode::unknown_topic_or_partition;
   return l;
 }
 
 const metadata::BrokerEndpoint* endpoint_of(Turn& t, const Request& request, const metadata::Broker& broker) {
   const size_t i = request.listener.value;
-  if (!request.ticket.conn || i >= t.p.boot.listeners.size()) return broker.endpoints.empty() ? nullptr : &broker.endpoints[0];
+  if (!request.ticket.conn || i >= t.p.boot.listeners.size())
+    return broker.endpoints.empty() ? nullptr : &broker.endpoints[0];
   return broker.endpoint(t.p.boot.listeners[i].name);
 }
 
