@@ -23,7 +23,7 @@ struct Request {
   Ticket ticket;
   Slice body;       // without header
   Str client_id;    // null if the client gave none
-  Str client_host;  // its address
+  Str client_host;  // its address as Java writes it, "/127.0.0.1": it is stored and shown so
 };
 
 struct Out {

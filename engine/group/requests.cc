@@ -68,8 +68,7 @@ void Coordinator::join(Call& call) {
   if (rq.group_id.empty()) return refuse(ErrorCode::invalid_group_id);
   if (rq.session_timeout_ms < config_.min_session_timeout_ms || rq.session_timeout_ms > config_.max_session_timeout_ms)
     return refuse(ErrorCode::invalid_session_timeout);
-  const Str host = call.arena().copy("/" + std::string(call.request.client_host));  // as Java writes addresses
-  const Caller caller{call.origin(), call.request.client_id, host};
+  const Caller caller{call.origin(), call.request.client_id, call.request.client_host};
   const uint64_t ordinal = member_ordinal_++;
   write(call, rq.group_id, [&](Core& core, Core::Op& op) { core.join(op, caller, rq, ordinal); });
 }

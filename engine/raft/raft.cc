@@ -80,7 +80,6 @@ void Raft::start(Step& s) {
       break;
     default: state_ = Unattached{.election_at = is_voter() ? s.ctx.now + election_timeout(s.ctx) : kNever};
   }
-  trace_role(s);
   if (fresh || (is_voter() && options_.voters.size() == 1)) become_candidate(s, 1);
 }
 
@@ -241,13 +240,9 @@ void Raft::become(Step& s, State next, const HardState& hard) {
     r.verdict = verdict(ErrorCode::not_leader_or_follower);
     reply(s, f.ticket, r);
   }
-  trace_role(s);
-}
-
-void Raft::trace_role(Step& s) const {
   s.ctx.trace.event({.kind = TraceKind::raft_role,
                      .a = hard_.epoch,
-                     .b = static_cast<int64_t>(role()),
+                     .b = static_cast<int64_t>(to),
                      .c = hard_.leader.value,
                      .d = log_.end});
 }

@@ -75,7 +75,7 @@ class Rig {
     EXPECT_TRUE(w.ok()) << w.error();
     const Ticket ticket{.conn = {1, 1}, .slot = ++last_, .api = Request::kApiKey, .version = version};
     auto c = ctx();
-    coordinator.on_request(c, {ticket, w.finish_contiguous(), client, "127.0.0.1"}, topics, out);
+    coordinator.on_request(c, {ticket, w.finish_contiguous(), client, "/127.0.0.1"}, topics, out);
     carry();
     return last_;
   }
