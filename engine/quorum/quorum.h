@@ -21,17 +21,16 @@
 #include "engine/env/io.h"
 #include "engine/log/log.h"
 #include "engine/net/calls.h"
+#include "engine/quorum/codec.h"
 #include "engine/quorum/state_file.h"
 #include "engine/raft/raft.h"
 
 namespace klamm::quorum {
 
-inline constexpr Uuid kMetadataTopicId{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
-inline constexpr const char* kMetadataTopic = "__cluster_metadata";
-inline constexpr uint32_t kFetchBytes = 8 << 20;       // in one answer to a fetch, as Kafka
-inline constexpr uint32_t kReadBytes = 1 << 20;        // per call of read
-inline constexpr size_t kMaxColdReads = 64;            // fetches that wait for bytes from disk; more are answered empty
-inline constexpr uint32_t kStateFileBytes = 64 << 10;  // a quorum-state file is not larger
+inline constexpr uint32_t kFetchBytes = 1 << 20;     // asked for and given in an answer to a fetch
+inline constexpr uint32_t kReadBytes = 1 << 20;      // given by one read of committed batches
+inline constexpr uint32_t kMaxBatchBytes = 8 << 20;  // of one proposal
+inline constexpr size_t kMaxColdFetches = 64;        // that wait for bytes from disk; more are answered without
 
 struct VoterAddress {
   NodeId id;
@@ -67,6 +66,10 @@ struct Call {
   std::vector<Slice> body;  // encoded, without header
   Duration timeout;
   Owner owner;
+  template<class V>
+  void fields(V& v) const {
+    v("to", to), v("api", api), v("version", version), v("body", body), v("timeout", timeout), v("owner", owner);
+  }
 };
 
 struct Leadership {
@@ -127,6 +130,7 @@ class Quorum final {
   Offset committed() const { return started() ? std::max<Offset>(raft_->committed(), 0) : 0; }
   Offset log_end() const { return started() ? raft_->log().end : 0; }
   Offset log_start() const { return started() ? raft_->log().start : 0; }
+  raft::Role role() const { return started() ? raft_->role() : raft::Role::unattached; }
   // Committed batches from `from` (at most committed()) on.
   CommittedRead read(Io& io, Offset from);
   const VoterAddress* voter(NodeId id) const;
@@ -134,37 +138,73 @@ class Quorum final {
 
   template<class V>
   void fields(V& v) const {
-    v("log", log_), v("raft", raft_), v("told", told_), v("state_file", state_file_), v("stored", stored_);
-    v("stored_loaded", stored_loaded_), v("held", held_), v("cold", cold_), v("cold_read", cold_read_);
+    v("log", log_), v("state_file", state_file_), v("loaded", loaded_), v("raft", raft_), v("told", told_);
+    v("durable_version", durable_version_), v("sync_asked", sync_asked_), v("held", held_), v("cold", cold_);
+    v("reader_waits", reader_waits_), v("resigned", resigned_);
   }
 
  private:
-  // A message that is encoded and waits until what it promises is durable.
+  enum Key : uint64_t { kLogKey = 1, kStateFileKey };
+  // A message that is encoded and waits until what it promises is durable: a call, or a reply.
   struct Held {
     raft::Needs needs;
-    std::optional<Call> call;  // else the reply
+    std::optional<Call> call;
     Reply reply;
     template<class V>
-    void fields(V& v) const;
+    void fields(V& v) const {
+      v("hard_state", needs.hard_state), v("log", needs.log), v("call", call), v("ticket", reply.ticket);
+      v("body", reply.body);
+    }
   };
   // A fetch whose records come from disk.
   struct ColdFetch {
+    raft::Needs needs;
     Ticket ticket;
     raft::FetchReply reply;
     template<class V>
-    void fields(V& v) const;
+    void fields(V& v) const {
+      v("ticket", ticket), v("epoch", reply.verdict.epoch), v("read_from", reply.read_from);
+    }
+  };
+  // The bytes that an input is about, for the core may decide to append them.
+  struct Carried {
+    Slice answer;    // batches of a fetch answer
+    Slice proposal;  // a batch
   };
 
+  // quorum.cc
+  void on_log(Io& io, const Owner& owner, const StorageEnd& end, Out& out);
+  void on_state_file(Io& io, const Owner& owner, const StorageEnd& end, Out& out);
+  void run_if_loaded(Io& io, Out& out);
+  void step(Io& io, const raft::Input& input, const Carried& carried, Out& out);
+  void change_log(Io& io, const raft::Ready& ready, const Carried& carried, Out& out);
+  void tell(Io& io, const raft::Ready& ready, Out& out);
+  bool durable(const raft::Needs& needs) const;
+  void release(Out& out);
+  // messages.cc
+  void send(Io& io, const raft::Send& send, Out& out);
+  void send_reply(Io& io, raft::SendReply reply, Out& out);
+  void send_fetch_reply(Io& io, const raft::Needs& needs, const Ticket& ticket, raft::FetchReply reply, Out& out);
+  void deliver(const raft::Needs& needs, Reply reply, Out& out);
+  void on_cold(Io& io, const log::ColdEnd& end, Out& out);
+  raft::AnswerBody take_answer(Io& io, const net::Answer& answer, Carried& carried) const;
+  std::optional<Endpoint> endpoint(NodeId id) const;
+  // describe.cc
+  void describe(Io& io, const Ticket& ticket, ByteSpan body, Out& out) const;
+
   Options options_;
+  Identity identity_;
   log::Log log_;
   StateFile state_file_;
-  std::optional<raft::HardState> stored_;  // what the file said, until the core takes it
-  bool stored_loaded_ = false;
+  bool loaded_ = false;  // the state file is
   std::optional<raft::Raft> raft_;
   Leadership told_;
+  uint64_t durable_version_ = 0;  // of the hard state
+  Offset sync_asked_ = 0;         // a sync of everything before it was asked for; <= the log's end
   std::deque<Held> held_;
-  std::vector<ColdFetch> cold_;  // at most kMaxColdReads
-  bool cold_read_ = false;       // a read of committed batches waits
+  std::vector<ColdFetch> cold_;  // at most kMaxColdFetches
+  bool reader_waits_ = false;    // a read of committed batches was told to wait
+  bool resigned_ = false;        // told
 };
 
 }  // namespace klamm::quorum

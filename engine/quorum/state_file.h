@@ -6,6 +6,7 @@
 
 #include "engine/base/result.h"
 #include "engine/env/io.h"
+#include "engine/log/replace_file.h"
 #include "engine/raft/raft.h"
 
 namespace klamm::quorum {
@@ -15,42 +16,52 @@ std::string encode_state_file(const raft::HardState& state, const std::vector<No
 // Reads versions 0 and 1. Unknown members are skipped, absent ones have their defaults.
 Result<raft::HardState> decode_state_file(std::string_view text);
 
-// Writes the file, one version at a time; versions that come while one is under way are joined to the next.
-//
-//   idle --save--> writing (tmp: open, write, sync, close) --> renaming --> syncing_dir --> idle, or writing again
-//
-// The one owner of the two names. Keys its storage commands by `Owner{module, step, key}` with the steps below.
+// Reads the file at the start, then writes it, one version at a time; versions that come while one is under way are
+// joined to the next. A version is durable once its content, its name and the folder's own name are.
 class StateFile final {
  public:
-  enum Step : uint16_t { kOpen = 100, kWrite, kSync, kClose, kRename, kSyncDir };
   struct Place {
-    uint16_t module = 0;
+    uint16_t module = 0;  // Owner.module and Owner.key of all that is asked of the world
+    uint64_t key = 0;
     DirId dir;
-    std::string folder;  // relative to dir
-    bool flush = true;   // false (a flaw): nothing is synced
+    std::string folder;
+  };
+  struct Out {
+    bool loaded = false;   // `stored` is what the file says; nothing: there is no file
+    uint64_t durable = 0;  // this version has become durable; 0: none has
+    std::string fatal;     // not empty: unreadable or unwritable
   };
 
-  void save(Io& io, const Place& place, std::string text, uint64_t version);
-  static bool owns(const Owner& owner) { return owner.step >= kOpen && owner.step <= kSyncDir; }
-  // Returns the version that has become durable, or 0.
-  uint64_t on_storage(Io& io, const Place& place, const Owner& owner, const StorageEnd& end);
+  explicit StateFile(Place place) : place_(std::move(place)) {}
+  void load(Io& io);
+  void save(Io& io, std::string text, uint64_t version);
+  void on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out& out);
+  const raft::HardState& stored() const { return stored_; }
 
   template<class V>
   void fields(V& v) const {
-    v("state", state_), v("file", file_), v("text", text_), v("wanted", wanted_), v("under_way", under_way_);
-    v("waiting_for", waiting_for_);
+    v("stored", stored_), v("replace", replace_), v("text", text_), v("wanted", wanted_), v("under_way", under_way_);
+    v("written", written_), v("told", told_), v("named", named_);
   }
 
  private:
-  enum class State : uint8_t { idle, writing, renaming, syncing_dir };
-  void begin(Io& io, const Place& place);
+  enum Step : uint16_t { kLoad, kMakeFolder, kNameFolder, kReplace };
+  static constexpr uint32_t kMostBytes = 64 << 10;
+  Owner owner(Step step) const { return {place_.module, step, place_.key}; }
+  std::string path() const { return place_.folder + "/quorum-state"; }
+  void replace(Io& io);
+  void replaced(Io& io, const Owner& owner, const StorageEnd& end, Out& out);
+  void tell(Out& out);
 
-  State state_ = State::idle;
-  FileId file_;
-  std::string text_;         // of `wanted_`
-  uint64_t wanted_ = 0;      // newest version asked for
-  uint64_t under_way_ = 0;   // <= wanted_
-  int32_t waiting_for_ = 0;  // ends of `writing`
+  Place place_;
+  raft::HardState stored_;
+  log::ReplaceFile replace_;
+  std::string text_;        // of `wanted_`
+  uint64_t wanted_ = 0;     // newest version asked for
+  uint64_t under_way_ = 0;  // what replace_ is writing
+  uint64_t written_ = 0;    // durable but perhaps for the folder's name; told_ <= written_ <= under_way_ <= wanted_
+  uint64_t told_ = 0;
+  bool named_ = false;  // the folder's own name is durable
 };
 
 }  // namespace klamm::quorum

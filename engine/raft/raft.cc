@@ -80,6 +80,7 @@ void Raft::start(Step& s) {
       break;
     default: state_ = Unattached{.election_at = is_voter() ? s.ctx.now + election_timeout(s.ctx) : kNever};
   }
+  trace_role(s);
   if (fresh || (is_voter() && options_.voters.size() == 1)) become_candidate(s, 1);
 }
 
@@ -240,9 +241,13 @@ void Raft::become(Step& s, State next, const HardState& hard) {
     r.verdict = verdict(ErrorCode::not_leader_or_follower);
     reply(s, f.ticket, r);
   }
+  trace_role(s);
+}
+
+void Raft::trace_role(Step& s) const {
   s.ctx.trace.event({.kind = TraceKind::raft_role,
                      .a = hard_.epoch,
-                     .b = static_cast<int64_t>(to),
+                     .b = static_cast<int64_t>(role()),
                      .c = hard_.leader.value,
                      .d = log_.end});
 }

@@ -180,6 +180,7 @@ class Raft final {
   BeginAnswer on_begin_request(Step& s, const BeginRequest& r);
   bool useful(Step& s, const Verdict& v);  // learns from an answer; true: its content counts
   void become(Step& s, State next, const HardState& hard);
+  void trace_role(Step& s) const;
   void persist(Step& s, const HardState& hard);
   void reply(Step& s, const Ticket& ticket, ReplyBody body);
   Verdict verdict(ErrorCode error) const;

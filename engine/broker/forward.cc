@@ -1,0 +1,175 @@
+// What only the active controller can do goes there in an Envelope; what it answers goes back to the client (KIP-590).
+#include "engine/broker/turn.h"
+#include "engine/protocol/api_table.h"
+#include "engine/protocol/frame.h"
+#include "engine/protocol/messages/create_topics.h"
+#include "engine/protocol/messages/describe_quorum.h"
+#include "engine/protocol/messages/envelope.h"
+#include "engine/protocol/records/principal.h"
+
+namespace klamm::broker {
+namespace {
+
+constexpr Duration kRetry = milliseconds(20);
+constexpr Duration kAutoCreateForget = seconds(5);
+
+Slice principal() {
+  protocol::DefaultPrincipalData who;
+  who.type = "User";
+  who.name = "ANONYMOUS";
+  Writer w;
+  w.i16(0);
+  encode(w, 0, who);
+  return w.finish_contiguous();
+}
+
+}  // namespace
+
+// The error in the request's own shape.
+void Turn::forward_failed(const Request& request, ErrorCode error) {
+  if (request.ticket.api == protocol::DescribeQuorumRequest::kApiKey) {
+    protocol::DescribeQuorumResponse m;
+    m.error_code = code(error);
+    return answer(request.ticket, m);
+  }
+  reply(controller::error_reply(arena(), request.ticket, request.frame.of(request.body()), error));
+}
+
+void Turn::forward(const Request& request) {
+  if (p.forwards.waiting.size() >= Forwards::kMost) return forward_failed(request, ErrorCode::request_timed_out);
+  const uint64_t id = ++p.forwards.last;
+  p.forwards.waiting[id] = {request, ctx().now + p.config.request_timeout, false};
+  forward_send(id);
+}
+
+void Turn::forward_send(uint64_t id) {
+  const auto it = p.forwards.waiting.find(id);
+  if (it == p.forwards.waiting.end() || it->second.under_way) return;
+  Forwarded& f = it->second;
+  if (ctx().now >= f.deadline) {
+    const Request request = std::move(f.request);
+    p.forwards.waiting.erase(it);
+    return forward_failed(request, ErrorCode::request_timed_out);
+  }
+  const NodeId leader = active_controller();
+  const Duration left = f.deadline - ctx().now;
+  const Owner owner{kForward, 0, id};
+  if (leader == NodeId{p.config.node_id}) {
+    f.under_way = true;
+    return call(controller_peer(leader), kForwardChannel, leader, f.request.ticket.api, f.request.ticket.version,
+                {f.request.frame.of(f.request.body())}, owner, left);
+  }
+  protocol::EnvelopeRequest m;
+  m.request_data = protocol::Bytes::of(f.request.frame.span());
+  const Slice who = principal();
+  m.request_principal = protocol::Bytes::of(who.span());
+  const uint8_t address[4] = {127, 0, 0, 1};
+  m.client_host_address = protocol::Bytes::of(address);
+  Writer w(f.request.frame.size() + 64);
+  encode(w, 0, m);
+  KLAMM_ASSERT(w.ok());
+  f.under_way = call_controller(protocol::EnvelopeRequest::kApiKey, 0, w.finish(), owner, left);
+  if (!f.under_way) p.forwards.retries.set(ctx().now + kRetry, id);
+}
+
+void Turn::forward_answered(const net::Answer& a) {
+  const auto it = p.forwards.waiting.find(a.owner.key);
+  if (it == p.forwards.waiting.end()) return;
+  Forwarded& f = it->second;
+  f.under_way = false;
+  const auto again = [&] { p.forwards.retries.set(ctx().now + kRetry, a.owner.key); };
+  if (a.error != IoError::none) return again();
+  const Ticket ticket = f.request.ticket;
+  Slice body = a.body;
+  if (a.api == protocol::EnvelopeRequest::kApiKey) {
+    protocol::EnvelopeResponse m;
+    Reader reader(a.body.span());
+    if (!decode(reader, arena(), 0, m)) return again();
+    if (static_cast<ErrorCode>(m.error_code) == ErrorCode::not_controller) return again();
+    if (m.error_code != 0 || m.response_data.is_null()) {
+      const Request request = std::move(f.request);
+      p.forwards.waiting.erase(it);
+      return forward_failed(request, ErrorCode::unknown_server_error);
+    }
+    Reader inner(m.response_data.span());
+    protocol::ResponseHeader header;
+    if (!protocol::decode_response_header(inner, arena(), {ticket.api, ticket.version}, header)) return again();
+    body = a.body.of(m.response_data.span().subspan(inner.position()));
+  }
+  const bool ours =
+      f.request.ticket.conn == ConnId{} && f.request.ticket.slot == 0;  // nobody waits: an automatic creation
+  p.forwards.waiting.erase(it);
+  if (!ours) reply(Reply{ticket, {body}, false});
+}
+
+void Turn::forward_on_time() {
+  uint64_t id;
+  while (p.forwards.retries.pop(ctx().now, &id)) forward_send(id);
+  std::erase_if(p.auto_create.under_way, [&](const auto& e) { return e.second <= ctx().now; });
+}
+
+// Asks the controller for a topic that a client named; nobody waits for it.
+void Turn::create_topic_for(const std::string& topic) {
+  if (!p.auto_create.under_way.emplace(topic, ctx().now + kAutoCreateForget).second) return;
+  protocol::CreateTopicsRequest m;
+  auto& t = m.topics.add(arena());
+  const bool offsets = topic == "__consumer_offsets";
+  t.name = arena().copy(topic);
+  t.num_partitions = offsets ? p.config.offsets_partitions : -1;
+  t.replication_factor = offsets ? p.config.offsets_replication_factor : int16_t{-1};
+  if (offsets) {
+    const std::pair<const char*, std::string> configs[] = {
+        {"cleanup.policy", "compact"},
+        {"compression.type", "producer"},
+        {"segment.bytes", std::to_string(p.config.offsets_segment_bytes)}};
+    for (const auto& [name, value] : configs) {
+      auto& c = t.configs.add(arena());
+      c.name = name, c.value = arena().copy(value);
+    }
+  }
+  m.timeout_ms = static_cast<int32_t>(p.config.request_timeout.ms());
+  Writer w;
+  protocol::RequestHeader header;
+  header.request_api_key = protocol::CreateTopicsRequest::kApiKey;
+  header.request_api_version = 7;
+  header.client_id = kNullStr;
+  encode(w, 2, header);
+  const size_t body_at = w.size();
+  encode(w, 7, m);
+  KLAMM_ASSERT(w.ok());
+  Request r;
+  r.ticket = Ticket{ConnId{}, 0, 0, protocol::CreateTopicsRequest::kApiKey, 7, false};
+  r.frame = w.finish_contiguous();
+  r.body_at = static_cast<uint32_t>(body_at);
+  forward(r);
+}
+
+// The controller's side: the inner request is served as if it had come by itself, for the principal that it names.
+void Turn::on_envelope(Request& request) {
+  protocol::EnvelopeRequest m;
+  if (!decode_body(request, arena(), m) || m.request_data.is_null()) return close(request.ticket);
+  const auto refuse = [&](ErrorCode error) {
+    protocol::EnvelopeResponse r;
+    r.error_code = code(error);
+    answer(request.ticket, r);
+  };
+  if (!p.controller || !p.controller->active()) return refuse(ErrorCode::not_controller);
+  Reader reader(m.request_data.span());
+  protocol::RequestHeader header;
+  if (!protocol::decode_request_header(reader, arena(), header)) return refuse(ErrorCode::invalid_request);
+  const protocol::ApiInfo* api = protocol::find_api(header.request_api_key);
+  const bool served = controller::Controller::serves(header.request_api_key) ||
+                      header.request_api_key == protocol::DescribeQuorumRequest::kApiKey;
+  if (!api || !api->forwardable || !served || !api->controller.contains(header.request_api_version))
+    return refuse(ErrorCode::unsupported_version);
+  Request inner;
+  inner.ticket = Ticket{request.ticket.conn,    request.ticket.slot,        header.correlation_id,
+                        header.request_api_key, header.request_api_version, true};
+  inner.kind = ListenerKind::controller;
+  inner.frame = request.frame.of(m.request_data.span());
+  inner.body_at = static_cast<uint32_t>(reader.position());
+  p.envelopes.outer[inner.ticket] = request.ticket;
+  serve(inner);
+}
+
+}  // namespace klamm::broker

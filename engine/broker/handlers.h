@@ -1,0 +1,43 @@
+// What a broker answers. One file per API in handlers/; each opens with what it serves and the KIPs behind it.
+#pragma once
+#include "engine/broker/turn.h"
+
+namespace klamm::broker {
+
+void handle_produce(Turn& t, Request& request);
+void handle_fetch(Turn& t, Request& request, std::optional<Instant> until = std::nullopt);
+void handle_list_offsets(Turn& t, Request& request);
+void handle_metadata(Turn& t, Request& request);
+void handle_find_coordinator(Turn& t, Request& request);
+void handle_api_versions(Turn& t, Request& request);
+void handle_init_producer_id(Turn& t, Request& request);
+void handle_offset_for_leader_epoch(Turn& t, Request& request);
+void handle_describe_cluster(Turn& t, Request& request);
+
+// The watch on `key` of a parked Produce fired.
+void produce_woken(Turn& t, parked::ParkedId id, const WaitKey& key);
+void produce_expired(Turn& t, parked::ParkedId id);
+// A parked request may go on, or its time is over.
+void serve_parked(Turn& t, ParkedFetch& parked);
+
+// Producer ids came from the controller, or did not.
+void producer_ids_answered(Turn& t, const net::Answer& answer);
+void producer_ids_on_time(Turn& t);
+
+// ---- shared by handlers
+// Where a partition that a request names is: by topic id or by name, and what to say if it is nowhere.
+struct Located {
+  TopicIdPartition id;
+  const metadata::Topic* topic = nullptr;
+  const replication::Partition* replica = nullptr;  // of this broker
+  ErrorCode error = ErrorCode::none;
+};
+Located locate(Turn& t, Str topic, const Uuid& id, bool by_id, int32_t partition);
+// Brokers that take part, with their endpoint for clients of this listener; null: none of that name.
+const metadata::BrokerEndpoint* endpoint_of(Turn& t, const Request& request, const metadata::Broker& broker);
+bool internal_topic(Str name);
+// All operations that a principal may do where nobody is refused, as Kafka's bit field (KIP-430).
+int32_t topic_operations();
+int32_t cluster_operations();
+
+}  // namespace klamm::broker

@@ -1,0 +1,189 @@
+// Fetch 4-18: reads of consumers and followers. Long polls; the first batch comes even if it is too large (KIP-74);
+// leader epochs and divergence (KIP-320, KIP-595); topic ids from 13 (KIP-516); where the leader is, on refusal, from
+// 16 (KIP-951). A follower's fetch offset is its acknowledgement, and from 15 it names its broker epoch (KIP-903). No
+// fetch session is granted yet (KIP-227): a request for one is answered in full with session id 0, as Kafka does when
+// its cache is full.
+//
+//   serve ──enough──> reply      ──too little──> parked on every partition ──woken or due──> serve
+//                                ──cold bytes──> parked until they are in memory
+#include "engine/protocol/messages/fetch.h"
+
+#include <algorithm>
+#include <deque>
+
+#include "engine/broker/handlers.h"
+
+namespace klamm::broker {
+namespace {
+
+using protocol::FetchRequest;
+using protocol::FetchResponse;
+using replication::Partition;
+using replication::Role;
+
+constexpr Duration kColdPatience = seconds(30);
+
+struct Serving {
+  Turn& t;
+  Request& r;
+  FetchRequest q;
+  FetchResponse m;
+  NodeId replica = kNoNode;  // the follower that asks; -1: a consumer
+  int64_t bytes = 0;
+  int64_t left = 0;          // of max_bytes
+  bool must_answer = false;  // an error or a divergence is news
+  bool cold = false;
+  std::deque<std::vector<Slice>> pieces;  // hold what the response's records point to
+  replication::Out moved;
+  bool follower() const { return replica.value >= 0; }
+};
+
+void add_leader(Serving& s, const TopicIdPartition& id, FetchResponse::PartitionData& y) {
+  const auto error = static_cast<ErrorCode>(y.error_code);
+  if (s.r.ticket.version < 16 ||
+      (error != ErrorCode::not_leader_or_follower && error != ErrorCode::fenced_leader_epoch))
+    return;
+  const metadata::PartitionInfo* info = s.t.p.image.partition(id);
+  if (!info) return;
+  y.current_leader.leader_id = info->leader.value;
+  y.current_leader.leader_epoch = info->leader_epoch;
+  const metadata::Broker* b = info->leader == kNoNode ? nullptr : s.t.p.image.broker(info->leader);
+  const metadata::BrokerEndpoint* e = b ? endpoint_of(s.t, s.r, *b) : nullptr;
+  if (!e) return;
+  for (const auto& known : s.m.node_endpoints)
+    if (known.node_id == info->leader.value) return;
+  auto& x = s.m.node_endpoints.add(s.t.arena());
+  x.node_id = info->leader.value, x.host = e->host, x.port = e->port;
+  x.rack = b->rack ? Str(*b->rack) : kNullStr;
+}
+
+void refuse(Serving& s, const TopicIdPartition& id, ErrorCode error, FetchResponse::PartitionData& y) {
+  y.error_code = code(error);
+  y.high_watermark = -1;
+  y.records = protocol::Records::empty();
+  s.must_answer = true;
+  add_leader(s, id, y);
+}
+
+// A follower may read what is written, a consumer what is committed.
+void read(Serving& s, const Located& at, const FetchRequest::FetchPartition& x, FetchResponse::PartitionData& y) {
+  const Partition& p = *at.replica;
+  const ErrorCode fence = replication::fetch_fence(x.current_leader_epoch, p.assignment().leader_epoch);
+  if (p.role() == Role::offline) return refuse(s, at.id, ErrorCode::kafka_storage_error, y);
+  if (fence != ErrorCode::none) {
+    if (fence == ErrorCode::fenced_leader_epoch)
+      PROBE(s.t.ctx(), fetch_fenced_epoch);
+    else
+      PROBE(s.t.ctx(), fetch_unknown_epoch);
+    return refuse(s, at.id, fence, y);
+  }
+  const bool from_follower_allowed =
+      !s.follower() && s.r.ticket.version >= 11 && p.role() == Role::follower;  // KIP-392
+  if ((p.role() != Role::leader && !from_follower_allowed) || !p.log().ready())
+    return refuse(s, at.id, ErrorCode::not_leader_or_follower, y);
+  const log::Ends& ends = p.log().ends();
+  if (const auto diverging = p.diverging(x.fetch_offset, x.last_fetched_epoch)) {
+    PROBE(s.t.ctx(), raft_divergence);
+    y.diverging_epoch = {diverging->epoch, diverging->offset};
+    y.high_watermark = p.high_watermark();
+    y.last_stable_offset = p.high_watermark();
+    y.log_start_offset = ends.log_start;
+    y.records = protocol::Records::empty();
+    s.must_answer = true;
+    return;
+  }
+  if (x.fetch_offset < ends.log_start || x.fetch_offset > ends.submitted) {
+    refuse(s, at.id, ErrorCode::offset_out_of_range, y);
+    if (s.follower()) y.log_start_offset = ends.log_start;  // where it may start anew
+    return;
+  }
+  if (s.follower()) {
+    const replication::FollowerFetch fetch{s.replica, s.q.replica_state.replica_epoch, x.fetch_offset,
+                                           x.last_fetched_epoch, x.log_start_offset};
+    const Result<void> noted = s.t.p.replicas.note_fetch(s.t.ctx(), at.id, fetch, s.moved);
+    if (!noted) return refuse(s, at.id, noted.error().code, y);
+  }
+  y.high_watermark = p.high_watermark();
+  y.last_stable_offset = p.high_watermark();  // no transaction is ever open
+  y.log_start_offset = ends.log_start;
+  y.records = protocol::Records::empty();
+  if (!s.follower() && s.q.isolation_level == 0)
+    y.aborted_transactions = List<FetchResponse::AbortedTransaction>::null();
+  const Offset limit = s.follower() ? ends.written : std::min(p.high_watermark(), ends.submitted);
+  if (x.fetch_offset >= limit || s.left <= 0) return;
+  const bool first = s.bytes == 0;
+  const int64_t most = std::clamp<int64_t>(std::min<int64_t>(x.partition_max_bytes, s.left), 0, INT32_MAX);
+  log::ReadResult got = p.log().read({x.fetch_offset, static_cast<uint32_t>(most), limit, first});
+  if (got.status == log::ReadStatus::cold) {
+    s.cold = true;
+    return s.t.p.replicas.load_cold(s.t.io, at.id, {x.fetch_offset, static_cast<uint32_t>(std::max<int64_t>(most, 1))});
+  }
+  if (got.status == log::ReadStatus::out_of_range) return refuse(s, at.id, ErrorCode::offset_out_of_range, y);
+  s.bytes += got.size;
+  s.left -= got.size;
+  s.pieces.push_back(std::move(got.pieces));
+  y.records = protocol::Records::of(std::span<const Slice>(s.pieces.back()));
+}
+
+// Errors of the whole request: of the session that it names.
+ErrorCode session_error(const FetchRequest& q, int16_t version) {
+  if (version < 7 || q.session_epoch == -1 || q.session_epoch == 0) return ErrorCode::none;
+  return q.session_id == 0 ? ErrorCode::invalid_fetch_session_epoch : ErrorCode::fetch_session_id_not_found;
+}
+
+void park(Turn& t, Serving& s, Instant until) {
+  std::vector<parked::Watch<WaitKey>> watches;
+  const Wait what = s.follower() ? Wait::written : Wait::committed;
+  for (const auto& topic : s.q.topics)
+    for (const auto& x : topic.partitions) {
+      const Located at = locate(t, topic.topic, topic.topic_id, s.r.ticket.version >= 13, x.partition);
+      if (at.error != ErrorCode::none) continue;
+      watches.push_back({{at.id, what}});
+      watches.push_back({{at.id, Wait::changed}});
+    }
+  t.p.fetches.park(watches, until, ParkedFetch{std::move(s.r), until});
+}
+
+}  // namespace
+
+void handle_fetch(Turn& t, Request& r, std::optional<Instant> until) {
+  Serving s{t, r, {}, {}, kNoNode, 0, 0, false, false, {}, {}};
+  if (!decode_body(r, t.arena(), s.q)) return t.close(r.ticket);
+  const int16_t version = r.ticket.version;
+  s.replica = NodeId{version >= 15 ? s.q.replica_state.replica_id : s.q.replica_id};
+  if (const ErrorCode error = session_error(s.q, version); error != ErrorCode::none) {
+    s.m.error_code = code(error);
+    return t.answer(r.ticket, s.m);
+  }
+  if (!until) until = t.ctx().now + milliseconds(std::max(s.q.max_wait_ms, 0));
+  s.left = s.follower() ? s.q.max_bytes : std::min(s.q.max_bytes, t.p.config.fetch_max_bytes);
+  size_t partitions = 0;
+  for (const auto& topic : s.q.topics) {
+    auto& out = s.m.responses.add(t.arena());
+    out.topic = topic.topic;
+    out.topic_id = topic.topic_id;
+    for (const auto& x : topic.partitions) {
+      ++partitions;
+      auto& y = out.partitions.add(t.arena());
+      y.partition_index = x.partition;
+      const Located at = locate(t, topic.topic, topic.topic_id, version >= 13, x.partition);
+      if (at.error != ErrorCode::none)
+        refuse(s, at.id, at.error, y);
+      else
+        read(s, at, x, y);
+    }
+  }
+  // What this fetch acknowledged may commit records: others are told before this request waits or is answered.
+  t.drain(s.moved);
+  const bool enough = s.must_answer || s.bytes >= s.q.min_bytes || partitions == 0;
+  if (s.cold && s.bytes == 0 && !s.must_answer) return park(t, s, std::max(*until, t.ctx().now + kColdPatience));
+  if (!enough && t.ctx().now < *until) return park(t, s, *until);
+  t.answer(r.ticket, s.m, 256 + 64 * partitions);
+}
+
+void serve_parked(Turn& t, ParkedFetch& parked) {
+  if (parked.request.ticket.api == FetchRequest::kApiKey) return handle_fetch(t, parked.request, parked.until);
+  t.serve(parked.request);
+}
+
+}  // namespace klamm::broker

@@ -1,0 +1,132 @@
+// ListOffsets 1-11: where a log starts and ends, and what lies at a time. Specials: latest -1, earliest -2, max
+// timestamp -3 (KIP-734), earliest local -4 (KIP-405), latest tiered -5 (KIP-1005), earliest pending upload -6
+// (KIP-1023). "Latest" waits for the new leader to know the high watermark (KIP-207).
+#include "engine/protocol/messages/list_offsets.h"
+
+#include "engine/broker/handlers.h"
+
+namespace klamm::broker {
+namespace {
+
+using protocol::ListOffsetsRequest;
+using protocol::ListOffsetsResponse;
+using replication::Partition;
+
+constexpr int64_t kLatest = -1, kEarliest = -2, kMaxTimestamp = -3, kEarliestLocal = -4, kLatestTiered = -5,
+                  kEarliestPending = -6;
+constexpr uint32_t kLookBytes = 64 * 1024;  // a look-up's bite of the log
+constexpr Duration kColdPatience = seconds(30);
+
+enum class Found : uint8_t { yes, no, cold };
+
+// The first record at or after `timestamp`, from `from` on.
+Found find_record(Turn& t, const Partition& p, Offset from, int64_t timestamp,
+                  ListOffsetsResponse::ListOffsetsPartitionResponse& y) {
+  const Offset limit = p.high_watermark();
+  while (from < limit) {
+    const log::ReadResult got = p.log().read({from, kLookBytes, limit, true});
+    if (got.status == log::ReadStatus::cold) {
+      t.p.replicas.load_cold(t.io, p.id(), {from, kLookBytes});
+      return Found::cold;
+    }
+    if (got.status != log::ReadStatus::ok || got.size == 0) return Found::no;
+    Writer whole(got.size);
+    for (const Slice& s : got.pieces) whole.raw(s.span());
+    const Slice bytes = whole.finish_contiguous();
+    protocol::BatchCursor cursor(bytes.span());
+    while (cursor.next()) {
+      const protocol::BatchHeader h = protocol::read_batch_header(cursor.batch().data());
+      if (h.control() || h.max_timestamp < timestamp) continue;
+      const auto open = protocol::OpenBatch::open(h, cursor.batch(), 256 * 1024 * 1024);
+      if (!open) continue;
+      protocol::RecordCursor records = open->records();
+      for (protocol::Record record; records.next(record);) {
+        if (record.timestamp < timestamp || record.offset < from) continue;
+        y.timestamp = record.timestamp, y.offset = record.offset, y.leader_epoch = h.partition_leader_epoch;
+        return Found::yes;
+      }
+    }
+    from = got.next;
+  }
+  return Found::no;
+}
+
+void unsupported(ListOffsetsResponse::ListOffsetsPartitionResponse& y) {
+  y.error_code = code(ErrorCode::unsupported_version);
+}
+
+Found look(Turn& t, const Partition& p, int16_t version, bool consumer, int64_t timestamp,
+           ListOffsetsResponse::ListOffsetsPartitionResponse& y) {
+  const Offset start = p.log().ends().log_start;
+  if (timestamp == kLatest) {
+    if (const ErrorCode gate = replication::list_offsets_gate(p.high_watermark(), p.epoch_start());
+        gate != ErrorCode::none && consumer) {
+      y.error_code = code(version >= 5 ? gate : ErrorCode::leader_not_available);
+      return Found::yes;
+    }
+    y.offset = consumer ? p.high_watermark() : p.log().ends().submitted;
+    y.leader_epoch = p.assignment().leader_epoch;
+    return Found::yes;
+  }
+  if (timestamp == kEarliest || (timestamp == kEarliestLocal && version >= 8)) {
+    y.offset = start;
+    const LeaderEpoch epoch = p.log().epochs().epoch_at(start);
+    y.leader_epoch = epoch;
+    return Found::yes;
+  }
+  if (timestamp == kMaxTimestamp && version >= 7) {
+    const log::TimestampAndOffset max = p.log().max_timestamp();
+    if (max.offset < 0 || max.timestamp < 0) return Found::yes;
+    return find_record(t, p,
+                       std::max(std::min(max.offset, p.log().find_time(max.timestamp).value_or(max.offset)), start),
+                       max.timestamp, y);
+  }
+  if (timestamp == kLatestTiered && version >= 9) return Found::yes;  // nothing is tiered: -1
+  if (timestamp == kEarliestPending && version >= 11) return Found::yes;
+  if (timestamp < 0) {
+    unsupported(y);
+    return Found::yes;
+  }
+  const auto place = p.log().find_time(timestamp);
+  return place ? find_record(t, p, std::max(*place, start), timestamp, y) : Found::yes;
+}
+
+}  // namespace
+
+void handle_list_offsets(Turn& t, Request& r) {
+  ListOffsetsRequest q;
+  if (!decode_body(r, t.arena(), q)) return t.close(r.ticket);
+  ListOffsetsResponse m;
+  std::vector<parked::Watch<WaitKey>> cold;
+  for (const auto& topic : q.topics) {
+    auto& out = m.topics.add(t.arena());
+    out.name = topic.name;
+    for (const auto& x : topic.partitions) {
+      auto& y = out.partitions.add(t.arena());
+      y.partition_index = x.partition_index;
+      int same = 0;
+      for (const auto& other : topic.partitions) same += other.partition_index == x.partition_index;
+      if (same > 1) {
+        y.error_code = code(ErrorCode::invalid_request);
+        continue;
+      }
+      const Located at = locate(t, topic.name, Uuid{}, false, x.partition_index);
+      if (at.error != ErrorCode::none) {
+        y.error_code = code(at.error);
+        continue;
+      }
+      const Result<void> leads = at.replica->leads(x.current_leader_epoch);
+      if (!leads || !at.replica->log().ready()) {
+        y.error_code = code(leads ? ErrorCode::not_leader_or_follower : leads.error().code);
+        continue;
+      }
+      if (look(t, *at.replica, r.ticket.version, q.replica_id < 0, x.timestamp, y) == Found::cold)
+        cold.push_back({{at.id, Wait::changed}});
+    }
+  }
+  if (cold.empty()) return t.answer(r.ticket, m);
+  const Instant until = t.ctx().now + kColdPatience;
+  t.p.fetches.park(cold, until, ParkedFetch{std::move(r), until});
+}
+
+}  // namespace klamm::broker

@@ -1,0 +1,104 @@
+// Metadata 0-13: brokers and topics as this broker's image has them. By name, by id (KIP-516, from 10), all; creates
+// topics that are asked for by name where the broker allows it; authorized operations on request (KIP-430, from 8).
+#include "engine/protocol/messages/metadata.h"
+
+#include "engine/broker/handlers.h"
+#include "engine/controller/rules.h"
+
+namespace klamm::broker {
+namespace {
+
+using protocol::MetadataRequest;
+using protocol::MetadataResponse;
+
+void add_topic(Turn& t, const Request& r, const MetadataRequest& q, const metadata::Topic& topic, MetadataResponse& m) {
+  auto& x = m.topics.add(t.arena());
+  x.name = topic.name;
+  x.topic_id = topic.id;
+  x.is_internal = internal_topic(topic.name);
+  if (q.include_topic_authorized_operations) x.topic_authorized_operations = topic_operations();
+  for (const auto& [index, info] : topic.partitions) {
+    auto& y = x.partitions.add(t.arena());
+    y.partition_index = index;
+    y.leader_epoch = info.leader_epoch;
+    y.leader_id = info.leader.value;
+    const metadata::Broker* leader = info.leader == kNoNode ? nullptr : t.p.image.broker(info.leader);
+    if (!leader || leader->fenced) {
+      y.error_code = code(ErrorCode::leader_not_available);
+      y.leader_id = -1;
+    } else if (!endpoint_of(t, r, *leader)) {
+      y.error_code = code(r.ticket.version >= 6 ? ErrorCode::listener_not_found : ErrorCode::leader_not_available);
+    }
+    for (NodeId n : info.replicas) {
+      y.replica_nodes.push_back(t.arena(), n.value);
+      const metadata::Broker* b = t.p.image.broker(n);
+      if (!b || b->fenced) y.offline_replicas.push_back(t.arena(), n.value);
+    }
+    for (NodeId n : info.isr) y.isr_nodes.push_back(t.arena(), n.value);
+  }
+}
+
+void add_error(Turn& t, MetadataResponse& m, Str name, const Uuid& id, ErrorCode error) {
+  auto& x = m.topics.add(t.arena());
+  x.error_code = code(error);
+  x.name = name;
+  x.topic_id = id;
+  x.is_internal = !is_null(name) && internal_topic(name);
+}
+
+void add_asked(Turn& t, const Request& r, const MetadataRequest& q, MetadataResponse& m) {
+  for (const auto& asked : q.topics) {
+    if (is_null(asked.name)) {
+      const metadata::Topic* topic = t.p.image.topic(asked.topic_id);
+      if (topic)
+        add_topic(t, r, q, *topic, m);
+      else
+        add_error(t, m, kNullStr, asked.topic_id, ErrorCode::unknown_topic_id);
+      continue;
+    }
+    if (const metadata::Topic* topic = t.p.image.topic(asked.name)) {
+      add_topic(t, r, q, *topic, m);
+    } else if (controller::topic_name_fault(asked.name)) {
+      add_error(t, m, asked.name, Uuid{}, ErrorCode::invalid_topic_exception);
+    } else {
+      if (q.allow_auto_topic_creation && t.p.config.auto_create_topics) t.create_topic_for(std::string(asked.name));
+      add_error(t, m, asked.name, Uuid{}, ErrorCode::unknown_topic_or_partition);
+    }
+  }
+}
+
+}  // namespace
+
+void handle_metadata(Turn& t, Request& r) {
+  MetadataRequest q;
+  if (!decode_body(r, t.arena(), q)) return t.close(r.ticket);
+  MetadataResponse m;
+  NodeId controller = t.active_controller();
+  for (const auto& [id, b] : t.p.image.brokers()) {
+    const metadata::BrokerEndpoint* e = b.fenced ? nullptr : endpoint_of(t, r, b);
+    if (!e) continue;
+    auto& x = m.brokers.add(t.arena());
+    x.node_id = id.value, x.host = e->host, x.port = e->port;
+    x.rack = b.rack ? Str(*b.rack) : kNullStr;
+  }
+  // Clients look for the controller among the brokers; where it is none of them any broker forwards to it.
+  const metadata::Broker* active = controller == kNoNode ? nullptr : t.p.image.broker(controller);
+  m.controller_id = active && !active->fenced ? controller.value : m.brokers.empty() ? -1 : m.brokers[0].node_id;
+  m.cluster_id = t.p.startup.cluster_id;
+  if (q.include_cluster_authorized_operations) m.cluster_authorized_operations = cluster_operations();
+  const bool ids_need_null_names = r.ticket.version >= 10;
+  bool bad_ids = false;
+  for (const auto& x : q.topics)
+    bad_ids = bad_ids || (is_null(x.name) && x.topic_id.zero()) || (!is_null(x.name) && !x.topic_id.zero());
+  const bool all = q.topics.is_null() || (r.ticket.version == 0 && q.topics.empty());
+  if (ids_need_null_names && bad_ids) {
+    for (const auto& x : q.topics) add_error(t, m, x.name, x.topic_id, ErrorCode::invalid_request);
+  } else if (all) {
+    for (const auto& [name, id] : t.p.image.topics_by_name()) add_topic(t, r, q, *t.p.image.topic(id), m);
+  } else {
+    add_asked(t, r, q, m);
+  }
+  t.answer(r.ticket, m, 1024);
+}
+
+}  // namespace klamm::broker

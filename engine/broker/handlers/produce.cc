@@ -1,0 +1,202 @@
+// Produce 3-13: appends of clients. acks 0, 1 and all; idempotent producers (KIP-98); topic ids from 13 (KIP-516);
+// where the leader is, on refusal, from 10 (KIP-951). Not here yet: transactions (KIP-98, KIP-890).
+//
+//   append ──> parked on (partition, end that acknowledges it) ──all there──> reply
+//                 └── leader changed ──> error     └── timeout_ms ──> REQUEST_TIMED_OUT
+#include "engine/protocol/messages/produce.h"
+
+#include "engine/broker/handlers.h"
+#include "engine/replication/admission.h"
+
+namespace klamm::broker {
+namespace {
+
+using protocol::ProduceRequest;
+using protocol::ProduceResponse;
+
+void refuse(ProducePartition& x, ErrorCode error, const char* message = nullptr) {
+  x.error = code(error);
+  x.base_offset = -1;
+  x.wanted = 0;
+  if (message) x.message = message;
+}
+
+// The leader's own state of the producer: a retry is answered with the offsets of the first time.
+bool known_duplicate(Turn& t, const replication::Partition& partition, const protocol::BatchHeader& header,
+                     ProducePartition& x) {
+  if (!header.has_producer()) return false;
+  const log::AdmissionResult r = partition.log().producers().check(header);
+  switch (r.admission) {
+    case log::Admission::accepted: return false;
+    case log::Admission::duplicate:
+      PROBE(t.ctx(), produce_duplicate);
+      x.base_offset = r.original.first_offset();
+      x.wanted = r.original.last_offset + 1;
+      x.log_append_time = partition.settings().admission.timestamp_type == protocol::TimestampType::log_append_time
+                              ? r.original.timestamp
+                              : -1;
+      return true;
+    case log::Admission::out_of_order_sequence:
+      PROBE(t.ctx(), produce_out_of_order);
+      refuse(x, ErrorCode::out_of_order_sequence_number);
+      return true;
+    case log::Admission::invalid_producer_epoch: refuse(x, ErrorCode::invalid_producer_epoch); return true;
+  }
+  return true;
+}
+
+void append(Turn& t, const Request& r, int16_t acks, const Located& at, const protocol::Records& records,
+            ProducePartition& x) {
+  if (internal_topic(at.topic->name) && r.client_id != "__admin_client")
+    return refuse(x, ErrorCode::invalid_topic_exception, "Cannot append to internal topics");
+  const replication::Partition& partition = *at.replica;
+  x.leader_epoch = partition.assignment().leader_epoch;
+  const Result<void> leads = partition.leads(kNoEpoch);
+  if (!leads) return refuse(x, leads.error().code);
+  if (!partition.log().ready()) return refuse(x, ErrorCode::not_leader_or_follower);
+  x.log_start = partition.log().ends().log_start;
+  if (acks == -1 && partition.enough_replicas() != ErrorCode::none) {
+    PROBE(t.ctx(), not_enough_replicas);
+    return refuse(x, ErrorCode::not_enough_replicas, "the ISR is smaller than min.insync.replicas");
+  }
+  const Slice bytes = records.is_null() || records.size == 0 ? Slice{} : r.frame.of(records.span());
+  auto admitted = replication::admit(t.ctx(), partition.settings().admission, r.ticket.version, bytes);
+  if (!admitted) {
+    refuse(x, admitted.error().code,
+           admitted.error().reason ? admitted.error().reason : "the record batch was refused");
+    for (const auto& e : admitted.error().records) x.record_errors.emplace_back(e.index, e.reason);
+    return;
+  }
+  if (admitted->header.transactional()) return refuse(x, ErrorCode::invalid_txn_state, "transactions are not served");
+  if (known_duplicate(t, partition, admitted->header, x)) return;
+  const auto appended = t.p.replicas.append(t.ctx(), at.id, admitted->batch);
+  if (!appended) return refuse(x, appended.error().code, appended.error().reason);
+  x.base_offset = appended->base;
+  x.wanted = appended->last + 1;
+  x.log_append_time = admitted->log_append_time;
+}
+
+// Whether nothing more is to be waited for.
+bool settled(const Turn& t, int16_t acks, ProducePartition& x) {
+  if (x.wanted == 0) return true;
+  const replication::Partition* p = t.p.replicas.find(x.id);
+  if (!p || p->role() != replication::Role::leader || p->assignment().leader_epoch != x.leader_epoch) {
+    refuse(x, p && p->role() == replication::Role::offline ? ErrorCode::kafka_storage_error
+                                                           : ErrorCode::not_leader_or_follower);
+    return true;
+  }
+  if ((acks == 1 ? p->log().ends().written : p->high_watermark()) < x.wanted) return false;
+  if (acks == -1 && p->enough_replicas() != ErrorCode::none) {
+    PROBE(t.ctx(), not_enough_replicas_after);
+    refuse(x, ErrorCode::not_enough_replicas_after_append);
+  }
+  x.wanted = 0;
+  return true;
+}
+
+void add_leader(Turn& t, const Ticket& ticket, const ProducePartition& x, ProduceResponse& m,
+                ProduceResponse::PartitionProduceResponse& y) {
+  if (ticket.version < 10 || static_cast<ErrorCode>(x.error) != ErrorCode::not_leader_or_follower) return;
+  const metadata::PartitionInfo* info = t.p.image.partition(x.id);
+  if (!info) return;
+  y.current_leader.leader_id = info->leader.value;
+  y.current_leader.leader_epoch = info->leader_epoch;
+  const metadata::Broker* b = info->leader == kNoNode ? nullptr : t.p.image.broker(info->leader);
+  if (!b || b->endpoints.empty()) return;
+  for (const auto& known : m.node_endpoints)
+    if (known.node_id == info->leader.value) return;
+  auto& e = m.node_endpoints.add(t.arena());
+  e.node_id = b->id.value, e.host = b->endpoints[0].host, e.port = b->endpoints[0].port;
+  e.rack = b->rack ? Str(*b->rack) : kNullStr;
+}
+
+void finish(Turn& t, const ParkedProduce& done) {
+  ProduceResponse m;
+  for (const ProducePartition& x : done.partitions) {
+    const bool same = !m.responses.empty() && (done.ticket.version >= 13 ? m.responses.back().topic_id == x.id.topic
+                                                                         : m.responses.back().name == Str(x.topic));
+    if (!same) {
+      auto& topic = m.responses.add(t.arena());
+      if (done.ticket.version >= 13)
+        topic.topic_id = x.id.topic;
+      else
+        topic.name = x.topic;
+    }
+    auto& y = m.responses.back().partition_responses.add(t.arena());
+    y.index = x.id.partition;
+    y.error_code = x.error;
+    y.base_offset = x.error == 0 ? x.base_offset : -1;
+    y.log_append_time_ms = x.error == 0 ? x.log_append_time : -1;
+    y.log_start_offset = x.error == 0 ? x.log_start : -1;
+    if (done.ticket.version >= 8) {
+      for (const auto& [index, text] : x.record_errors) y.record_errors.push_back(t.arena(), {index, text});
+      if (!x.message.empty()) y.error_message = x.message;
+    }
+    add_leader(t, done.ticket, x, m, y);
+  }
+  t.answer(done.ticket, m, 128 + 64 * done.partitions.size());
+}
+
+void park(Turn& t, ParkedProduce parked, Instant deadline) {
+  std::vector<parked::Watch<WaitKey>> watches;
+  for (const ProducePartition& x : parked.partitions) {
+    if (x.wanted == 0) continue;
+    watches.push_back({{x.id, parked.acks == 1 ? Wait::written : Wait::committed}, x.wanted});
+    watches.push_back({{x.id, Wait::changed}});
+  }
+  t.p.produces.park(watches, deadline, std::move(parked));
+}
+
+}  // namespace
+
+void handle_produce(Turn& t, Request& r) {
+  ProduceRequest q;
+  if (!decode_body(r, t.arena(), q)) return t.close(r.ticket);
+  const bool by_id = r.ticket.version >= 13;
+  ParkedProduce work;
+  work.ticket = r.ticket;
+  work.acks = q.acks;
+  bool failed = false, waits = false;
+  for (auto& topic : q.topic_data) {
+    for (auto& data : topic.partition_data) {
+      ProducePartition& x = work.partitions.emplace_back();
+      x.id = {topic.topic_id, data.index};
+      if (!by_id) x.topic = topic.name;
+      const Located at = locate(t, topic.name, topic.topic_id, by_id, data.index);
+      if (at.topic) x.id = {at.topic->id, data.index};
+      if (q.acks < -1 || q.acks > 1)
+        refuse(x, ErrorCode::invalid_required_acks, "acks must be -1, 0 or 1");
+      else if (at.error != ErrorCode::none)
+        refuse(x, at.error, "");
+      else
+        append(t, r, q.acks, at, data.records, x);
+      if (x.error != 0 && x.message.empty() && r.ticket.version >= 8)
+        x.message = std::string(name(static_cast<ErrorCode>(x.error)));
+      failed = failed || x.error != 0;
+      waits = waits || !settled(t, q.acks, x);
+    }
+  }
+  if (q.acks == 0) return failed ? t.close(r.ticket) : t.p.server.skip(t.io, r.ticket);
+  if (!waits) return finish(t, work);
+  park(t, std::move(work), t.ctx().now + milliseconds(std::max(q.timeout_ms, 0)));
+}
+
+void produce_woken(Turn& t, parked::ParkedId id, const WaitKey& key) {
+  ParkedProduce* work = t.p.produces.find(id);
+  if (!work) return;
+  bool waits = false;
+  for (ProducePartition& x : work->partitions) waits = !settled(t, work->acks, x) || waits;
+  if (!waits) return finish(t, t.p.produces.take(id));
+  // A change that left the leader in place spent its watch: set it again.
+  if (key.what == Wait::changed) t.p.produces.watch(id, {key});
+}
+
+void produce_expired(Turn& t, parked::ParkedId id) {
+  if (!t.p.produces.find(id)) return;
+  ParkedProduce work = t.p.produces.take(id);
+  for (ProducePartition& x : work.partitions)
+    if (!settled(t, work.acks, x)) refuse(x, ErrorCode::request_timed_out);
+  finish(t, work);
+}
+
+}  // namespace klamm::broker

@@ -1,0 +1,248 @@
+#include "engine/broker/node.h"
+
+#include "engine/broker/handlers.h"
+#include "engine/broker/turn.h"
+#include "engine/protocol/messages/controller_registration.h"
+
+namespace klamm::broker {
+namespace {
+
+constexpr int kRequestsPerTurn = 2000;  // then other events have their turn
+constexpr int kLettersPerTurn = 100'000;
+constexpr Duration kControllerRegistrationRetry = milliseconds(100);
+
+net::ServerLimits limits(const metadata::BrokerConfig& c) {
+  net::ServerLimits l;
+  l.request_bytes_max = static_cast<uint32_t>(std::max(c.request_max_bytes, 1));
+  l.connections_max = static_cast<uint32_t>(std::max(c.max_connections, 0));
+  return l;
+}
+
+net::CallsOptions calls(const metadata::BrokerConfig& c) {
+  net::CallsOptions o;
+  o.reconnect_max = milliseconds(100);
+  o.entity = static_cast<uint64_t>(c.node_id);
+  return o;
+}
+
+metadata::BrokerConfig parsed(const Boot& boot) {
+  metadata::ConfigReport report;
+  metadata::BrokerConfig c = metadata::parse_broker_config(boot.properties, report);
+  KLAMM_ASSERT(report.errors.empty());
+  return c;
+}
+
+}  // namespace
+
+metadata::ConfigReport check_boot(const Boot& boot) {
+  metadata::ConfigReport report;
+  metadata::parse_broker_config(boot.properties, report);
+  return report;
+}
+
+std::unique_ptr<Machine> make_node(const Boot& boot) { return std::make_unique<Node>(boot); }
+
+Parts::Parts(Boot b)
+    : boot(std::move(b)),
+      config(parsed(boot)),
+      server(limits(config)),
+      calls(broker::calls(config)),
+      groups(group_config(config)) {}
+
+void Node::turn(Ctx& ctx, std::span<const Event> events, Commands& out) {
+  Turn{parts_, Io{ctx, out, parts_.ops}}.run(events);
+}
+
+Instant Node::next_deadline() const {
+  const Parts& p = parts_;
+  if (p.startup.phase == Phase::fresh || p.again) return Instant{0};
+  if (p.startup.phase == Phase::ended) return kNever;
+  Instant at = earlier(p.calls.next_deadline(), p.startup.give_up);
+  at = earlier(at, earlier(p.produces.next_deadline(), p.fetches.next_deadline()));
+  at = earlier(at, earlier(p.replicas.next_deadline(), p.forwards.retries.next()));
+  at = earlier(at, earlier(p.checkpoint_at, p.producer_ids.retry));
+  at = earlier(at, p.groups.coordinator.next_deadline());
+  if (p.quorum) at = earlier(at, p.quorum->next_deadline());
+  if (p.controller) at = earlier(at, p.controller->next_deadline());
+  const bool known = p.quorum && p.quorum->leadership().leader != kNoNode;
+  const bool opened = p.lifecycle.standing() != Standing::fenced || p.replicas.all_open();
+  if (p.config.broker && p.startup.phase >= Phase::running && p.startup.phase < Phase::closing && known && opened)
+    at = earlier(at, p.lifecycle.next_deadline());
+  if (p.config.controller && !p.controller_registered && !p.controller_registering && known)
+    at = earlier(at, p.controller_registration_at);
+  return at;
+}
+
+void Turn::fatal(int code, std::string reason) {
+  if (p.startup.phase == Phase::ended) return;
+  p.startup.phase = Phase::ended;
+  io.out.push_back(Exit{code, std::move(reason)});
+}
+
+void Turn::run(std::span<const Event> events) {
+  if (p.startup.phase == Phase::ended) return;
+  p.again = false;
+  if (p.startup.phase == Phase::fresh) start();
+  for (const Event& e : events) on_event(e);
+  drain();
+  on_time();
+  drain();
+  int served = 0;
+  for (net::Incoming in; served < kRequestsPerTurn && p.server.next(io, &in); ++served) {
+    Request r;
+    r.ticket = in.ticket;
+    r.listener = in.listener;
+    const BoundListener& listener = p.boot.listeners[in.listener.value];
+    r.kind = p.config.controller_listener(listener.name) ? ListenerKind::controller : ListenerKind::broker;
+    r.body_at = static_cast<uint32_t>(in.body.data() - in.frame.data());
+    r.client_id = in.client_id;
+    r.frame = std::move(in.frame);
+    dispatch(r);
+    drain();
+  }
+  if (served == kRequestsPerTurn) p.again = true;
+  if (!p.replicas.all().empty() || p.quorum) {
+    wake_fetches();
+    drain();
+    replication::Out out;
+    p.replicas.flush(io, out);
+    drain(out);
+    drain();
+  }
+  if (p.quorum) {
+    quorum::Out out;
+    p.quorum->end_turn(io, out);
+    drain(out);
+    drain();
+  }
+  if (!p.stirred.empty()) p.again = true;
+  poll_lifecycle();
+  register_controller();
+  drain();
+  if (p.startup.phase >= Phase::leaving) poll_shutdown();
+}
+
+void Turn::drain() {
+  for (int i = 0; !p.mailbox.empty(); ++i) {
+    KLAMM_ASSERT_REL(i, <, kLettersPerTurn);
+    Letter letter = std::move(p.mailbox.front());
+    p.mailbox.pop_front();
+    if (auto* r = std::get_if<Request>(&letter))
+      serve(*r);
+    else
+      on_answer(std::get<net::Answer>(letter));
+  }
+}
+
+void Turn::on_event(const Event& event) {
+  std::vector<net::Answer> answers;
+  if (p.server.on_event(net(), event)) return;
+  if (p.calls.on_event(net(), event, answers)) {
+    for (const net::Answer& a : answers) on_answer(a);
+    for (uint64_t peer : p.calls.take_refused())
+      if (peer < kControllerPeers && p.controller && p.controller->active()) {
+        PROBE(ctx(), fenced_by_refused_dial);
+        controller::Out out;
+        p.controller->broker_refused(ctx(), NodeId{static_cast<int32_t>(peer)}, out);
+        drain(out);
+      }
+    return;
+  }
+  if (const auto* e = std::get_if<Ended>(&event)) return on_ended(e->token, {e->error, e->value, {}, nullptr});
+  if (const auto* e = std::get_if<ReadEnded>(&event)) return on_ended(e->token, {e->error, 0, e->bytes, nullptr});
+  if (const auto* e = std::get_if<Listed>(&event)) return on_ended(e->token, {e->error, 0, {}, &e->entries});
+  if (const auto* e = std::get_if<Asked>(&event); e && e->verb == "stop") return stop();
+}
+
+void Turn::on_ended(Token token, const StorageEnd& end) {
+  const auto owner = p.ops.end(token);
+  if (!owner) return;
+  if (owner->module == kStartup) return startup_ended(*owner, end);
+  if (owner->module == kQuorum) {
+    quorum::Out out;
+    p.quorum->on_storage(io, *owner, end, out);
+    return drain(out);
+  }
+  if (owner->module == kReplicas) {
+    replication::Out out;
+    p.replicas.on_storage(io, *owner, end, out);
+    return drain(out);
+  }
+  KLAMM_ASSERT(false);
+}
+
+void Turn::on_answer(const net::Answer& a) {
+  switch (a.owner.module) {
+    case kQuorum: {
+      quorum::Out out;
+      p.quorum->on_answer(io, a, out);
+      return drain(out);
+    }
+    case kReplicas: {
+      replication::Out out;
+      p.replicas.on_answer(io, a.owner, a.error, a.body, a.version, out);
+      return drain(out);
+    }
+    case kAlter: {
+      replication::Out out;
+      p.replicas.on_alter_answer(io, a.error, a.body, out);
+      return drain(out);
+    }
+    case kLifecycle: return lifecycle_answered(a);
+    case kForward: return forward_answered(a);
+    case kProducerIds: return producer_ids_answered(*this, a);
+    case kControllerRegistration: {
+      protocol::ControllerRegistrationResponse m;
+      Reader reader(a.body.span());
+      p.controller_registering = false;
+      p.controller_registered = a.error == IoError::none && decode(reader, arena(), 0, m) && m.error_code == 0;
+      p.controller_registration_at = ctx().now + kControllerRegistrationRetry;
+      return;
+    }
+    default: KLAMM_ASSERT(false);
+  }
+}
+
+void Turn::on_time() {
+  const Instant now = ctx().now;
+  if (p.calls.next_deadline() <= now) {
+    std::vector<net::Answer> answers;
+    p.calls.on_time(net(), answers);
+    for (const net::Answer& a : answers) on_answer(a);
+  }
+  if (p.quorum && p.quorum->next_deadline() <= now) {
+    quorum::Out out;
+    p.quorum->on_time(io, out);
+    drain(out);
+  }
+  if (p.controller && p.controller->next_deadline() <= now) {
+    controller::Out out;
+    p.controller->on_time(ctx(), out);
+    drain(out);
+  }
+  if (p.replicas.next_deadline() <= now) {
+    replication::Out out;
+    p.replicas.on_time(io, out);
+    drain(out);
+  }
+  std::vector<parked::ParkedId> due;
+  p.produces.expire(now, due);
+  for (parked::ParkedId id : due) produce_expired(*this, id);
+  due.clear();
+  p.fetches.expire(now, due);
+  for (parked::ParkedId id : due)
+    if (p.fetches.find(id)) {
+      ParkedFetch f = p.fetches.take(id);
+      serve_parked(*this, f);
+    }
+  groups_on_time();
+  forward_on_time();
+  producer_ids_on_time(*this);
+  if (p.checkpoint_at <= now && p.startup.phase == Phase::running) {
+    write_checkpoints(false);
+    p.checkpoint_at = now + p.config.hw_checkpoint_interval;
+  }
+  if (p.startup.phase >= Phase::leaving) poll_shutdown();
+}
+
+}  // namespace klamm::broker

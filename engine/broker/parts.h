@@ -1,0 +1,268 @@
+// What a node is made of. All parts by value; none knows another. Turn (turn.h) carries values between them.
+#pragma once
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "engine/base/timers.h"
+#include "engine/broker/lifecycle.h"
+#include "engine/broker/request.h"
+#include "engine/controller/controller.h"
+#include "engine/env/boot.h"
+#include "engine/env/io.h"
+#include "engine/group/coordinator.h"
+#include "engine/log/replace_file.h"
+#include "engine/metadata/config.h"
+#include "engine/metadata/image.h"
+#include "engine/net/calls.h"
+#include "engine/net/server.h"
+#include "engine/parked/parked.h"
+#include "engine/quorum/quorum.h"
+#include "engine/replication/replicas.h"
+
+namespace klamm::broker {
+
+// Owner.module: whose operation it is.
+enum Module : uint16_t {
+  kStartup = 1,
+  kQuorum,
+  kReplicas,
+  kLifecycle,
+  kForward,
+  kAlter,
+  kProducerIds,
+  kControllerRegistration,
+  kCheckpoints,
+  kGroups,
+  kGroupsTopic,
+  kAutoCreate,
+};
+
+// Peers of net::Calls: brokers by node id, controllers' listeners above them.
+inline constexpr uint64_t kControllerPeers = uint64_t{1} << 32;
+inline constexpr uint64_t broker_peer(NodeId id) { return static_cast<uint32_t>(id.value); }
+inline constexpr uint64_t controller_peer(NodeId id) { return kControllerPeers + static_cast<uint32_t>(id.value); }
+// Channels: what may wait at its receiver must not delay the rest.
+enum Channel : uint16_t { kQuick = 0, kFetchChannel = 1, kQuorumFetch = 2, kForwardChannel = 3, kVotes = 4 };
+
+// ---- starting and stopping
+enum class Phase : uint8_t { fresh, locking, loading, formatting, running, leaving, closing, ended };
+
+struct Startup {
+  Phase phase = Phase::fresh;
+  uint32_t waiting = 0;                          // ends that this phase waits for
+  std::vector<std::optional<std::string>> meta;  // a directory's meta.properties as loaded
+  std::vector<Uuid> directory_ids;
+  std::string cluster_id;
+  std::map<std::pair<std::string, int32_t>, Offset> recovery_points, high_watermarks, log_starts;
+  std::map<std::pair<std::string, int32_t>, DirId> homes;  // where a partition's directory was found
+  BrokerEpoch clean_epoch = -1;                            // of the clean-shutdown file; -1: there was none
+  bool ready_told = false;
+  Instant give_up = kNever;  // while stopping: end without waiting any more
+  template<class V>
+  void fields(V& v) const {
+    v("phase", phase), v("waiting", waiting), v("meta", meta), v("directory_ids", directory_ids),
+        v("cluster_id", cluster_id);
+    v("recovery_points", recovery_points), v("high_watermarks", high_watermarks), v("log_starts", log_starts);
+    v("clean_epoch", clean_epoch), v("ready_told", ready_told), v("give_up", give_up);
+  }
+};
+
+// ---- requests that wait
+struct ProducePartition {
+  TopicIdPartition id;
+  std::string topic;  // as the request named it; empty from version 13 on
+  int16_t error = 0;
+  Offset base_offset = -1;
+  Offset wanted = 0;  // the end (high watermark, or written) that acknowledges it; 0: nothing to wait for
+  LeaderEpoch leader_epoch = kNoEpoch;
+  int64_t log_append_time = -1;
+  Offset log_start = -1;
+  std::string message;  // empty: null
+  std::vector<std::pair<int32_t, std::string>> record_errors;
+  template<class V>
+  void fields(V& v) const {
+    v("id", id), v("topic", topic), v("error", error), v("base_offset", base_offset), v("wanted", wanted),
+        v("leader_epoch", leader_epoch);
+    v("log_append_time", log_append_time), v("log_start", log_start), v("message", message),
+        v("record_errors", record_errors);
+  }
+};
+struct ParkedProduce {
+  Ticket ticket;
+  int16_t acks = -1;
+  std::vector<ProducePartition> partitions;  // in the order of the request
+  template<class V>
+  void fields(V& v) const {
+    v("ticket", ticket), v("acks", acks), v("partitions", partitions);
+  }
+};
+// A Fetch (or another request whose bytes are cold): served again from its frame each time that it may go on.
+struct ParkedFetch {
+  Request request;
+  Instant until;  // when it is answered with what there is
+  template<class V>
+  void fields(V& v) const {
+    v("ticket", request.ticket), v("frame", request.frame), v("until", until);
+  }
+};
+// What a parked request waits for in a partition.
+enum class Wait : uint8_t {
+  committed,  // the high watermark (acks=all; consumers)
+  written,    // the leader's own write (acks=1; followers)
+  changed,    // role or epoch changed, or cold bytes came
+};
+struct WaitKey {
+  TopicIdPartition id;
+  Wait what = Wait::committed;
+  friend constexpr auto operator<=>(const WaitKey&, const WaitKey&) = default;
+  template<class V>
+  void fields(V& v) const {
+    v("id", id), v("what", what);
+  }
+};
+using ParkedProduces = parked::Parked<WaitKey, ParkedProduce>;
+using ParkedFetches = parked::Parked<WaitKey, ParkedFetch>;
+
+// A client's request on its way to the active controller, in an Envelope (KIP-590).
+struct Forwarded {
+  Request request;
+  Instant deadline;
+  bool under_way = false;
+  template<class V>
+  void fields(V& v) const {
+    v("ticket", request.ticket), v("frame", request.frame), v("deadline", deadline), v("under_way", under_way);
+  }
+};
+struct Forwards {
+  static constexpr size_t kMost = 4096;
+  std::map<uint64_t, Forwarded> waiting;
+  uint64_t last = 0;
+  Timers<uint64_t> retries;
+  template<class V>
+  void fields(V& v) const {
+    v("waiting", waiting), v("last", last), v("retries", retries);
+  }
+};
+
+// Ids of idempotent producers, from blocks that the controller allots.
+struct ProducerIds {
+  static constexpr size_t kWaitingMost = 10'000;
+  ProducerId next = 0, end = 0;
+  bool asked = false;
+  std::deque<Ticket> waiting;
+  Instant retry = kNever;
+  template<class V>
+  void fields(V& v) const {
+    v("next", next), v("end", end), v("asked", asked), v("waiting", waiting), v("retry", retry);
+  }
+};
+
+// Topics that are being created because somebody asked for them.
+struct AutoCreate {
+  std::map<std::string, Instant> under_way;  // name -> when to forget about it
+  template<class V>
+  void fields(V& v) const {
+    v("under_way", under_way);
+  }
+};
+
+// A call to oneself skips the socket, not the handler.
+struct LocalCalls {
+  struct Call {
+    Owner owner;
+    int16_t api = 0, version = 0;
+    template<class V>
+    void fields(V& v) const {
+      v("owner", owner), v("api", api), v("version", version);
+    }
+  };
+  std::map<uint32_t, Call> under_way;
+  uint32_t last = 0;
+  template<class V>
+  void fields(V& v) const {
+    v("under_way", under_way), v("last", last);
+  }
+};
+
+// An Envelope whose inner request is being served.
+struct Envelopes {
+  std::map<Ticket, Ticket> outer;  // inner -> outer
+  template<class V>
+  void fields(V& v) const {
+    v("outer", outer);
+  }
+};
+
+// The group coordinator, and which partitions of __consumer_offsets it has here.
+struct GroupService {
+  explicit GroupService(const group::Config& config) : coordinator(config) {}
+  group::Coordinator coordinator;
+  Uuid topic;  // of __consumer_offsets; zero: it does not exist yet
+  std::map<int32_t, LeaderEpoch> led;
+  std::map<int32_t, Offset> loading;  // partition -> where to read on
+  template<class V>
+  void fields(V& v) const {
+    v("coordinator", coordinator), v("topic", topic), v("led", led), v("loading", loading);
+  }
+};
+group::Config group_config(const metadata::BrokerConfig& config);
+
+using Letter = std::variant<Request, net::Answer>;
+
+struct Parts {
+  explicit Parts(Boot b);
+
+  Boot boot;
+  metadata::BrokerConfig config;
+  OpTable ops;
+  net::ConnTable conns;
+  net::Server server;
+  net::Calls calls;
+  Startup startup;
+  std::optional<quorum::Quorum> quorum;
+  std::optional<controller::Controller> controller;
+  metadata::Image image;        // at the last committed record that was read
+  Offset published = 0;         // up to which committed records were read
+  metadata::Delta unpublished;  // derived: what is not yet carried to the other parts
+  replication::Replicas replicas;
+  Lifecycle lifecycle;
+  bool controller_registered = false;
+  bool controller_registering = false;
+  Instant controller_registration_at{};
+  GroupService groups;
+  metadata::Image carried;                    // the image that the other parts know
+  std::set<TopicIdPartition> stirred_groups;  // to go on loading
+  ParkedProduces produces;
+  ParkedFetches fetches;
+  Forwards forwards;
+  ProducerIds producer_ids;
+  AutoCreate auto_create;
+  LocalCalls local;
+  Envelopes envelopes;
+  std::deque<Letter> mailbox;  // empty between turns
+  bool again = false;          // work was left for another turn
+  std::set<WaitKey> stirred;   // of this turn: parked fetches to look at again; empty between turns
+  Instant checkpoint_at = kNever;
+  std::map<uint64_t, log::ReplaceFile> files;  // small files that are replaced whole: directory | which << 16
+  bool resigned = false;                       // the quorum lets us go
+  bool clean_written = false;                  // the last checkpoints are on their way
+
+  template<class V>
+  void fields(V& v) const {
+    v("boot", boot), v("ops", ops), v("conns", conns), v("server", server), v("calls", calls), v("startup", startup);
+    v("quorum", quorum), v("controller", controller), v("image", image), v("published", published),
+        v("replicas", replicas);
+    v("lifecycle", lifecycle), v("controller_registered", controller_registered), v("groups", groups),
+        v("produces", produces), v("fetches", fetches);
+    v("forwards", forwards), v("producer_ids", producer_ids), v("auto_create", auto_create), v("local", local),
+        v("envelopes", envelopes);
+    v("again", again), v("checkpoint_at", checkpoint_at), v("files", files), v("resigned", resigned);
+  }
+};
+
+}  // namespace klamm::broker

@@ -1,0 +1,230 @@
+// The metadata quorum, the controller on it, and the image that its committed records make.
+#include "engine/broker/turn.h"
+#include "engine/metadata/features.h"
+#include "engine/protocol/messages/controller_registration.h"
+
+namespace klamm::broker {
+namespace {
+
+constexpr int kBatchesPerTurn = 4096;  // of committed records, then another turn goes on
+
+}  // namespace
+
+void Turn::drain(quorum::Out& out) {
+  for (quorum::Call& c : out.calls) {
+    const Channel channel = c.api == 1 ? kQuorumFetch : kVotes;
+    call(controller_peer(c.to), channel, c.to, c.api, c.version, std::move(c.body), c.owner, c.timeout);
+  }
+  for (Reply& r : out.replies) reply(std::move(r));
+  if (!out.fatal.empty()) return fatal(1, out.fatal);
+  if (out.leadership) {
+    const quorum::Leadership& now = *out.leadership;
+    if (p.controller && p.controller->active() && (!now.active || now.epoch != p.controller->epoch())) {
+      controller::Out c;
+      p.controller->deactivate(ctx(), c);
+      drain(c);
+    }
+    if (now.leader != kNoNode) {
+      p.lifecycle.controller_changed(ctx().now);
+      for (auto& [id, f] : p.forwards.waiting) forward_send(id);
+      p.controller_registered = p.controller_registered && now.leader == active_controller();
+    }
+  }
+  p.resigned = p.resigned || out.resigned;
+  if (out.committed || out.readable || out.started) publish();
+  maybe_ready();
+}
+
+// Reads what was committed, folds it into the image and carries the changes to the other parts.
+void Turn::publish() {
+  bool moved = false;
+  for (int i = 0; p.published < p.quorum->committed(); ++i) {
+    if (i >= kBatchesPerTurn) {
+      p.again = true;
+      break;
+    }
+    const quorum::CommittedRead read = p.quorum->read(io, p.published);
+    if (read.wait || read.batches.empty()) break;
+    protocol::BatchCursor cursor(read.batches.span());
+    while (cursor.next()) {
+      const protocol::BatchHeader header = protocol::read_batch_header(cursor.batch().data());
+      if (header.last_offset() < p.published) continue;
+      if (header.control()) continue;
+      const auto open = protocol::OpenBatch::open(header, cursor.batch(), 64 * 1024 * 1024);
+      if (!open) return fatal(1, "a committed metadata batch cannot be read");
+      protocol::RecordCursor records = open->records();
+      for (protocol::Record record; records.next(record);) {
+        if (record.offset < p.published) continue;
+        const auto applied = p.image.apply(arena(), record.offset, record.value.span(), &p.unpublished);
+        if (!applied)
+          return fatal(1, std::string("a committed metadata record was refused: ") +
+                              (applied.error().reason ? applied.error().reason : ""));
+      }
+    }
+    p.published = read.next;
+    moved = true;
+  }
+  if (moved && !p.image.in_transaction() && !p.unpublished.empty()) {
+    const metadata::Delta delta = std::exchange(p.unpublished, {});
+    carry(delta);
+  }
+  if (moved) p.lifecycle.metadata_moved(ctx().now);
+  activate_controller();
+  if (moved && p.controller && p.controller->active()) {
+    controller::Out out;
+    p.controller->committed(ctx(), p.quorum->committed(), out);
+    drain(out);
+  }
+}
+
+void Turn::activate_controller() {
+  const quorum::Leadership& l = p.quorum->leadership();
+  if (!p.controller || p.controller->active() || !l.active || p.published < p.quorum->log_end()) return;
+  KLAMM_ASSERT_REL(p.published, ==, p.quorum->committed());
+  controller::Out out;
+  p.controller->activate(ctx(), {l.epoch, p.quorum->log_end()}, p.image, out);
+  drain(out);
+}
+
+void Turn::drain(controller::Out& out) {
+  for (controller::Append& a : out.appends) {
+    quorum::Out q;
+    const Result<Offset> last = p.quorum->propose(io, a.epoch, a.records, q);
+    if (!last) {
+      controller::Out rest;
+      p.controller->deactivate(ctx(), rest);
+      for (Reply& r : rest.replies) reply(std::move(r));
+      drain(q);
+      break;
+    }
+    KLAMM_ASSERT_REL(*last, ==, a.base + static_cast<Offset>(a.records.size()) - 1);
+    drain(q);
+  }
+  for (Reply& r : out.replies) reply(std::move(r));
+}
+
+void Turn::carry(const metadata::Delta& delta) {
+  if (!p.config.broker) return;
+  const metadata::Image before = std::exchange(p.carried, p.image);
+  groups_carry(delta);
+  groups_topics_deleted(before, delta);
+  if (!delta.brokers.empty()) update_brokers();
+  std::vector<TopicIdPartition> gone;
+  if (!delta.deleted.empty())
+    for (const auto& [id, partition] : p.replicas.all())
+      if (delta.deleted.count(id.topic)) gone.push_back(id);
+  for (const TopicIdPartition& id : gone) p.replicas.remove(io, id);
+  for (const TopicIdPartition& id : delta.partitions) assign_partition(id);
+  for (const metadata::ConfigResource& r : delta.configs) {
+    if (r.type != metadata::ResourceType::topic) continue;
+    if (const metadata::Topic* topic = p.image.topic(r.name))
+      for (const auto& [id, partition] : p.replicas.all())
+        if (id.topic == topic->id) p.replicas.configure(id, settings_of(topic->name));
+  }
+  for (const TopicIdPartition& id : gone) {
+    wake_produces({id, Wait::changed}, parked::kAnyValue);
+    p.stirred.insert({id, Wait::changed});
+    groups_moved(id);
+  }
+}
+
+void Turn::update_brokers() {
+  replication::Brokers brokers;
+  std::vector<net::Answer> lost;
+  const std::string& listener = p.config.inter_broker_listener_name;
+  for (const auto& [id, b] : p.image.brokers()) {
+    brokers[id] = {b.epoch, b.active()};
+    if (id == NodeId{p.config.node_id}) continue;
+    if (const metadata::BrokerEndpoint* e = b.endpoint(listener))
+      p.calls.set_address(net(), broker_peer(id), {e->host, e->port}, lost);
+  }
+  p.replicas.set_brokers(ctx(), std::move(brokers), p.lifecycle.epoch());
+  for (net::Answer& a : lost) p.mailbox.push_back(std::move(a));
+}
+
+void Turn::assign_partition(const TopicIdPartition& id) {
+  const metadata::Topic* topic = p.image.topic(id.topic);
+  const metadata::PartitionInfo* info = p.image.partition(id);
+  KLAMM_ASSERT(topic != nullptr && info != nullptr);
+  const NodeId self{p.config.node_id};
+  if (!metadata::contains(info->replicas, self)) return p.replicas.remove(io, id);
+  replication::Replicas::Wanted w;
+  w.id = id;
+  w.topic = topic->name;
+  w.assignment = {info->leader_epoch, info->partition_epoch, info->leader, info->replicas, info->isr};
+  w.settings = settings_of(topic->name);
+  const auto key = std::make_pair(topic->name, id.partition);
+  const auto look = [&](const auto& map) {
+    const auto it = map.find(key);
+    return it == map.end() ? Offset{0} : it->second;
+  };
+  const auto home = p.startup.homes.find(key);
+  w.place.dir = home != p.startup.homes.end()
+                    ? home->second
+                    : DirId{static_cast<uint32_t>(id.partition) % static_cast<uint32_t>(p.config.log_dirs.size())};
+  w.place.from = {look(p.startup.recovery_points), look(p.startup.log_starts)};
+  w.place.high_watermark = look(p.startup.high_watermarks);
+  replication::Out out;
+  p.replicas.assign(io, w, out);
+  drain(out);
+}
+
+replication::Settings Turn::settings_of(const std::string& topic) const {
+  metadata::Properties overrides;
+  if (const metadata::ConfigMap* map = p.image.config({metadata::ResourceType::topic, topic}))
+    for (const auto& [key, value] : *map) overrides[key] = value;
+  const metadata::TopicConfig c =
+      overrides.empty() ? p.config.topic_defaults : metadata::make_topic_config(overrides, p.boot.properties);
+  replication::Settings s;
+  s.admission.max_message_bytes = c.max_message_bytes;
+  s.admission.compacted = c.compacted();
+  s.admission.timestamp_type =
+      c.log_append_time() ? protocol::TimestampType::log_append_time : protocol::TimestampType::create_time;
+  s.admission.timestamp_before_max_ms = c.timestamp_before_max_ms;
+  s.admission.timestamp_after_max_ms = c.timestamp_after_max_ms;
+  s.admission.keeps_compression = c.compression_type == "producer";
+  s.admission.compression = c.compression_type == "gzip"     ? protocol::Compression::gzip
+                            : c.compression_type == "snappy" ? protocol::Compression::snappy
+                            : c.compression_type == "lz4"    ? protocol::Compression::lz4
+                            : c.compression_type == "zstd"   ? protocol::Compression::zstd
+                                                             : protocol::Compression::none;
+  s.log.segment_bytes = c.segment_bytes;
+  s.log.segment_ms = c.segment_age.ms();
+  s.log.segment_index_bytes = c.segment_index_bytes;
+  s.log.index_interval_bytes = c.index_interval_bytes;
+  s.log.compacted = c.compacted();
+  // The cluster's dynamic default, which the bootstrap records of a new cluster set (KIP-966), before our own.
+  const std::string* dynamic = p.image.config({metadata::ResourceType::broker, ""}, "min.insync.replicas");
+  const auto parsed =
+      dynamic && !overrides.count("min.insync.replicas") ? metadata::parse_integer(*dynamic) : std::nullopt;
+  s.min_insync = parsed ? static_cast<int32_t>(*parsed) : c.min_insync_replicas;
+  return s;
+}
+
+// A controller makes itself known to the active one (KIP-919).
+void Turn::register_controller() {
+  if (!p.config.controller || p.controller_registered || p.controller_registering || p.startup.phase != Phase::running)
+    return;
+  if (ctx().now < p.controller_registration_at || active_controller() == kNoNode) return;
+  protocol::ControllerRegistrationRequest m;
+  m.controller_id = p.config.node_id;
+  m.incarnation_id = ctx().chance.uuid(Stream::incarnation_id, p.boot.incarnation, 0);
+  for (const BoundListener& b : p.boot.listeners) {
+    if (!p.config.controller_listener(b.name)) continue;
+    auto& l = m.listeners.add(arena());
+    l.name = b.name;
+    l.host = b.advertised_host.empty() ? Str(b.host) : Str(b.advertised_host);
+    l.port = b.advertised_port ? b.advertised_port : b.port;
+  }
+  for (const auto& f : metadata::supported_features()) {
+    auto& x = m.features.add(arena());
+    x.name = arena().copy(f.name), x.min_supported_version = f.min, x.max_supported_version = f.max;
+  }
+  Writer w;
+  encode(w, 0, m);
+  KLAMM_ASSERT(w.ok());
+  p.controller_registering =
+      call_controller(m.kApiKey, 0, w.finish(), Owner{kControllerRegistration, 0, 0}, p.config.quorum_request_timeout);
+}
+
+}  // namespace klamm::broker

@@ -1,0 +1,62 @@
+// What moved in the partitions of this broker, and who waits for it.
+#include "engine/broker/handlers.h"
+#include "engine/broker/turn.h"
+#include "engine/protocol/messages/alter_partition.h"
+
+namespace klamm::broker {
+
+void Turn::wake_produces(const WaitKey& key, int64_t reached) {
+  std::vector<parked::ParkedId> woken;
+  p.produces.wake(key, reached, woken,
+                  SIZE_MAX);  // each is answered now, or waits for another partition: bounded by what is parked
+  for (parked::ParkedId id : woken) produce_woken(*this, id, key);
+}
+
+void Turn::drain(replication::Out& out) {
+  for (replication::ToBroker& c : out.calls)
+    call(broker_peer(c.to), kFetchChannel, c.to, c.api, c.version, std::move(c.body), c.owner, c.timeout);
+  if (!out.alter.empty()) {
+    const Owner owner{kAlter, 0, 0};
+    if (!call_controller(protocol::AlterPartitionRequest::kApiKey, 3, std::move(out.alter), owner,
+                         p.config.request_timeout)) {
+      net::Answer lost;
+      lost.owner = owner;
+      lost.error = IoError::unreachable;
+      p.mailbox.push_back(std::move(lost));
+    }
+  }
+  for (const TopicIdPartition& id : out.committed) {
+    const replication::Partition* partition = p.replicas.find(id);
+    if (!partition) continue;
+    wake_produces({id, Wait::committed}, partition->high_watermark());
+    p.stirred.insert({id, Wait::committed});
+    groups_committed(id);
+  }
+  for (const TopicIdPartition& id : out.grown) {
+    const replication::Partition* partition = p.replicas.find(id);
+    if (!partition) continue;
+    wake_produces({id, Wait::written}, partition->log().ends().written);
+    p.stirred.insert({id, Wait::written});
+  }
+  for (const TopicIdPartition& id : out.changed) {
+    wake_produces({id, Wait::changed}, parked::kAnyValue);
+    p.stirred.insert({id, Wait::changed});
+    groups_moved(id);
+  }
+  if (!out.opened.empty()) poll_lifecycle();
+  if (!out.failed_dirs.empty()) fatal(1, "a log directory failed: this node stops");
+}
+
+// Once a turn, after all that happened: fetches see everything that the turn brought.
+void Turn::wake_fetches() {
+  if (p.stirred.empty()) return;
+  std::vector<parked::ParkedId> woken;
+  for (const WaitKey& key : std::exchange(p.stirred, {})) p.fetches.wake(key, parked::kAnyValue, woken, SIZE_MAX);
+  for (parked::ParkedId id : woken)
+    if (p.fetches.find(id)) {
+      ParkedFetch f = p.fetches.take(id);
+      serve_parked(*this, f);
+    }
+}
+
+}  // namespace klamm::broker

@@ -1,0 +1,349 @@
+// From directories to a running node, and back in good order.
+//
+//   fresh ──> loading (lock, meta.properties, checkpoints, listing) ──> formatting (what was empty) ──> running
+//   running ──stop──> leaving (controlled shutdown) ──> closing (logs, checkpoints, quorum) ──> ended
+#include <algorithm>
+
+#include "engine/broker/supported.h"
+#include "engine/broker/turn.h"
+#include "engine/log/checkpoints.h"
+#include "engine/metadata/features.h"
+
+namespace klamm::broker {
+namespace {
+
+enum Step : uint16_t { kLock, kMeta, kRecovery, kHighWatermark, kLogStart, kClean, kList, kDropClean, kFile };
+constexpr uint32_t kMetaMost = 64 * 1024;
+constexpr const char* kMetaFile = "meta.properties";
+constexpr Duration kLeavePatience = milliseconds(500);  // for the controller to move leaders away
+constexpr Duration kClosePatience = milliseconds(400);  // for the logs to close
+
+struct Meta {
+  std::string cluster_id;
+  std::string node_id;
+  Uuid directory_id;
+};
+
+Result<Meta> parse_meta(std::string_view text) {
+  Meta m;
+  std::string version;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    const size_t eq = line.find('=');
+    if (line.empty() || line[0] == '#' || eq == line.npos) continue;
+    const std::string_view key = line.substr(0, eq);
+    const std::string value(metadata::trimmed(line.substr(eq + 1)));
+    if (key == "version")
+      version = value;
+    else if (key == "cluster.id")
+      m.cluster_id = value;
+    else if (key == "node.id")
+      m.node_id = value;
+    else if (key == "directory.id" && !Uuid::parse(value.data(), value.size(), &m.directory_id))
+      return fail(ErrorCode::kafka_storage_error, "its directory.id is not an id");
+  }
+  if (version != "1") return fail(ErrorCode::kafka_storage_error, "its version is not 1");
+  if (m.cluster_id.empty() || m.node_id.empty())
+    return fail(ErrorCode::kafka_storage_error, "cluster.id or node.id is missing");
+  return m;
+}
+
+std::string meta_text(const Meta& m) {
+  return "cluster.id=" + m.cluster_id + "\ndirectory.id=" + m.directory_id.text() + "\nnode.id=" + m.node_id +
+         "\nversion=1\n";
+}
+
+// Nodes of one static quorum that were given no id must come to the same one by themselves.
+std::string derived_cluster_id(const metadata::BrokerConfig& config) {
+  Uuid u;
+  std::string all;
+  for (const auto& v : config.voters)
+    all += std::to_string(v.id.value) + "@" + v.host + ":" + std::to_string(v.port) + ",";
+  for (int half = 0; half < 2; ++half) {
+    const std::string text = all + (half ? "high" : "low");
+    uint64_t h = 0x243f6a8885a308d3;
+    for (char c : text) h = (h ^ static_cast<uint8_t>(c)) * 0x100000001b3, h ^= h >> 29;
+    for (int i = 0; i < 8; ++i) u.bytes[static_cast<size_t>(8 * half + i)] = static_cast<uint8_t>(h >> (8 * i));
+  }
+  u.bytes[0] = static_cast<uint8_t>(u.bytes[0] & 0x7f);
+  return u.text();
+}
+
+}  // namespace
+
+void Turn::start() {
+  Startup& s = p.startup;
+  s.phase = Phase::loading;
+  const size_t n = p.boot.directories.size();
+  KLAMM_ASSERT(n > 0);
+  s.meta.resize(n);
+  s.directory_ids.resize(n);
+  for (uint32_t i = 0; i < n; ++i) {
+    const DirId dir{i};
+    io.lock_dir({kStartup, kLock, i}, dir);
+    io.load({kStartup, kMeta, i}, dir, kMetaFile, kMetaMost);
+    io.load({kStartup, kRecovery, i}, dir, log::kRecoveryPointFile, log::kMaxCheckpointBytes);
+    io.load({kStartup, kHighWatermark, i}, dir, log::kHighWatermarkFile, log::kMaxCheckpointBytes);
+    io.load({kStartup, kLogStart, i}, dir, log::kLogStartFile, log::kMaxCheckpointBytes);
+    io.load({kStartup, kClean, i}, dir, log::kCleanShutdownFile, kMetaMost);
+    io.list({kStartup, kList, i}, dir, "");
+  }
+  s.waiting = static_cast<uint32_t>(7 * n);
+}
+
+void Turn::startup_ended(const Owner& owner, const StorageEnd& end) {
+  Startup& s = p.startup;
+  const uint32_t i = static_cast<uint32_t>(owner.key & 0xffff);
+  const std::string& directory = p.boot.directories[std::min<size_t>(i, p.boot.directories.size() - 1)];
+  const bool found = end.error == IoError::none;
+  const auto offsets = [&](auto& into) {
+    if (!found) return;
+    // A damaged checkpoint tells nothing; recovery then reads more than it had to.
+    if (auto parsed = log::parse_offset_checkpoint(end.bytes.text()))
+      for (const auto& [key, offset] : *parsed) into[key] = offset;
+  };
+  switch (owner.step) {
+    case kLock:
+      if (end.error == IoError::locked) return fatal(2, "the directory " + directory + " is locked by another process");
+      if (!found) return fatal(2, "cannot use the directory " + directory + ": " + name(end.error));
+      break;
+    case kMeta:
+      if (found)
+        s.meta[i] = std::string(end.bytes.text());
+      else if (end.error != IoError::not_found)
+        return fatal(2, "cannot read " + directory + "/" + kMetaFile + ": " + name(end.error));
+      break;
+    case kRecovery: offsets(s.recovery_points); break;
+    case kHighWatermark: offsets(s.high_watermarks); break;
+    case kLogStart: offsets(s.log_starts); break;
+    case kClean:
+      if (found) {
+        if (auto epoch = log::parse_clean_shutdown(end.bytes.text())) s.clean_epoch = *epoch;
+        io.remove({kStartup, kDropClean, i}, DirId{i}, log::kCleanShutdownFile);
+        ++s.waiting;
+      }
+      break;
+    case kList:
+      if (found && end.entries)
+        for (const DirEntry& e : *end.entries)
+          if (auto d = log::parse_partition_dir(e.name); e.directory && d && d->kind == log::PartitionDirKind::live)
+            s.homes[{d->topic, d->partition}] = DirId{i};
+      break;
+    case kDropClean: break;
+    case kFile: {
+      const auto it = p.files.find(owner.key);
+      KLAMM_ASSERT(it != p.files.end());
+      const auto done = it->second.on_storage(io, owner, end);
+      if (!done) return;
+      if (s.phase == Phase::formatting && *done != IoError::none)
+        return fatal(2, "cannot write " + directory + "/" + kMetaFile + ": " + name(*done));
+      if (s.phase != Phase::formatting) return;  // a checkpoint that failed is written again at its next time
+      break;
+    }
+    default: KLAMM_ASSERT(false);
+  }
+  KLAMM_ASSERT(s.waiting > 0);
+  if (--s.waiting > 0) return;
+  if (s.phase == Phase::loading)
+    format_directories();
+  else if (s.phase == Phase::formatting)
+    run_node();
+}
+
+// All directories must belong to this node and to one cluster; those without meta.properties are given one.
+void Turn::format_directories() {
+  Startup& s = p.startup;
+  const std::string own = std::to_string(p.config.node_id);
+  s.cluster_id = p.config.cluster_id;
+  for (size_t i = 0; i < s.meta.size(); ++i) {
+    if (!s.meta[i]) continue;
+    const std::string& directory = p.boot.directories[i];
+    const auto meta = parse_meta(*s.meta[i]);
+    if (!meta) return fatal(2, directory + "/meta.properties is damaged: " + meta.error().reason);
+    if (meta->node_id != own)
+      return fatal(2, "the directory " + directory + " belongs to node " + meta->node_id + ", not to node.id=" + own);
+    if (!s.cluster_id.empty() && meta->cluster_id != s.cluster_id)
+      return fatal(
+          2, "the directory " + directory + " belongs to cluster " + meta->cluster_id + ", not to " + s.cluster_id);
+    s.cluster_id = meta->cluster_id;
+    s.directory_ids[i] = meta->directory_id;
+  }
+  if (s.cluster_id.empty())
+    s.cluster_id =
+        p.config.voters.size() > 1 ? derived_cluster_id(p.config) : ctx().chance.uuid(Stream::cluster_id, 0, 0).text();
+  s.phase = Phase::formatting;
+  for (uint32_t i = 0; i < s.meta.size(); ++i) {
+    if (s.meta[i]) continue;
+    s.directory_ids[i] = ctx().chance.uuid(Stream::directory_id, i, 1);
+    ++s.waiting;
+    replace_file(i, 0, kMetaFile, meta_text({s.cluster_id, own, s.directory_ids[i]}));
+  }
+  s.meta.clear();
+  if (s.waiting == 0) run_node();
+}
+
+void Turn::replace_file(uint32_t dir, uint32_t which, const char* path, const std::string& content) {
+  const uint64_t key = dir | uint64_t{which} << 16;
+  log::ReplaceFile& file = p.files[key];
+  if (file.busy()) return;
+  file.start(io, {kStartup, kFile, key}, DirId{dir}, path, Slice::copy(content));
+}
+
+void Turn::run_node() {
+  Startup& s = p.startup;
+  const metadata::BrokerConfig& c = p.config;
+  s.phase = Phase::running;
+  uint32_t metadata_dir = 0;
+  for (uint32_t i = 0; i < p.boot.directories.size(); ++i)
+    if (p.boot.directories[i] == c.metadata_log_dir) metadata_dir = i;
+
+  quorum::Options q;
+  q.self = NodeId{c.node_id};
+  q.directory = s.directory_ids[metadata_dir];
+  q.cluster_id = s.cluster_id;
+  q.listener = c.controller_listener_names.empty() ? "CONTROLLER" : c.controller_listener_names[0];
+  for (const auto& v : c.voters) q.voters.push_back({v.id, v.host, v.port});
+  q.dir = DirId{metadata_dir};
+  q.module = kQuorum;
+  q.election_timeout = c.election_timeout;
+  q.election_backoff_max = c.election_backoff_max;
+  q.fetch_timeout = c.quorum_fetch_timeout;
+  q.request_timeout = c.quorum_request_timeout;
+  q.log.segment_bytes = c.metadata_segment_bytes;
+  std::vector<net::Answer> none;
+  for (const auto& v : c.voters)
+    if (v.id != q.self) p.calls.set_address(net(), controller_peer(v.id), {v.host, v.port}, none);
+
+  replication::ReplicasConfig r;
+  r.common = {q.self, c.replica_lag_max, c.sync_before_ack()};
+  r.module = kReplicas;
+  r.fetch_wait = c.replica_fetch_wait_max;
+  r.fetch_min_bytes = c.replica_fetch_min_bytes;
+  r.fetch_max_bytes = c.replica_fetch_max_bytes;
+  r.fetch_response_max_bytes = c.replica_fetch_response_max_bytes;
+  r.request_timeout = c.replica_socket_timeout;
+  p.replicas = replication::Replicas(r);
+
+  LifecycleConfig l;
+  l.node = q.self;
+  l.cluster_id = s.cluster_id;
+  l.rack = c.rack;
+  l.incarnation = ctx().chance.uuid(Stream::incarnation_id, p.boot.incarnation, 0);
+  l.log_dirs = s.directory_ids;
+  l.heartbeat_interval = c.heartbeat_interval;
+  l.previous_epoch = s.clean_epoch;
+  for (size_t i = 0; i < p.boot.listeners.size(); ++i) {
+    const BoundListener& b = p.boot.listeners[i];
+    if (c.controller_listener(b.name)) continue;
+    l.endpoints.push_back({b.name, b.advertised_host.empty() ? b.host : b.advertised_host,
+                           b.advertised_port ? b.advertised_port : b.port, 0});
+  }
+  for (const auto& f : metadata::supported_features()) l.features.push_back({std::string(f.name), f.min, f.max});
+  p.lifecycle = Lifecycle(std::move(l));
+
+  if (c.controller) {
+    controller::Options o;
+    o.node = q.self;
+    o.cluster_id = s.cluster_id;
+    o.session_timeout = c.session_timeout;
+    o.default_partitions = c.num_partitions;
+    o.default_replication_factor = static_cast<int16_t>(c.default_replication_factor);
+    o.min_insync_replicas = c.min_insync_replicas;
+    o.unclean_leader_election = c.topic_defaults.unclean_leader_election;
+    o.delete_topic_enable = c.delete_topics;
+    o.auto_leader_rebalance = c.auto_leader_rebalance;
+    o.balance_interval = c.leader_imbalance_check_interval;
+    p.controller.emplace(o);
+  }
+  p.quorum.emplace(std::move(q));
+  quorum::Out out;
+  p.quorum->start(io, out);
+  drain(out);
+  for (uint32_t i = 0; i < p.boot.listeners.size(); ++i)
+    if (c.controller_listener(p.boot.listeners[i].name)) io.out.push_back(Listen{ListenerId{i}});
+  p.checkpoint_at = ctx().now + c.hw_checkpoint_interval;
+  ctx().trace.event({TraceKind::node_started, 0, c.node_id, static_cast<int64_t>(p.boot.incarnation), 0, 0});
+}
+
+// Clients are let in once the cluster counts on us: then all that they ask for is answered.
+void Turn::maybe_ready() {
+  Startup& s = p.startup;
+  if (s.ready_told || s.phase != Phase::running) return;
+  if (p.config.broker ? p.lifecycle.standing() != Standing::running : active_controller() == kNoNode) return;
+  s.ready_told = true;
+  for (uint32_t i = 0; i < p.boot.listeners.size(); ++i)
+    if (!p.config.controller_listener(p.boot.listeners[i].name)) io.out.push_back(Listen{ListenerId{i}});
+  io.out.push_back(Answered{0, false, Slice::copy("ready")});
+}
+
+void Turn::stop() {
+  Startup& s = p.startup;
+  if (s.phase >= Phase::leaving) return;
+  ctx().trace.event({TraceKind::node_stopping, 0, p.config.node_id, 0, 0, 0});
+  if (s.phase != Phase::running) {
+    s.phase = Phase::ended;
+    io.out.push_back(Exit{0, "stopped before it had started"});
+    return;
+  }
+  s.phase = Phase::leaving;
+  s.give_up = ctx().now + kLeavePatience;
+  if (p.config.broker && p.config.controlled_shutdown) p.lifecycle.stop(ctx().now, kLeavePatience);
+  poll_shutdown();
+}
+
+void Turn::poll_shutdown() {
+  Startup& s = p.startup;
+  if (s.phase == Phase::leaving) {
+    const bool left = !p.config.broker || !p.config.controlled_shutdown || p.lifecycle.standing() == Standing::gone;
+    if (!left && ctx().now < s.give_up) return;
+    leave();
+  }
+  if (s.phase != Phase::closing) return;
+  bool files_done = true;
+  for (const auto& [key, file] : p.files) files_done = files_done && !file.busy();
+  if (p.replicas.all_closed() && !p.clean_written && files_done) {
+    p.clean_written = true;
+    write_checkpoints(true);
+    files_done = p.files.empty();
+  }
+  const bool done = p.clean_written && files_done && p.resigned;
+  if (!done && ctx().now < s.give_up) return;
+  s.phase = Phase::ended;
+  io.out.push_back(Exit{0, "stopped"});
+}
+
+void Turn::leave() {
+  Startup& s = p.startup;
+  s.phase = Phase::closing;
+  s.give_up = ctx().now + kClosePatience;
+  p.replicas.close_all(io);
+  quorum::Out out;
+  if (p.config.controller && p.quorum && p.quorum->started())
+    p.quorum->resign(io, true, out);
+  else
+    p.resigned = true;
+  drain(out);
+}
+
+void Turn::write_checkpoints(bool clean) {
+  std::map<uint32_t, log::OffsetCheckpoint> recovery, high, start;
+  for (uint32_t i = 0; i < p.boot.directories.size(); ++i) recovery[i], high[i], start[i];
+  for (const auto& [id, partition] : p.replicas.all()) {
+    if (partition->log().failed() || partition->role() == replication::Role::none) continue;
+    const auto key = std::make_pair(partition->topic_name(), id.partition);
+    const uint32_t dir = partition->log().options().dir.value;
+    recovery[dir][key] = partition->log().recovery_point();
+    high[dir][key] = partition->high_watermark();
+    if (partition->log().ends().log_start > 0) start[dir][key] = partition->log().ends().log_start;
+  }
+  for (uint32_t i = 0; i < p.boot.directories.size(); ++i) {
+    replace_file(i, 1, log::kRecoveryPointFile, log::encode_offset_checkpoint(recovery[i]));
+    replace_file(i, 2, log::kHighWatermarkFile, log::encode_offset_checkpoint(high[i]));
+    replace_file(i, 3, log::kLogStartFile, log::encode_offset_checkpoint(start[i]));
+    if (clean) replace_file(i, 4, log::kCleanShutdownFile, log::encode_clean_shutdown(p.lifecycle.epoch()));
+  }
+}
+
+}  // namespace klamm::broker

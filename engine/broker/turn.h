@@ -1,0 +1,92 @@
+// One turn of a node: the only place where its parts meet. Each group of functions below has a file of its own.
+#pragma once
+#include "engine/broker/parts.h"
+
+namespace klamm::broker {
+
+struct Turn {
+  Parts& p;
+  Io io;
+  Ctx& ctx() const { return io.ctx; }
+  Arena& arena() const { return io.ctx.arena(); }
+  net::NetIo net() { return {io, p.conns}; }
+
+  // ---- node.cc
+  void run(std::span<const Event> events);
+  void on_event(const Event& event);
+  void on_ended(Token token, const StorageEnd& end);
+  void on_answer(const net::Answer& answer);
+  void on_time();
+  void drain();  // letters, until there are none
+  void fatal(int code, std::string reason);
+
+  // ---- startup.cc: directories, meta.properties, checkpoints; and the way out
+  void start();
+  void startup_ended(const Owner& owner, const StorageEnd& end);
+  void format_directories();
+  void replace_file(uint32_t dir, uint32_t which, const char* path, const std::string& content);
+  void run_node();
+  void maybe_ready();
+  void stop();
+  void leave();
+  void poll_shutdown();
+  void write_checkpoints(bool clean);
+
+  // ---- calls.cc: requests to other nodes and to oneself, replies
+  void call(uint64_t peer, Channel channel, NodeId to, int16_t api, int16_t version, std::vector<Slice> body,
+            Owner owner, Duration timeout);
+  bool call_controller(int16_t api, int16_t version, std::vector<Slice> body, Owner owner, Duration timeout);
+  void reply(Reply reply);
+  template<class Message>
+  void answer(const Ticket& ticket, const Message& message, size_t hint = 256) {
+    reply(encode_reply(ticket, message, hint));
+  }
+  void close(const Ticket& ticket) { reply(Reply{ticket, {}, true}); }
+  NodeId active_controller() const;
+
+  // ---- dispatch.cc
+  void dispatch(Request& request);
+  void serve(Request& request);
+
+  // ---- quorum.cc: the metadata quorum, the controller on it, and the image they make
+  void drain(quorum::Out& out);
+  void drain(controller::Out& out);
+  void publish();
+  void carry(const metadata::Delta& delta);
+  void update_brokers();
+  void assign_partition(const TopicIdPartition& id);
+  replication::Settings settings_of(const std::string& topic) const;
+  void activate_controller();
+  void register_controller();
+
+  // ---- standing.cc: the broker's life with the controller
+  void poll_lifecycle();
+  void lifecycle_answered(const net::Answer& answer);
+
+  // ---- replication.cc
+  void drain(replication::Out& out);
+  void wake_produces(const WaitKey& key, int64_t reached);
+  void wake_fetches();
+
+  // ---- groups.cc
+  void on_group_request(const Request& request);
+  void drain(group::Out& out);
+  void append_for_groups(const coordinator::Append& append);
+  void groups_moved(const TopicIdPartition& id);
+  void load_groups(const TopicIdPartition& id);
+  void groups_committed(const TopicIdPartition& id);
+  void groups_carry(const metadata::Delta& delta);
+  void groups_topics_deleted(const metadata::Image& before, const metadata::Delta& delta);
+  void groups_on_time();
+
+  // ---- forward.cc
+  void forward(const Request& request);
+  void forward_failed(const Request& request, ErrorCode error);
+  void forward_send(uint64_t id);
+  void forward_answered(const net::Answer& answer);
+  void forward_on_time();
+  void create_topic_for(const std::string& topic);
+  void on_envelope(Request& request);
+};
+
+}  // namespace klamm::broker

@@ -1,0 +1,19 @@
+// The features that this node supports, with their ranges (Apache Kafka 4.3.1's production levels).
+#pragma once
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace klamm::metadata {
+
+struct SupportedFeature {
+  std::string_view name;
+  int16_t min;
+  int16_t max;
+  int16_t fresh;  // the level that a new cluster starts with; 0: not set
+};
+
+// Sorted by name. kraft.version is not among the records of a static quorum.
+std::span<const SupportedFeature> supported_features();
+
+}  // namespace klamm::metadata

@@ -1,0 +1,242 @@
+#include "engine/quorum/quorum.h"
+
+#include <algorithm>
+
+#include "engine/protocol/batch_builder.h"
+#include "engine/raft/rules.h"
+
+namespace klamm::quorum {
+namespace {
+
+std::string metadata_folder() { return std::string(kMetadataTopic) + "-0"; }
+
+log::LogOptions log_options(const Options& o, uint64_t key) {
+  log::LogOptions l;
+  l.module = o.module;
+  l.key = key;
+  l.dir = o.dir;
+  l.topic = kMetadataTopicId;
+  l.topic_name = kMetadataTopic;
+  l.config = o.log;
+  l.track_producers = false;
+  l.adopt_unnamed = true;
+  return l;
+}
+
+Options in_order(Options o) {
+  std::sort(o.voters.begin(), o.voters.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+  return o;
+}
+
+std::vector<NodeId> ids(const std::vector<VoterAddress>& voters) {
+  std::vector<NodeId> out;
+  for (const VoterAddress& v : voters) out.push_back(v.id);
+  return out;
+}
+
+}  // namespace
+
+Quorum::Quorum(Options options)
+    : options_(in_order(std::move(options))),
+      log_(log_options(options_, kLogKey)),
+      state_file_({options_.module, kStateFileKey, options_.dir, metadata_folder()}) {
+  identity_ = {options_.cluster_id, options_.listener, {}, 0};
+  if (const VoterAddress* own = voter(options_.self)) identity_.host = own->host, identity_.port = own->port;
+}
+
+void Quorum::start(Io& io, Out&) {
+  state_file_.load(io);
+  log_.open(io, {});
+}
+
+const VoterAddress* Quorum::voter(NodeId id) const {
+  for (const VoterAddress& v : options_.voters)
+    if (v.id == id) return &v;
+  return nullptr;
+}
+
+void Quorum::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out& out) {
+  if (owner.key == kLogKey) return on_log(io, owner, end, out);
+  KLAMM_ASSERT_REL(owner.key, ==, kStateFileKey);
+  on_state_file(io, owner, end, out);
+}
+
+void Quorum::on_state_file(Io& io, const Owner& owner, const StorageEnd& end, Out& out) {
+  StateFile::Out file;
+  state_file_.on_storage(io, owner, end, file);
+  if (!file.fatal.empty()) {
+    out.fatal = file.fatal;
+    return;
+  }
+  if (file.loaded) {
+    loaded_ = true;
+    run_if_loaded(io, out);
+  }
+  if (file.durable != 0) {
+    durable_version_ = file.durable;
+    step(io, raft::HardStateSynced{file.durable}, {}, out);
+  }
+}
+
+void Quorum::on_log(Io& io, const Owner& owner, const StorageEnd& end, Out& out) {
+  log::Out l;
+  log_.on_storage(io, owner, end, l);
+  if (l.failed != IoError::none) {
+    out.fatal = std::string("the metadata log failed: ") + name(l.failed);
+    return;
+  }
+  if (l.ready && !started())
+    run_if_loaded(io, out);
+  else if (l.ready && log_.ends().submitted != raft_->log().end)
+    out.fatal = "the metadata log is not what it was";
+  if (l.ready && std::exchange(reader_waits_, false)) out.readable = true;
+  if (l.synced && started() && out.fatal.empty())
+    step(io, raft::LogSynced{std::min(log_.ends().synced, raft_->log().end)}, {}, out);
+  for (const log::ColdEnd& cold : l.cold) on_cold(io, cold, out);
+}
+
+void Quorum::run_if_loaded(Io& io, Out& out) {
+  if (!loaded_ || !log_.ready()) return;
+  raft::Options o;
+  o.self = {options_.self, options_.directory};
+  o.voters = ids(options_.voters);
+  o.election_timeout = options_.election_timeout;
+  o.election_backoff_max = options_.election_backoff_max;
+  o.fetch_timeout = options_.fetch_timeout;
+  o.request_timeout = options_.request_timeout;
+  const log::Ends& ends = log_.ends();
+  raft::LogState log{ends.log_start, ends.submitted, std::clamp(ends.synced, ends.log_start, ends.submitted), {}};
+  for (const log::EpochEntry& e : log_.epochs().entries()) log.epochs.assign({e.start, e.epoch});
+  sync_asked_ = log.synced;
+  raft_.emplace(std::move(o), state_file_.stored(), std::move(log));
+  out.started = true;
+  step(io, raft::Start{}, {}, out);
+}
+
+void Quorum::on_time(Io& io, Out& out) {
+  if (started() && io.ctx.now >= raft_->next_deadline()) step(io, raft::Tick{}, {}, out);
+}
+
+Instant Quorum::next_deadline() const { return started() ? raft_->next_deadline() : kNever; }
+
+void Quorum::end_turn(Io& io, Out&) {
+  if (!started() || !log_.ready()) return;
+  if (!raft::rules::flush_policy(io.ctx.flaws).flush) {
+    if (log_.dirty()) log_.flush(io);
+  } else if (log_.ends().submitted > sync_asked_) {
+    sync_asked_ = log_.ends().submitted;
+    log_.sync(io);
+  }
+}
+
+Result<Offset> Quorum::propose(Io& io, LeaderEpoch epoch, std::span<const Slice> records, Out& out) {
+  KLAMM_ASSERT(!records.empty());
+  if (!started() || raft_->role() != raft::Role::leader || raft_->epoch() != epoch)
+    return fail(ErrorCode::not_controller, "not the active controller");
+  protocol::BatchBuilder batch({.base_offset = raft_->log().end, .leader_epoch = epoch});
+  for (const Slice& r : records) {
+    batch.add_value(io.ctx.wall.ms, r.span());
+    if (batch.plain_size() > kMaxBatchBytes) return fail(ErrorCode::record_list_too_large, "too many records at once");
+  }
+  step(io, raft::Propose{batch.count()}, {.proposal = batch.finish()}, out);
+  return raft_->log().end - 1;
+}
+
+void Quorum::resign(Io& io, bool stopping, Out& out) {
+  if (started()) return step(io, raft::Resign{stopping}, {}, out);
+  if (stopping) out.resigned = resigned_ = true;
+}
+
+CommittedRead Quorum::read(Io& io, Offset from) {
+  CommittedRead r{.next = from};
+  if (from >= committed()) return r;
+  KLAMM_ASSERT_REL(from, >=, log_start());
+  if (!log_.ready()) {
+    r.wait = reader_waits_ = true;
+    return r;
+  }
+  log::ReadResult got = log_.read({from, kReadBytes, committed(), true});
+  if (got.status == log::ReadStatus::cold) {
+    // Too many wait: asked again with the next that ends.
+    log_.load_cold(io, {from, kReadBytes});
+    r.wait = reader_waits_ = true;
+    return r;
+  }
+  KLAMM_ASSERT(got.status == log::ReadStatus::ok);
+  r.next = got.next;
+  if (got.pieces.size() == 1) {
+    r.batches = std::move(got.pieces[0]);
+  } else if (!got.pieces.empty()) {
+    Writer joined(got.size);
+    for (const Slice& piece : got.pieces) joined.raw(piece.span());
+    r.batches = joined.finish_contiguous();
+  }
+  return r;
+}
+
+// ---- what the core decides
+
+void Quorum::step(Io& io, const raft::Input& input, const Carried& carried, Out& out) {
+  const raft::Ready ready = raft_->step(io.ctx, input);
+  if (ready.fatal) {
+    out.fatal = ready.fatal;
+    return;
+  }
+  change_log(io, ready, carried, out);
+  if (ready.persist)
+    state_file_.save(io, encode_state_file(raft_->hard_state(), ids(options_.voters)), raft_->hard_state_version());
+  if (ready.forget_held) std::erase_if(held_, [](const Held& h) { return h.call.has_value(); });
+  for (const raft::Send& s : ready.sends) send(io, s, out);
+  for (const raft::SendReply& r : ready.replies) send_reply(io, r, out);
+  tell(io, ready, out);
+  release(out);
+}
+
+void Quorum::change_log(Io& io, const raft::Ready& ready, const Carried& carried, Out& out) {
+  if (ready.truncate >= 0) {
+    log_.truncate_to(io, ready.truncate);
+    sync_asked_ = std::min(sync_asked_, ready.truncate);
+  }
+  if (ready.accept) log_.append_as_follower(io.ctx, carried.answer);
+  for (const raft::Append& a : ready.append) {
+    const Slice batch =
+        a.leader_change ? encode_leader_change(io.ctx.arena(), {a, options_.self, ids(options_.voters), io.ctx.wall.ms})
+                        : carried.proposal;
+    const log::Appended at = log_.append_as_leader(io.ctx, a.epoch, batch);
+    KLAMM_ASSERT_REL(at.base, ==, a.base);
+    KLAMM_ASSERT_REL(at.last, ==, a.base + a.records - 1);
+  }
+  if (log_.ready() && log_.ends().submitted != raft_->log().end) out.fatal = "the metadata log was cut inside a batch";
+}
+
+void Quorum::tell(Io& io, const raft::Ready& ready, Out& out) {
+  if (ready.committed) {
+    out.committed = true;
+    io.ctx.trace.event({.kind = TraceKind::high_watermark,
+                        .a = 0,
+                        .b = topic_key(kMetadataTopicId),
+                        .c = raft_->committed(),
+                        .d = raft_->epoch()});
+  }
+  const NodeId leader = raft_->role() == raft::Role::resigned ? kNoNode : raft_->leader();
+  const Leadership now{raft_->epoch(), leader, raft_->leads_safely()};
+  if (!(now == told_)) out.leadership = told_ = now;
+  if (!resigned_ && raft_->resigned()) out.resigned = resigned_ = true;
+}
+
+bool Quorum::durable(const raft::Needs& needs) const {
+  return needs.hard_state <= durable_version_ && needs.log <= raft_->log().synced;
+}
+
+void Quorum::release(Out& out) {
+  std::erase_if(held_, [&](Held& h) {
+    if (!durable(h.needs)) return false;
+    if (h.call)
+      out.calls.push_back(std::move(*h.call));
+    else
+      out.replies.push_back(std::move(h.reply));
+    return true;
+  });
+}
+
+}  // namespace klamm::quorum

@@ -1,0 +1,77 @@
+// The follower's half of a partition: what it fetches, and what it makes of the reply.
+#include <algorithm>
+
+#include "engine/replication/partition.h"
+
+namespace klamm::replication {
+
+void Partition::become_follower(Io& io, Moved& moved) {
+  role_ = Role::follower;
+  moved.role = true;
+  leader_high_watermark_ = -1;
+  remotes_.clear();
+  proposal_.reset();
+  const Offset end = log_.ends().submitted;
+  const Offset keep = truncation_point(io.ctx.flaws, {high_watermark_, end});
+  if (keep < end) log_.truncate_to(io, keep);
+  trace_role(io.ctx);
+}
+
+bool Partition::wants_fetch(const Common& common) const {
+  return role_ == Role::follower && at_.leader != kNoNode && log_.ready() && acked_end(common) == log_.ends().submitted;
+}
+
+Result<void> Partition::fetched(Io& io, const Common& common, const Fetched& reply, Moved& moved) {
+  if (role_ != Role::follower || !log_.ready()) return {};
+  if (!accept_fetch_reply(reply.asked, {at_.leader_epoch, log_.ends().submitted})) return {};
+  if (reply.diverging) {
+    PROBE(io.ctx, follower_truncated);
+    const OffsetAndEpoch own = log_.end_offset_for(reply.diverging->epoch);
+    const Offset to =
+        std::max(divergence_point(
+                     {*reply.diverging, own.epoch == kNoEpoch ? OffsetAndEpoch{log_.ends().log_start, kNoEpoch} : own}),
+                 log_.ends().log_start);
+    log_.truncate_to(io, to);
+    if (log_.ready()) set_high_watermark(io.ctx, std::min(high_watermark_, log_.ends().submitted), moved);
+    return {};  // the rest of such a reply is not for us (KAFKA-14704)
+  }
+  if (!reply.records.empty()) {
+    protocol::BatchCursor cursor(reply.records.span());
+    size_t whole = 0;
+    Offset expected = log_.ends().submitted;
+    while (cursor.next()) {
+      const auto header = protocol::check_batch(cursor.batch());
+      if (!header) return fail(ErrorCode::corrupt_message, header.error().reason);
+      if (header->base_offset < expected) return fail(ErrorCode::corrupt_message, "offsets of a fetched batch go back");
+      if (header->partition_leader_epoch > at_.leader_epoch)
+        return fail(ErrorCode::corrupt_message, "a batch of a later epoch than the leader's");
+      expected = header->last_offset() + 1;
+      whole += cursor.batch().size();
+    }
+    if (cursor.error()) return fail(ErrorCode::corrupt_message, cursor.error());
+    if (whole > 0) log_.append_as_follower(io.ctx, reply.records.part(0, whole));
+  }
+  if (reply.log_start > log_.ends().log_start) {
+    log_.advance_log_start(io.ctx, std::min(reply.log_start, log_.ends().submitted));
+    high_watermark_ = std::max(high_watermark_, log_.ends().log_start);
+  }
+  leader_high_watermark_ = reply.high_watermark;
+  follow_high_watermark(io.ctx, common, moved);
+  return {};
+}
+
+// Only what is acknowledged here may count as committed here.
+void Partition::follow_high_watermark(Ctx& ctx, const Common& common, Moved& moved) {
+  const Offset to = std::min(leader_high_watermark_, acked_end(common));
+  if (log_.ready() && to > high_watermark_) set_high_watermark(ctx, to, moved);
+}
+
+void Partition::start_over(Io& io, Offset start) {
+  KLAMM_ASSERT(role_ == Role::follower);
+  log_.truncate_fully_and_start_at(
+      io, start,
+      io.ctx.chance.uuid(Stream::directory_id, static_cast<uint64_t>(id_.partition), static_cast<uint64_t>(start)));
+  high_watermark_ = start;
+}
+
+}  // namespace klamm::replication

@@ -1,0 +1,203 @@
+// One replica of one partition on this broker: its log, and what it is to the others.
+//
+//            metadata: leader = self              metadata: leader = another
+//   new ─────────────────────────────> leader <─────────────────────────────> follower      any ── log failed ──>
+//   offline
+//         (once the log is open; until then the newest metadata waits)
+//
+// Owned by Replicas. The high watermark is kept here, not in the log: synced <= written <= submitted are the log's, and
+// hw <= acked_end.
+#pragma once
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "engine/log/log.h"
+#include "engine/replication/admission.h"
+#include "engine/replication/rules.h"
+
+namespace klamm::replication {
+
+enum class Role : uint8_t { none, leader, follower, offline };
+
+// What the metadata says of the partition.
+struct Assignment {
+  LeaderEpoch leader_epoch = kNoEpoch;
+  int32_t partition_epoch = -1;
+  NodeId leader = kNoNode;
+  std::vector<NodeId> replicas;
+  std::vector<NodeId> isr;
+  template<class V>
+  void fields(V& v) const {
+    v("leader_epoch", leader_epoch), v("partition_epoch", partition_epoch), v("leader", leader),
+        v("replicas", replicas), v("isr", isr);
+  }
+};
+
+struct Settings {
+  AdmissionRules admission;
+  log::LogConfig log;
+  int32_t min_insync = 1;
+  template<class V>
+  void fields(V& v) const {
+    v("admission", admission), v("log", log), v("min_insync", min_insync);
+  }
+};
+
+// What the metadata says of a broker.
+struct BrokerState {
+  BrokerEpoch epoch = -1;
+  bool alive = false;  // registered, not fenced, not in controlled shutdown
+  template<class V>
+  void fields(V& v) const {
+    v("epoch", epoch), v("alive", alive);
+  }
+};
+using Brokers = std::map<NodeId, BrokerState>;
+
+// The same for all partitions of a broker.
+struct Common {
+  NodeId self;
+  Duration lag_max = seconds(30);  // replica.lag.time.max.ms
+  bool flush_on_commit = false;    // klamm.flush=commit
+  template<class V>
+  void fields(V& v) const {
+    v("self", self), v("lag_max", lag_max), v("flush_on_commit", flush_on_commit);
+  }
+};
+
+// What the leader knows of a follower in this leader epoch.
+struct Remote {
+  Offset end = -1;        // its last fetch offset; -1: it has not fetched in this epoch
+  Offset start = -1;      // its log start
+  Offset leader_end = 0;  // ours at its last fetch
+  Instant fetched_at{};
+  Instant caught_up_at{};  // the last time that it had all that we had
+  BrokerEpoch broker_epoch = -1;
+  template<class V>
+  void fields(V& v) const {
+    v("end", end), v("start", start), v("leader_end", leader_end), v("fetched_at", fetched_at),
+        v("caught_up_at", caught_up_at);
+    v("broker_epoch", broker_epoch);
+  }
+};
+
+// A follower's fetch of one partition.
+struct FollowerFetch {
+  NodeId replica;
+  BrokerEpoch broker_epoch = -1;
+  Offset offset = 0;
+  LeaderEpoch last_epoch = kNoEpoch;  // of the record before `offset`
+  Offset log_start = -1;
+};
+
+// What changed, for the parked requests and for the node.
+struct Moved {
+  bool high_watermark = false;
+  bool role = false;
+  bool wants_alter = false;  // there is a proposal for the ISR to send
+};
+
+class Partition final {
+ public:
+  Partition(TopicIdPartition id, log::LogOptions options, const Settings& settings)
+      : id_(id), name_(options.topic_name), settings_(settings), log_(std::move(options)) {}
+
+  const TopicIdPartition& id() const { return id_; }
+  const std::string& topic_name() const { return name_; }
+  Role role() const { return role_; }
+  const Assignment& assignment() const { return at_; }
+  const log::Log& log() const { return log_; }
+  log::Log& log() { return log_; }
+  Offset high_watermark() const { return high_watermark_; }
+  Offset epoch_start() const { return epoch_start_; }
+  Offset acked_end(const Common& common) const;
+  const Settings& settings() const { return settings_; }
+  void set_settings(const Settings& settings);
+
+  // ---- roles
+  void assign(Io& io, const Common& common, const Brokers& brokers, const Assignment& to, Moved& moved);
+  // The log is open: the assignment that waited takes effect.
+  void opened(Io& io, const Common& common, const Brokers& brokers, Offset high_watermark, Moved& moved);
+  void went_offline(Moved& moved);
+
+  // ---- leader
+  // not_leader_or_follower unless this replica leads.
+  Result<void> leads(LeaderEpoch asked) const;
+  Result<log::Appended> append(Ctx& ctx, const Slice& batch);
+  ErrorCode enough_replicas() const;
+  // A follower's fetch at a valid offset: its progress, and what that makes possible.
+  Result<void> note_fetch(Ctx& ctx, const Common& common, const Brokers& brokers, const FollowerFetch& fetch,
+                          Moved& moved);
+  // The epoch and end up to which the logs agree, if the follower's last epoch is not ours there (KIP-595).
+  std::optional<OffsetAndEpoch> diverging(Offset offset, LeaderEpoch last_epoch) const;
+  void acknowledged(Ctx& ctx, const Common& common, const Brokers& brokers,
+                    Moved& moved);  // our acked_end may have moved, in either role
+  void shrink_isr(Ctx& ctx, const Common& common, const Brokers& brokers, Moved& moved);  // drops members that lag
+
+  // ---- the ISR's change on its way through the controller
+  struct Proposal {
+    std::vector<NodeId> isr;
+    bool sent = false;
+    template<class V>
+    void fields(V& v) const {
+      v("isr", isr), v("sent", sent);
+    }
+  };
+  const Proposal* proposal() const { return proposal_ ? &*proposal_ : nullptr; }
+  void proposal_sent() { proposal_->sent = true; }
+  // The controller's word; `retry`: the proposal stands and is sent again.
+  void alter_answered(Io& io, const Common& common, const Brokers& brokers, ErrorCode error, const Assignment& now,
+                      Moved& moved);
+  void alter_lost() {
+    if (proposal_) proposal_->sent = false;
+  }
+  const Remote* remote(NodeId id) const;
+
+  // ---- follower
+  // Where to fetch from: only while all that was appended is acknowledged here.
+  bool wants_fetch(const Common& common) const;
+  LeaderEpoch last_epoch() const { return log_.epochs().latest(); }
+  struct Fetched {
+    FetchedFor asked;
+    Offset high_watermark = -1;
+    Offset log_start = -1;
+    std::optional<OffsetAndEpoch> diverging;
+    Slice records;
+  };
+  Result<void> fetched(Io& io, const Common& common, const Fetched& reply, Moved& moved);
+  // The leader's log begins after our end: start anew there.
+  void start_over(Io& io, Offset start);
+
+  template<class V>
+  void fields(V& v) const {
+    v("id", id_), v("name", name_), v("settings", settings_), v("role", role_), v("at", at_), v("waiting", waiting_);
+    v("high_watermark", high_watermark_), v("leader_high_watermark", leader_high_watermark_),
+        v("epoch_start", epoch_start_), v("remotes", remotes_), v("proposal", proposal_), v("log", log_);
+  }
+
+ private:
+  void become_leader(Io& io, const Common& common, const Brokers& brokers, Moved& moved);
+  void become_follower(Io& io, Moved& moved);
+  void advance(Ctx& ctx, const Common& common, const Brokers& brokers, Moved& moved);
+  void set_high_watermark(Ctx& ctx, Offset to, Moved& moved);
+  void follow_high_watermark(Ctx& ctx, const Common& common, Moved& moved);
+  void propose(std::vector<NodeId> isr, Moved& moved);
+  std::vector<NodeId> quorum() const { return maximal_isr(at_.isr, proposal_ ? &proposal_->isr : nullptr); }
+  void trace_role(Ctx& ctx) const;
+
+  TopicIdPartition id_;
+  std::string name_;
+  Settings settings_;
+  Role role_ = Role::none;
+  Assignment at_;
+  bool waiting_ = false;  // at_ waits for the log to open
+  Offset high_watermark_ = 0;
+  Offset leader_high_watermark_ = -1;  // follower: the last that the leader told in this epoch
+  Offset epoch_start_ = 0;             // leader: the log's end when it became leader of this epoch
+  std::map<NodeId, Remote> remotes_;   // leader: every other replica
+  std::optional<Proposal> proposal_;   // leader: at most one change of the ISR at a time
+  log::Log log_;
+};
+
+}  // namespace klamm::replication

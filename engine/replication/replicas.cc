@@ -1,0 +1,279 @@
+#include "engine/replication/replicas.h"
+
+#include <algorithm>
+
+#include "engine/protocol/messages/alter_partition.h"
+
+namespace klamm::replication {
+
+namespace {
+constexpr Duration kAlterRetry = milliseconds(50);
+}
+
+const Partition* Replicas::find(const TopicIdPartition& id) const {
+  const auto it = partitions_.find(id);
+  return it == partitions_.end() ? nullptr : &*it->second;
+}
+
+Partition* Replicas::write(const TopicIdPartition& id) {
+  const auto it = partitions_.find(id);
+  return it == partitions_.end() ? nullptr : &it->second.write();
+}
+
+void Replicas::wake_at(Instant at, Timer what) { timers_.set(at, what); }
+
+// Carries what a partition's step changed to the node, and to the fetchers.
+void Replicas::moved(const TopicIdPartition& id, const Moved& m, Out& out) {
+  if (m.high_watermark) out.committed.push_back(id);
+  if (m.wants_alter) wants_alter_.insert(id);
+  if (m.role) {
+    out.changed.push_back(id);
+    refile(id);
+  }
+}
+
+void Replicas::refile(const TopicIdPartition& id) {
+  const Partition* p = find(id);
+  const NodeId leader = p && p->role() == Role::follower ? p->assignment().leader : kNoNode;
+  for (auto& [node, f] : fetchers_)
+    if (node != leader) f.follows.erase(id), f.delayed.erase(id);
+  if (leader == kNoNode) return;
+  Fetcher& f = fetchers_[leader];
+  f.follows.insert(id);
+  f.delayed.erase(id);
+}
+
+void Replicas::set_brokers(Ctx& ctx, Brokers brokers, BrokerEpoch own_epoch) {
+  brokers_ = std::move(brokers);
+  own_epoch_ = own_epoch;
+  if (!shrink_set_) wake_at(ctx.now + config_.common.lag_max / 2, Timer::shrink);
+  shrink_set_ = true;
+}
+
+void Replicas::assign(Io& io, const Wanted& w, Out& out) {
+  Moved m;
+  if (Partition* p = write(w.id)) {
+    p->set_settings(w.settings);
+    p->assign(io, config_.common, brokers_, w.assignment, m);
+    if (p->log().dirty()) dirty_.insert(w.id);
+    return moved(w.id, m, out);
+  }
+  KLAMM_ASSERT_REL(partitions_.size(), <, kPartitionsMax);
+  log::LogOptions o;
+  o.module = config_.module;
+  o.key = ++last_key_;
+  o.dir = w.place.dir;
+  o.topic = w.id.topic;
+  o.topic_name = w.topic;
+  o.partition = w.id.partition;
+  o.config = w.settings.log;
+  keys_[o.key] = w.id;
+  Partition& p =
+      partitions_.emplace(w.id, Cow<Partition>(Partition(w.id, std::move(o), w.settings))).first->second.write();
+  opening_marks_[w.id] = w.place.high_watermark;
+  ++opening_;
+  p.log().open(io, w.place.from);
+  p.assign(io, config_.common, brokers_, w.assignment, m);
+  moved(w.id, m, out);
+}
+
+void Replicas::configure(const TopicIdPartition& id, const Settings& settings) {
+  if (Partition* p = write(id)) p->set_settings(settings);
+}
+
+void Replicas::remove(Io& io, const TopicIdPartition& id) {
+  Partition* p = write(id);
+  if (!p) return;
+  const uint64_t key = p->log().options().key;
+  if (opening_marks_.erase(id)) --opening_;
+  if (!p->log().failed()) {
+    log::Log& leaving = leaving_.emplace(key, std::move(p->log())).first->second;
+    leaving.remove(io, io.ctx.chance.uuid(Stream::directory_id, key, 0));
+  }
+  for (auto& [node, f] : fetchers_) f.follows.erase(id), f.delayed.erase(id);
+  dirty_.erase(id), wants_alter_.erase(id);
+  partitions_.erase(id);
+  keys_.erase(key);
+}
+
+void Replicas::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out& out) {
+  log::Out said;
+  if (const auto it = leaving_.find(owner.key); it != leaving_.end()) {
+    it->second.on_storage(io, owner, end, said);
+    if (said.removed || said.failed != IoError::none) leaving_.erase(it);
+    return;
+  }
+  const auto key = keys_.find(owner.key);
+  if (key == keys_.end()) return;
+  const TopicIdPartition id = key->second;
+  Partition& p = *write(id);
+  p.log().on_storage(io, owner, end, said);
+  Moved m;
+  if (said.failed != IoError::none) {
+    if (opening_marks_.erase(id)) --opening_;
+    p.went_offline(m);
+    out.failed_dirs.push_back(p.log().options().dir);
+    io.ctx.trace.event({TraceKind::disk_failed, 0, static_cast<int32_t>(p.log().options().dir.value),
+                        static_cast<int64_t>(said.failed), 0, 0});
+    return moved(id, m, out);
+  }
+  if (said.ready) {
+    const auto mark = opening_marks_.find(id);
+    p.opened(io, config_.common, brokers_, mark == opening_marks_.end() ? p.high_watermark() : mark->second, m);
+    if (mark != opening_marks_.end()) {
+      opening_marks_.erase(mark);
+      --opening_;
+    }
+    out.opened.push_back(id);
+  }
+  if (said.written || said.synced) {
+    out.grown.push_back(id);
+    p.acknowledged(io.ctx, config_.common, brokers_, m);
+  }
+  if (!said.cold.empty()) out.changed.push_back(id);
+  if (said.closed) closing_.erase(id);
+  if (p.log().ready() && p.log().dirty()) dirty_.insert(id);
+  moved(id, m, out);
+}
+
+Result<log::Appended> Replicas::append(Ctx& ctx, const TopicIdPartition& id, const Slice& batch) {
+  Partition* p = write(id);
+  KLAMM_ASSERT(p != nullptr);
+  auto appended = p->append(ctx, batch);
+  if (appended) dirty_.insert(id);
+  return appended;
+}
+
+Result<void> Replicas::note_fetch(Ctx& ctx, const TopicIdPartition& id, const FollowerFetch& fetch, Out& out) {
+  Partition* p = write(id);
+  if (!p) return fail(ErrorCode::unknown_topic_or_partition);
+  Moved m;
+  const Result<void> r = p->note_fetch(ctx, config_.common, brokers_, fetch, m);
+  moved(id, m, out);
+  return r;
+}
+
+void Replicas::load_cold(Io& io, const TopicIdPartition& id, const log::ColdWant& want) {
+  Partition* p = write(id);
+  KLAMM_ASSERT(p != nullptr);
+  PROBE(io.ctx, cold_read);
+  p->log().load_cold(io, want);
+}
+
+void Replicas::flush(Io& io, Out& out) {
+  for (const TopicIdPartition& id : dirty_)
+    if (Partition* p = write(id); p && p->log().ready()) {
+      if (config_.common.flush_on_commit)
+        p->log().sync(io);
+      else
+        p->log().flush(io);
+    }
+  dirty_.clear();
+  for (auto& [leader, fetcher] : fetchers_) send_fetch(io, leader, fetcher, out);
+  send_alter(io, out);
+}
+
+void Replicas::close_all(Io& io) {
+  for (auto& [id, cow] : partitions_) {
+    Partition& p = cow.write();
+    if (!p.log().ready()) continue;
+    closing_.insert(id);
+    p.log().close(io);
+  }
+}
+
+// ---- changes of the ISR
+
+void Replicas::send_alter(Io& io, Out& out) {
+  if (alter_in_flight_ || wants_alter_.empty() || io.ctx.now < alter_not_before_) return;
+  protocol::AlterPartitionRequest m;
+  m.broker_id = config_.common.self.value;
+  m.broker_epoch = own_epoch_;
+  altering_.clear();
+  for (const TopicIdPartition& id : wants_alter_) {
+    Partition* p = write(id);
+    if (!p || p->role() != Role::leader || !p->proposal() || p->proposal()->sent) continue;
+    if (m.topics.empty() || m.topics.back().topic_id != id.topic) m.topics.add(io.ctx.arena()).topic_id = id.topic;
+    auto& x = m.topics.back().partitions.add(io.ctx.arena());
+    x.partition_index = id.partition;
+    x.leader_epoch = p->assignment().leader_epoch;
+    x.partition_epoch = p->assignment().partition_epoch;
+    for (NodeId n : p->proposal()->isr) {
+      auto& member = x.new_isr_with_epochs.add(io.ctx.arena());
+      member.broker_id = n.value;
+      const Remote* r = p->remote(n);
+      member.broker_epoch = n == config_.common.self ? own_epoch_ : r ? r->broker_epoch : -1;
+    }
+    p->proposal_sent();
+    altering_.push_back(id);
+  }
+  wants_alter_.clear();
+  if (altering_.empty()) return;
+  Writer w;
+  encode(w, 3, m);
+  KLAMM_ASSERT(w.ok());
+  out.alter = w.finish();
+  alter_in_flight_ = true;
+}
+
+void Replicas::on_alter_answer(Io& io, IoError error, const Slice& body, Out& out) {
+  KLAMM_ASSERT(alter_in_flight_);
+  alter_in_flight_ = false;
+  std::map<TopicIdPartition, std::pair<ErrorCode, Assignment>> told;
+  ErrorCode whole = ErrorCode::unknown_server_error;
+  protocol::AlterPartitionResponse m;
+  Reader reader(body.span());
+  if (error == IoError::none && decode(reader, io.ctx.arena(), 3, m)) {
+    whole = static_cast<ErrorCode>(m.error_code);
+    for (const auto& t : m.topics)
+      for (const auto& x : t.partitions) {
+        Assignment a;
+        a.leader_epoch = x.leader_epoch, a.partition_epoch = x.partition_epoch, a.leader = NodeId{x.leader_id};
+        for (int32_t n : x.isr) a.isr.push_back(NodeId{n});
+        told[{t.topic_id, x.partition_index}] = {static_cast<ErrorCode>(x.error_code), std::move(a)};
+      }
+  }
+  for (const TopicIdPartition& id : altering_) {
+    Partition* p = write(id);
+    if (!p) continue;
+    const auto it = told.find(id);
+    Moved m2;
+    if (whole != ErrorCode::none || it == told.end())
+      p->alter_answered(io, config_.common, brokers_, ErrorCode::not_controller, {}, m2);
+    else
+      p->alter_answered(io, config_.common, brokers_, it->second.first, it->second.second, m2);
+    if (p->proposal() && !p->proposal()->sent) wants_alter_.insert(id);
+    moved(id, m2, out);
+  }
+  altering_.clear();
+  if (!wants_alter_.empty()) {
+    alter_not_before_ = io.ctx.now + kAlterRetry;
+    wake_at(alter_not_before_, Timer::alter);
+  }
+}
+
+void Replicas::on_time(Io& io, Out& out) {
+  Timer what;
+  while (timers_.pop(io.ctx.now, &what)) {
+    if (what != Timer::shrink) continue;  // flush sends what is due
+    std::vector<TopicIdPartition> leading;
+    for (const auto& [id, p] : partitions_)
+      if (p->role() == Role::leader && p->assignment().isr.size() > 1) leading.push_back(id);
+    for (const TopicIdPartition& id : leading) {
+      Moved m;
+      write(id)->shrink_isr(io.ctx, config_.common, brokers_, m);
+      moved(id, m, out);
+    }
+    wake_at(io.ctx.now + config_.common.lag_max / 2, Timer::shrink);
+  }
+}
+
+bool Replicas::delete_before(Ctx& ctx, const TopicIdPartition& id, Offset offset, Out& out) {
+  Partition* p = write(id);
+  if (!p || p->role() != Role::leader || offset > p->high_watermark()) return false;
+  p->log().advance_log_start(ctx, offset);
+  out.changed.push_back(id);
+  return true;
+}
+
+}  // namespace klamm::replication

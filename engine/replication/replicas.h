@@ -1,0 +1,155 @@
+// All partitions of this broker, the fetchers that follow their leaders, and the ISR changes on their way.
+//
+// Owned by the node. Storage ends come in by key; what moved goes out as values, for the node's parked requests. One
+// fetcher a leader: its next Fetch leaves when the reply before it is in and all that it appended is acknowledged, so
+// that the fetch offset is position and acknowledgement at once.
+#pragma once
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "engine/base/cow.h"
+#include "engine/base/timers.h"
+#include "engine/replication/partition.h"
+
+namespace klamm::replication {
+
+struct ReplicasConfig {
+  Common common;
+  uint16_t module = 0;                          // Owner.module of everything that this part asks for
+  Duration fetch_wait = milliseconds(500);      // replica.fetch.wait.max.ms
+  int32_t fetch_min_bytes = 1;                  // replica.fetch.min.bytes
+  int32_t fetch_max_bytes = 1024 * 1024;        // replica.fetch.max.bytes, a partition
+  int32_t fetch_response_max_bytes = 10485760;  // replica.fetch.response.max.bytes
+  Duration fetch_backoff = milliseconds(50);    // between fetches after an error; Kafka waits replica.fetch.backoff.ms
+  Duration request_timeout = seconds(30);       // replica.socket.timeout.ms
+  template<class V>
+  void fields(V& v) const {
+    v("common", common), v("module", module), v("fetch_backoff", fetch_backoff);
+  }
+};
+
+// A request for another node.
+struct ToBroker {
+  NodeId to;
+  int16_t api = 0, version = 0;
+  std::vector<Slice> body;
+  Owner owner;
+  Duration timeout;
+};
+
+struct Out {
+  std::vector<TopicIdPartition> grown;      // the written end moved: followers' fetches may go on
+  std::vector<TopicIdPartition> committed;  // the high watermark moved
+  std::vector<TopicIdPartition> changed;    // role, epoch or ISR changed, or bytes were brought in: look again
+  std::vector<TopicIdPartition> opened;     // the log is open
+  std::vector<ToBroker> calls;
+  std::vector<Slice> alter;        // body of an AlterPartition request for the active controller; empty: none
+  std::vector<DirId> failed_dirs;  // final: the node takes them offline
+};
+
+class Replicas final {
+ public:
+  static constexpr uint32_t kPartitionsMax = 1'000'000;
+
+  Replicas() = default;
+  explicit Replicas(ReplicasConfig config) : config_(config) {}
+
+  // ---- metadata
+  void set_brokers(Ctx& ctx, Brokers brokers, BrokerEpoch own_epoch);
+  struct Place {
+    DirId dir;
+    log::OpenFrom from;
+    Offset high_watermark = 0;  // of the checkpoint
+  };
+  struct Wanted {
+    TopicIdPartition id;
+    std::string topic;
+    Assignment assignment;
+    Settings settings;
+    Place place;  // used when the partition is new here
+  };
+  void assign(Io& io, const Wanted& wanted, Out& out);
+  void configure(const TopicIdPartition& id, const Settings& settings);
+  void remove(Io& io, const TopicIdPartition& id);  // with its log
+  bool all_open() const { return opening_ == 0; }
+
+  // ---- the world
+  void on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out& out);
+  // The reply to a call of this part, or its loss.
+  void on_answer(Io& io, const Owner& owner, IoError error, const Slice& body, int16_t version, Out& out);
+  void on_alter_answer(Io& io, IoError error, const Slice& body, Out& out);
+  void on_time(Io& io, Out& out);
+  Instant next_deadline() const { return timers_.next(); }
+  // The end of a turn: submits writes, sends fetches and proposals.
+  void flush(Io& io, Out& out);
+  void close_all(Io& io);
+  bool all_closed() const { return closing_.empty(); }
+
+  // ---- requests
+  const Partition* find(const TopicIdPartition& id) const;
+  // A log that is written to here is flushed at the end of the turn.
+  Result<log::Appended> append(Ctx& ctx, const TopicIdPartition& id, const Slice& batch);
+  Result<void> note_fetch(Ctx& ctx, const TopicIdPartition& id, const FollowerFetch& fetch, Out& out);
+  void load_cold(Io& io, const TopicIdPartition& id, const log::ColdWant& want);
+  bool delete_before(Ctx& ctx, const TopicIdPartition& id, Offset offset, Out& out);
+
+  const std::map<TopicIdPartition, Cow<Partition>>& all() const { return partitions_; }
+  const Common& common() const { return config_.common; }
+
+  template<class V>
+  void fields(V& v) const {
+    v("config", config_), v("brokers", brokers_), v("own_epoch", own_epoch_), v("partitions", partitions_),
+        v("keys", keys_);
+    v("dirty", dirty_), v("fetchers", fetchers_), v("alter_in_flight", alter_in_flight_), v("timers", timers_),
+        v("opening", opening_);
+  }
+
+ private:
+  // What is asked of one leader.
+  struct Fetcher {
+    bool in_flight = false;
+    uint64_t call = 0;     // an answer to another one is ignored
+    Instant not_before{};  // after an error
+    std::set<TopicIdPartition> follows;
+    std::map<TopicIdPartition, Instant> delayed;   // partitions that erred: not before
+    std::map<TopicIdPartition, FetchedFor> asked;  // of the call under way
+    template<class V>
+    void fields(V& v) const {
+      v("in_flight", in_flight), v("call", call), v("not_before", not_before), v("follows", follows),
+          v("delayed", delayed);
+    }
+  };
+  enum class Timer : uint8_t { shrink, fetch, alter };
+
+  Partition* write(const TopicIdPartition& id);
+  void moved(const TopicIdPartition& id, const Moved& m, Out& out);
+  void refile(const TopicIdPartition& id);  // under the fetcher of its leader, or none
+  void send_fetch(Io& io, NodeId leader, Fetcher& fetcher, Out& out);
+  void send_alter(Io& io, Out& out);
+  void fetch_answered(Io& io, Fetcher& fetcher, const Slice& body, int16_t version, Out& out);
+  void wake_at(Instant at, Timer what);
+
+  ReplicasConfig config_;
+  Brokers brokers_;
+  BrokerEpoch own_epoch_ = -1;
+  std::map<TopicIdPartition, Cow<Partition>> partitions_;
+  std::map<uint64_t, TopicIdPartition> keys_;  // Owner.key -> partition; keys are never used again
+  uint64_t last_key_ = 0;
+  std::map<uint64_t, log::Log> leaving_;              // removed partitions whose directories still go
+  std::map<TopicIdPartition, Offset> opening_marks_;  // high watermark for a log that opens
+  std::set<TopicIdPartition> dirty_;                  // to flush at the end of the turn
+  std::set<TopicIdPartition> wants_alter_;
+  std::vector<TopicIdPartition> altering_;  // in the AlterPartition under way
+  std::set<TopicIdPartition> closing_;
+  std::map<NodeId, Fetcher> fetchers_;
+  bool alter_in_flight_ = false;
+  Instant alter_not_before_{};
+  uint64_t last_call_ = 0;
+  size_t opening_ = 0;
+  Timers<Timer> timers_;
+  bool shrink_set_ = false;
+};
+
+}  // namespace klamm::replication
