@@ -91,7 +91,7 @@ EndAnswer Raft::on_end_request(Step& s, const EndRequest& r) {
   if (const ErrorCode e = learn(s, r.epoch, r.leader); e != ErrorCode::none) return {verdict(e)};
   if (auto* f = std::get_if<Follower>(&state_); f && is_voter() && !stopping_) {
     f->fetched = false;  // it has said itself that it is gone
-    f->fetch_at = earlier(f->fetch_at, s.ctx.now + rules::successor_wait(options_, r.successors));
+    f->fetch_at = earlier(f->fetch_at, s.ctx.now + rules::successor_wait(options_, rank_, r.successors));
   }
   return {verdict(ErrorCode::none)};
 }

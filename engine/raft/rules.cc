@@ -107,7 +107,8 @@ Spread lost_election_backoff(const Options& options, int32_t rank, int32_t attem
 
 Duration stagger(int32_t rank) { return kStagger * std::max(rank, 0); }
 
-Duration successor_wait(const Options& options, const std::vector<ReplicaKey>& successors) {
+Duration successor_wait(const Options& options, int32_t rank, const std::vector<ReplicaKey>& successors) {
+  if (successors.empty()) return stagger(rank);
   const auto own = std::find_if(successors.begin(), successors.end(),
                                 [&](const ReplicaKey& key) { return key.id == options.self.id; });
   const int64_t position = own - successors.begin();

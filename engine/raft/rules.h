@@ -78,7 +78,8 @@ Spread lost_election_backoff(const Options& options, int32_t rank, int32_t attem
 // Apart by a round trip and a sync: added wherever all voters see the same thing at the same moment.
 Duration stagger(int32_t rank);
 // After EndQuorumEpoch: the first successor at once, each later one after twice the time of the one before it. KIP-595.
-Duration successor_wait(const Options& options, const std::vector<ReplicaKey>& successors);
+// One that has restarted names none: then by rank.
+Duration successor_wait(const Options& options, int32_t rank, const std::vector<ReplicaKey>& successors);
 Duration retry_backoff(int32_t failures);
 
 }  // namespace klamm::raft::rules

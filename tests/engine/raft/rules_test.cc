@@ -223,10 +223,10 @@ TEST(raft_rules, timing_sets_ranks_apart) {
     const Spread c = lost_election_backoff(o, rank, 3), d = lost_election_backoff(o, rank + 1, 3);
     EXPECT_LE(c.at_least + c.draw, d.at_least);
   }
-  EXPECT_EQ(successor_wait(o, {kTwo, kThree}), Duration{});
-  EXPECT_EQ(successor_wait(o, {kThree, kTwo}), o.election_backoff_max / 2);
-  EXPECT_EQ(successor_wait(o, {kThree}), o.election_backoff_max);
-  EXPECT_EQ(successor_wait(o, {}), Duration{});
+  EXPECT_EQ(successor_wait(o, 1, {kTwo, kThree}), Duration{});
+  EXPECT_EQ(successor_wait(o, 1, {kThree, kTwo}), o.election_backoff_max / 2);
+  EXPECT_EQ(successor_wait(o, 1, {kThree}), o.election_backoff_max);
+  EXPECT_EQ(successor_wait(o, 1, {}), stagger(1));
   EXPECT_EQ(retry_backoff(1), milliseconds(1));
   EXPECT_EQ(retry_backoff(1000), milliseconds(100));
 }
