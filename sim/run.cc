@@ -16,7 +16,8 @@ RunResult result_of(Simulation& s, const RunOptions& options) {
   r.digest = w.digest();
   r.violations = s.verdicts().list();
   r.ok = std::all_of(r.violations.begin(), r.violations.end(),
-                     [&](const Violation& v) { return v.loss && options.over_promise; });
+                     [&](const Violation& v) { return v.loss && s.beyond_promise(); });
+  r.beyond_promise = s.beyond_promise();
   r.lost = s.workload().history().lost();
   r.simulated_ns = w.now();
   r.events = w.events();

@@ -13,6 +13,7 @@ struct RunResult {
   uint64_t seed = 0;
   uint64_t digest = 0;
   bool ok = false;
+  bool beyond_promise = false;        // losses are legal
   std::vector<Violation> violations;  // the first ones, in order; losses too
   uint64_t lost = 0;                  // acknowledged records that no log holds any more, if the run came to read them
   int64_t simulated_ns = 0;

@@ -51,7 +51,12 @@ WorkloadOptions make_load(const RunOptions& o) {
 }  // namespace
 
 Simulation::Simulation(RunOptions options)
-    : options_(std::move(options)), world_(make_world(options_)), load_(make_load(options_)) {
+    : options_(std::move(options)),
+      world_(make_world(options_)),
+      beyond_(options_.promise == Promise::beyond),
+      load_(make_load(options_)) {
+  if (options_.promise == Promise::drawn && options_.rough)
+    beyond_ = Draws{stream(kSwarm), 3, 0}.below(world_.tape(), 4) == 3;
   for (HostId h = 0; h < world_.hosts(); ++h) world_.start(h, *this);
   load_.start(world_);
   phase_ends_ = options_.boot_limit_ns;
@@ -95,7 +100,7 @@ void Simulation::advance_phase() {
           f.clients.pop_back();  // the reader is the judge
           f.from = now;
           f.until = phase_ends_;
-          f.over_promise = options_.over_promise;
+          f.over_promise = beyond_;
           plan_ = Plan(std::move(f), world_.tape());
         }
       } else if (over) {
@@ -131,9 +136,17 @@ void Simulation::advance_phase() {
   }
 }
 
+// Where the partition's log ends for its readers. Beyond the promise what was committed may be gone.
+int64_t Simulation::end_of(int32_t partition) const {
+  const LogKey log = load_.log(partition);
+  const int32_t leader = leaders_.leader(log);
+  if (beyond_) return leader < 0 ? INT64_MAX : replicas_.log_end(log, host_of(leader));
+  return std::max(replicas_.committed_end(log), load_.history().last_acked(partition) + 1);
+}
+
 bool Simulation::all_read() const {
   for (int32_t p = 0; p < options_.partitions; ++p) {
-    const int64_t end = std::max(replicas_.committed_end(load_.log(p)), load_.history().last_acked(p) + 1);
+    const int64_t end = end_of(p);
     if (load_.reader_position(p) < end || (options_.consumers > 0 && load_.group_position(p) < end)) return false;
   }
   return true;

@@ -21,13 +21,16 @@
 
 namespace klamm::sim {
 
+// What the settings promise to survive, or more; drawn: one run in four goes beyond.
+enum class Promise : uint8_t { drawn, within, beyond };
+
 struct RunOptions {
   uint64_t seed = 1;
   TapeMode tape_mode = TapeMode::seeded;
   Flaws flaws;
   bool faults = true;
   bool rough = true;  // the swarm draws delays, cuts, slow disks; else a calm world
-  bool over_promise = false;
+  Promise promise = Promise::drawn;
   uint32_t brokers = 3;
   int32_t partitions = 6;
   uint32_t producers = 1;
@@ -62,6 +65,7 @@ class Simulation final : public Observer, public Standing {
   const Leaders& leaders() const { return leaders_; }
   const Verdicts& verdicts() const { return verdicts_; }
   int64_t healed_at() const { return healed_at_; }
+  bool beyond_promise() const { return beyond_; }
 
   // ---- Observer
   void trace(int64_t at, HostId host, const TraceEvent& e) override;
@@ -78,10 +82,12 @@ class Simulation final : public Observer, public Standing {
   void advance_phase();
   void finish();
   bool all_read() const;
+  int64_t end_of(int32_t partition) const;
   void stuck(const char* rule, const std::string& text);
 
   RunOptions options_;
   World world_;
+  bool beyond_;
   Plan plan_;
   Workload load_;
   Replicas replicas_;

@@ -104,7 +104,8 @@ void History::polled(int64_t at, uint32_t consumer, int32_t partition, int64_t o
   if (!fresh && offset != position->second)
     out.add(at, offset > position->second ? "J7 poll skip" : "J7 nonmonotonic poll",
             "consumer " + std::to_string(consumer) + " reads offset " + std::to_string(offset) + " of partition " +
-                std::to_string(partition) + " and was at " + std::to_string(position->second));
+                std::to_string(partition) + " and was at " + std::to_string(position->second),
+            true);
   position->second = offset + 1;
   place(at, *w, offset, "read", out);
   if (consumer == 0) r->read = true;
@@ -120,7 +121,8 @@ void History::polled_to(int64_t at, uint32_t consumer, int32_t partition, int64_
   if (high_watermark >= 0 && high_watermark < position)
     out.add(at, "C3 high watermark",
             "consumer " + std::to_string(consumer) + " has read up to " + std::to_string(position) + " of partition " +
-                std::to_string(partition) + " with a high watermark of " + std::to_string(high_watermark));
+                std::to_string(partition) + " with a high watermark of " + std::to_string(high_watermark),
+            true);
 }
 
 int64_t History::position(uint32_t consumer, int32_t partition) const {

@@ -73,7 +73,8 @@ void Replicas::truncated(int64_t at, HostId host, LogKey key, int64_t to, Verdic
     const BatchMark* committed = find(log.committed, b.base);
     if (!committed || !(*committed == b)) break;
     out.add(at, "R16 truncation",
-            who(host) + " cuts " + key.text() + " to " + std::to_string(to) + " and drops committed " + describe(b));
+            who(host) + " cuts " + key.text() + " to " + std::to_string(to) + " and drops committed " + describe(b),
+            key.topic != 0);
     break;
   }
   cut(log, r, to);
@@ -102,7 +103,7 @@ void Replicas::committed(int64_t at, HostId host, LogKey key, int64_t high_water
               who(host) + " holds " + describe(mine) + " of " + key.text() + " below its high watermark " +
                   std::to_string(high_watermark) +
                   ", elsewhere committed: " + (other ? describe(*other) : "other bounds"),
-              true);
+              key.topic != 0);
   }
 }
 
@@ -116,7 +117,7 @@ void Replicas::elected(int64_t at, HostId host, LogKey key, int32_t epoch, Verdi
     out.add(at, key.topic == 0 ? "K5 leader completeness" : "R6 leader completeness",
             who(host) + " leads " + key.text() + " in epoch " + std::to_string(epoch) + " up to " +
                 std::to_string(r.end) + " without committed " + describe(*b),
-            true);
+            key.topic != 0);
     return;
   }
 }

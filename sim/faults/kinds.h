@@ -11,6 +11,7 @@ namespace klamm::sim {
   X(kill, 8, "a broker's process dies; its page cache stays")                          \
   X(kill_new_leader, 250, "a broker dies shortly after it began to lead a partition")  \
   X(power_loss, 4, "a broker loses power and with it any part of what was not synced") \
+  X(power_loss_all, 3, "every broker loses power at once (only beyond the promise)")   \
   X(pause, 6, "a broker stands still for a while, its connections open")               \
   X(isolate, 6, "a broker and all others, clients too, do not hear each other")        \
   X(cut_from_brokers, 6, "a broker is cut from the brokers, clients still reach it")   \

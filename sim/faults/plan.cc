@@ -19,6 +19,9 @@ Plan::Plan(FaultOptions options, Tape& tape) : options_(std::move(options)) {
     else
       swarm.ordinal += 1;
   }
+  if (options_.over_promise)
+    for (const Fault f : {Fault::power_loss, Fault::power_loss_all})
+      per_mille_[static_cast<size_t>(f)] = kFaultEntries[static_cast<size_t>(f)].per_mille * 2;
   most_impaired_ = static_cast<uint32_t>(1 + swarm.below(tape, 3));
   target_ = {stream(kFaultTarget), 0, 0};
   length_ = {stream(kFaultLength), 0, 0};
@@ -99,6 +102,15 @@ void Plan::lose_power(World& w, HostId h, const Standing& standing, Observer& o)
   later(w.now() + draw_length(w, 10 * kMs, 12'000 * kMs), End::start, h);
 }
 
+void Plan::lose_all_power(World& w, Observer& o) {
+  if (!options_.over_promise) return;
+  for (const HostId h : options_.brokers) {
+    fired(Fault::power_loss_all, w, h, 0, 0, o);
+    w.lose_power(h, o);
+    later(w.now() + draw_length(w, 10 * kMs, 5'000 * kMs), End::start, h);
+  }
+}
+
 void Plan::strike(Fault f, World& w, const Standing& standing, Observer& o) {
   const HostId h = draw_host(w, options_.brokers);
   const HostId other =
@@ -114,6 +126,7 @@ void Plan::strike(Fault f, World& w, const Standing& standing, Observer& o) {
       return later(now + length, End::start, h);
     }
     case Fault::power_loss: return lose_power(w, h, standing, o);
+    case Fault::power_loss_all: return lose_all_power(w, o);
     case Fault::pause: {
       if (impaired(w, h) || !may_impair(w, h)) return;
       const int64_t length = draw_length(w, 20 * kMs, 15'000 * kMs);

@@ -65,6 +65,7 @@ class Plan final {
   bool may_impair(World& w, HostId host) const;
   bool impaired(World& w, HostId host) const;
   void lose_power(World& w, HostId host, const Standing& standing, Observer& o);
+  void lose_all_power(World& w, Observer& o);
   HostId draw_host(World& w, const std::vector<HostId>& from);
   int64_t draw_length(World& w, int64_t least, int64_t most);
 
