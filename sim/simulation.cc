@@ -1,6 +1,7 @@
 #include "sim/simulation.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace klamm::sim {
 namespace {
@@ -58,7 +59,6 @@ Simulation::Simulation(RunOptions options)
   if (options_.promise == Promise::drawn && options_.rough)
     beyond_ = Draws{stream(kSwarm), 3, 0}.below(world_.tape(), 4) == 3;
   for (HostId h = 0; h < world_.hosts(); ++h) world_.start(h, *this);
-  load_.start(world_);
   phase_ends_ = options_.boot_limit_ns;
 }
 
@@ -68,8 +68,7 @@ bool Simulation::step(Observer* listener) {
   if (phase_ == Phase::done) return false;
   listener_ = listener;
   const int64_t world_at = world_.next_at();
-  const int64_t plan_at = std::min(plan_.next_at(), load_.next_at());
-  const int64_t outside_at = std::min(plan_at, phase_ends_);
+  const int64_t outside_at = std::min({plan_.next_at(), load_.next_at(), phase_ends_});
   if (outside_at <= world_at) {
     world_.run_until(outside_at, *this);  // only moves the clock
     if (plan_.next_at() <= world_.now()) plan_.act(world_, *this, *this);
@@ -171,12 +170,16 @@ void Simulation::trace(int64_t at, HostId host, const TraceEvent& e) {
     leaders_.trace(at, host, e, verdicts_);
     if (e.kind == TraceKind::raft_role && e.b == kRaftLeader) replicas_.elected(at, host, LogKey{}, e.a, verdicts_);
     plan_.trace(at, host, e, world_);
+    if (e.kind == TraceKind::broker_unfenced) {
+      unfenced_ |= uint64_t{1} << e.a;
+      if (std::popcount(unfenced_) == static_cast<int>(options_.brokers)) load_.cluster_is_whole();
+    }
   }
   if (listener_) listener_->trace(at, host, e);
 }
 
 void Simulation::answered(int64_t at, HostId host, const Answered& a) {
-  load_.answered(at, a, replicas_, verdicts_);
+  if (!is_broker(host)) load_.answered(at, a, replicas_, verdicts_);  // a node says that it is ready
   if (listener_) listener_->answered(at, host, a);
 }
 

@@ -94,6 +94,7 @@ class Simulation final : public Observer, public Standing {
   Leaders leaders_;
   Verdicts verdicts_;
   Phase phase_ = Phase::boot;
+  uint64_t unfenced_ = 0;  // node ids that have been unfenced once
   int64_t phase_ends_ = 0;
   int64_t healed_at_ = 0;
   Observer* listener_ = nullptr;  // during a step

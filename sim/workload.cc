@@ -32,13 +32,8 @@ void Workload::ask(World& world, HostId host, uint64_t token, const char* verb, 
   world.ask(host, Asked{token, verb, client::pack(what)});
 }
 
-void Workload::start(World& world) {
-  create_topic(world);
-  next_at_ = world.now() + options_.batch_ns;
-}
-
 void Workload::create_topic(World& world) {
-  create_again_ = false;
+  creating_ = true;
   client::CreateTopics c;
   c.topics.push_back({kTopic, options_.partitions, -1, {}, {}});
   ask(world, options_.producer_host, token(Verb::create, 0), "create_topics", c);
@@ -84,12 +79,12 @@ void Workload::read_all(World& world) {
 
 void Workload::act(World& world) {
   next_at_ = world.now() + options_.batch_ns;
-  if (create_again_) {
-    create_topic(world);
+  if (!whole_) return;
+  if (!created_) {
+    if (creating_) return;
     next_at_ = world.now() + kRetry;
-    return;
+    return create_topic(world);
   }
-  if (!created_) return;
   if (!consumers_open_) {
     open_consumers(world);
     for (uint32_t i = 0; i < options_.producers; ++i) reopen_.push_back(i);
@@ -132,11 +127,10 @@ void Workload::answered(int64_t at, const Answered& a, const Replicas& replicas,
     case Verb::create: {
       client::TopicResults results;
       if (!client::unpack(a.bytes, results)) break;
-      create_again_ = !created_;
+      creating_ = false;
       for (const auto& t : results.topics) {
         if (t.error != ErrorCode::none && t.error != ErrorCode::topic_already_exists) continue;
         created_ = true;
-        create_again_ = false;
         if (t.error == ErrorCode::none) topic_ = t.id;
       }
       return;

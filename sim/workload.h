@@ -35,7 +35,7 @@ class Workload final {
   Workload() = default;
   explicit Workload(WorkloadOptions options) : options_(options) {}
 
-  void start(World& world);  // once the hosts run
+  void cluster_is_whole() { whole_ = true; }  // all brokers can be given replicas
   int64_t next_at() const { return next_at_; }
   void act(World& world);
   void stop_producing() { producing_ = false; }
@@ -72,10 +72,11 @@ class Workload final {
   WorkloadOptions options_;
   History history_;
   Uuid topic_;
-  int64_t next_at_ = kNeverAt;
+  int64_t next_at_ = 0;
   int64_t acked_last_at_ = 0;
+  bool whole_ = false;
+  bool creating_ = false;
   bool created_ = false;
-  bool create_again_ = false;
   bool producing_ = true;
   bool consumers_open_ = false;
   uint32_t open_producers_ = 0;
