@@ -64,6 +64,8 @@ void Leaders::became_leader(int64_t at, HostId host, const TraceEvent& e, Verdic
   if (!fresh && known->second != host)
     out.add(at, "R5 one leader an epoch",
             who(host) + " and " + who(known->second) + " both lead " + log.text() + " in epoch " + std::to_string(e.c));
+  Partition& p = partitions_[log];
+  if (e.c >= p.leader_epoch) p.leader = static_cast<int32_t>(host) + 1, p.leader_epoch = static_cast<int32_t>(e.c);
 }
 
 void Leaders::high_watermark(int64_t at, HostId host, const TraceEvent& e, Verdicts& out) {
@@ -86,15 +88,9 @@ int32_t Leaders::leader(LogKey log) const {
   return p == partitions_.end() ? -1 : p->second.leader;
 }
 
-bool Leaders::full_isr(uint64_t of_brokers) const {
-  for (const auto& [log, p] : partitions_)
-    if ((p.isr & of_brokers) != of_brokers) return false;
-  return true;
-}
-
 bool Leaders::in_every_isr(int32_t node) const {
   for (const auto& [log, p] : partitions_)
-    if (!(p.isr >> node & 1)) return false;
+    if (p.isr != 0 && !(p.isr >> node & 1)) return false;  // none known: as the topic was created
   return true;
 }
 

@@ -19,7 +19,6 @@ class Leaders final {
   void restarted(HostId host);
   // The ISR of a partition as the controller's newest change has it, committed or not; 0 if unknown.
   uint64_t isr(LogKey log) const;
-  bool full_isr(uint64_t of_brokers) const;  // every partition's ISR
   bool in_every_isr(int32_t node) const;
   int32_t raft_leader() const { return raft_leader_; }  // host of the newest epoch, -1: none yet
   int32_t leader(LogKey log) const;                     // node id, -1: none
