@@ -23,9 +23,16 @@ std::string played(std::istream& in) {
   return out;
 }
 
+std::filesystem::path find_upwards(const char* name) {
+  for (auto at = std::filesystem::current_path();; at = at.parent_path()) {
+    if (std::filesystem::is_directory(at / name)) return at / name;
+    if (at == at.parent_path()) return {};
+  }
+}
+
 TEST(raft_stories, happen_as_told) {
-  const std::filesystem::path folder =
-      std::filesystem::path(__FILE__).parent_path() / ".." / ".." / ".." / "scenarios" / "raft";
+  const auto folder = find_upwards("scenarios/raft");
+  ASSERT_FALSE(folder.empty()) << "run this below the repository's root";
   std::vector<std::filesystem::path> files;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) files.push_back(entry.path());
   std::sort(files.begin(), files.end());
