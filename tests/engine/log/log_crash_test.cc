@@ -138,6 +138,52 @@ TEST(LogCrash, any_story_keeps_what_was_promised) {
   }
 }
 
+// Whatever is written over the files of a log, what it opens with are batches that it had, from the first on.
+TEST(LogCrash, damaged_files_open_as_a_prefix) {
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    SCOPED_TRACE(seed);
+    Rng rng{seed};
+    LogWorld w;
+    w.expects_damage = true;
+    w.restart();
+    w.settle();
+    for (int i = 0; i < 40; ++i)
+      w.append({.records = 2,
+                .value_bytes = static_cast<uint32_t>(rng.below(1'500)),
+                .producer_id = 4,
+                .producer_epoch = 1,
+                .base_sequence = 2 * i},
+               1 + i / 9);
+    const bool clean = rng.chance(50);
+    w.turn([&](Io& io) { clean ? static_cast<void>(w.log.close(io)) : w.log.sync(io); });
+    w.settle();
+    const auto names = w.disk.names("orders-5");
+    for (uint64_t n = 1 + rng.below(3); n > 0; --n) {
+      const std::string path = "orders-5/" + names[rng.below(names.size())];
+      std::vector<uint8_t> bytes = *w.disk.content(path);
+      if (bytes.empty()) continue;
+      const uint64_t what = rng.below(4), at = rng.below(bytes.size());
+      if (what == 0) bytes[at] ^= static_cast<uint8_t>(1 + rng.below(255));
+      if (what == 1) bytes.resize(at);
+      if (what == 2)
+        bytes.insert(bytes.begin() + static_cast<int64_t>(at), rng.below(300), static_cast<uint8_t>(rng.next()));
+      if (what == 3) std::fill(bytes.begin() + static_cast<int64_t>(at), bytes.end(), uint8_t{0});
+      w.disk.set_content(path, bytes);
+    }
+    w.restart({clean && rng.chance(50) ? 80 : 0, 0});
+    w.settle();
+    ASSERT_TRUE(w.log.ready());
+    const Model found = w.read_all(0);
+    EXPECT_TRUE(found.prefix_of(w.model));
+    w.check_derived(found);
+    w.model = found;
+    w.append({.producer_id = 9, .producer_epoch = 0, .base_sequence = 0}, 50);
+    w.sync();
+    w.settle();
+    EXPECT_EQ(w.log.ends().synced, found.end() + 1);
+  }
+}
+
 // The same small story again and again, with each of its operations failing once.
 TEST(LogCrash, any_failed_operation_is_final_and_loses_nothing) {
   for (uint64_t k = 1;; ++k) {
