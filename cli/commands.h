@@ -3,6 +3,8 @@
 
 namespace klamm::cli {
 
+int serve_main(int argc, char** argv);
+int cluster_main(int argc, char** argv);
 int codec_main(int argc, char** argv);
 int sim_main(int argc, char** argv);
 int version_main(int argc, char** argv);

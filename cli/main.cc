@@ -12,6 +12,8 @@ struct Command {
 };
 
 constexpr Command kCommands[] = {
+    {"serve", klamm::cli::serve_main, "run one node on real sockets and files"},
+    {"cluster", klamm::cli::cluster_main, "run a cluster on free ports"},
     {"codec", klamm::cli::codec_main, "translate Kafka messages between bytes and JSON, line by line"},
     {"sim", klamm::cli::sim_main, "run a simulated cluster from seeds, with faults, and check its promises"},
     {"version", klamm::cli::version_main, "print the version"},

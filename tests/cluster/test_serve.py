@@ -1,0 +1,137 @@
+"""klamm serve: readiness, signals, and every way to be told no."""
+import json
+import re
+import signal
+import socket
+import struct
+
+import pytest
+
+
+def api_versions(port, version=0, client="t"):
+    """The body of the answer to an ApiVersions request, correlation id and header taken off."""
+    name = client.encode()
+    body = struct.pack(">hhih", 18, version, 7, len(name)) + name
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as s:
+        s.sendall(struct.pack(">i", len(body)) + body)
+        size, correlation = struct.unpack(">ii", receive(s, 8))
+        assert correlation == 7
+        return receive(s, size - 4)
+
+
+def receive(s, size):
+    out = b""
+    while len(out) < size:
+        piece = s.recv(size - len(out))
+        assert piece, f"closed after {len(out)} of {size} bytes"
+        out += piece
+    return out
+
+
+def test_ready_lines_then_clean_end_within_a_second(serve):
+    node = serve().ready()
+    assert re.search(r"^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}\] INFO \[Broker id=1\] .+ \(\w+\)$", node.text(), re.M)
+    for line in ("Transitioning from RECOVERY to RUNNING", f"Listening on PLAINTEXT://127.0.0.1:{node.port}"):
+        assert line in node.text()
+    assert struct.unpack(">h", api_versions(node.port)[:2]) == (0,)
+    code, seconds = node.end()
+    assert code == 0 and seconds < 1
+
+
+def test_ready_again_on_the_same_directory(serve):
+    node = serve().ready()
+    node.end(signal.SIGKILL)
+    assert serve(ports=node.ports).ready().end()[0] == 0
+
+
+def test_json_log(serve):
+    node = serve("--log-format", "json").ready()
+    assert {"time", "level", "node", "component", "text"} <= json.loads(node.text().splitlines()[0]).keys()
+
+
+def test_environment_as_in_containers(serve):
+    node = serve(env={"KAFKA_NODE_ID": "7", "KAFKA_NUM_PARTITIONS": "0"})
+    assert node.process.wait(5) == 2
+    assert "num.partitions=0: Value must be at least 1" in node.text()
+
+
+@pytest.mark.parametrize("config, said", [
+    ("num.partitions=many", "num.partitions=many: Not a number of type INT"),
+    ("node.id=-3", "node.id=-3: Value must be at least 0"),
+    ("klamm.flush=never", "klamm.flush=never: String must be one of: written, commit"),
+    ("listeners=PLAINTEXT://127.0.0.1:99999,CONTROLLER://:1", "a port from 0 to 65535"),
+    ("log.dirs=/proc/none", "log.dirs=/proc/none"),
+])
+def test_bad_value_is_named(serve, config, said):
+    node = serve("--config", config)
+    assert node.process.wait(5) == 2
+    assert said in node.text()
+
+
+def test_unknown_key_is_a_warning_with_near_matches(serve):
+    node = serve("--config", "num.partition=3").ready()
+    assert "Unknown configuration 'num.partition' is ignored; did you mean num.partitions" in node.text()
+
+
+def test_missing_file(serve):
+    node = serve("/no/such/file.properties")
+    assert node.process.wait(5) == 2 and "/no/such/file.properties" in node.text()
+
+
+def test_taken_port(serve):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        node = serve(ports=(taken.getsockname()[1], 0))
+        assert node.process.wait(5) == 2
+        assert "cannot be" in node.text()
+
+
+def test_second_process_on_one_directory(serve):
+    first = serve().ready()
+    second = serve()
+    assert second.process.wait(5) == 2 and "lock" in second.text()
+    assert struct.unpack(">h", api_versions(first.port)[:2]) == (0,)
+
+
+def test_directory_of_another_node(serve):
+    node = serve().ready()
+    node.end()
+    other = serve("--config", "node.id=2", ports=node.ports)
+    assert other.process.wait(5) == 2 and "node.id" in other.text()
+    assert serve(ports=node.ports).ready()
+
+
+def test_unknown_version_is_answered_with_what_is_known(serve):
+    node = serve().ready()
+    body = api_versions(node.port, version=99)
+    error, count = struct.unpack(">hi", body[:6])
+    assert error == 35 and count >= 1
+
+
+@pytest.mark.parametrize("garbage", [
+    b"GET / HTTP/1.1\r\n\r\n",
+    struct.pack(">i", -1),
+    struct.pack(">i", 2**31 - 1) + b"x" * 1000,
+    struct.pack(">ihhih", 10, 999, 0, 1, -1),
+    struct.pack(">ihh", 4, 0, 9),
+    b"\x00" * 64,
+])
+def test_garbage_ends_its_own_connection_only(serve, garbage):
+    node = serve().ready()
+    with socket.create_connection(("127.0.0.1", node.port), timeout=5) as good, \
+            socket.create_connection(("127.0.0.1", node.port), timeout=5) as bad:
+        bad.sendall(garbage)
+        try:
+            assert bad.recv(1) == b""
+        except ConnectionResetError:
+            pass
+        request = struct.pack(">hhih", 18, 0, 3, -1)
+        good.sendall(struct.pack(">i", len(request)) + request)
+        assert struct.unpack(">ii", receive(good, 8))[1] == 3
+    assert node.process.poll() is None
+
+
+def test_half_a_request_then_silence_keeps_others_served(serve):
+    node = serve().ready()
+    with socket.create_connection(("127.0.0.1", node.port), timeout=5) as half:
+        half.sendall(struct.pack(">ihh", 100, 18, 0))
+        assert struct.unpack(">h", api_versions(node.port)[:2]) == (0,)
