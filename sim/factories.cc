@@ -1,4 +1,3 @@
-// The product's own machines, and nothing else of the engine, enter the world here.
 #include "engine/broker/node.h"
 #include "engine/client/host.h"
 #include "sim/cluster.h"
