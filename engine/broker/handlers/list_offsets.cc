@@ -122,6 +122,7 @@ void handle_list_offsets(Turn& t, Request& r) {
       }
       if (look(t, *at.replica, r.ticket.version, q.replica_id < 0, x.timestamp, y) == Found::cold)
         cold.push_back({{at.id, Wait::changed}});
+      if (r.ticket.version < 4) y.leader_epoch = kNoEpoch;  // it is not ignorable
     }
   }
   if (cold.empty()) return t.answer(r.ticket, m);
