@@ -30,6 +30,7 @@ void Turn::serve(Request& r) {
       return drain(out);
     }
     if (!p.controller || !controller::Controller::serves(r.ticket.api)) return close(r.ticket);
+    if (r.ticket.api == 62 || r.ticket.api == 63) note_broker_connection(r);
     controller::Out out;
     p.controller->on_request(ctx(), r.ticket, r.frame.of(r.body()), out);
     return drain(out);

@@ -65,7 +65,7 @@ Instant Node::next_deadline() const {
   if (p.quorum) at = earlier(at, p.quorum->next_deadline());
   if (p.controller) at = earlier(at, p.controller->next_deadline());
   const bool known = p.quorum && p.quorum->leadership().leader != kNoNode;
-  const bool opened = p.lifecycle.standing() != Standing::fenced || p.replicas.all_open();
+  const bool opened = p.lifecycle.standing() != Standing::fenced || (p.joined && p.replicas.all_open());
   if (p.config.broker && p.startup.phase >= Phase::running && p.startup.phase < Phase::closing && known && opened)
     at = earlier(at, p.lifecycle.next_deadline());
   if (p.config.controller && !p.controller_registered && !p.controller_registering && known)
@@ -136,6 +136,7 @@ void Turn::drain() {
 
 void Turn::on_event(const Event& event) {
   std::vector<net::Answer> answers;
+  if (const auto* closed = std::get_if<Closed>(&event)) broker_connection_closed(closed->conn);
   if (p.server.on_event(net(), event)) return;
   if (p.calls.on_event(net(), event, answers)) {
     for (const net::Answer& a : answers) on_answer(a);

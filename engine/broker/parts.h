@@ -231,6 +231,7 @@ struct Parts {
   metadata::Delta unpublished;  // derived: what is not yet carried to the other parts
   replication::Replicas replicas;
   Lifecycle lifecycle;
+  std::map<ConnId, NodeId> broker_conns;  // inbound: over which a broker registered or beat with this controller
   bool controller_registered = false;
   bool controller_registering = false;
   Instant controller_registration_at{};
@@ -255,9 +256,9 @@ struct Parts {
   template<class V>
   void fields(V& v) const {
     v("boot", boot), v("ops", ops), v("conns", conns), v("server", server), v("calls", calls), v("startup", startup);
-    v("quorum", quorum), v("controller", controller), v("image", image), v("published", published),
+    v("quorum", quorum), v("controller", controller), v("image", image), v("published", published), v("joined", joined),
         v("replicas", replicas);
-    v("lifecycle", lifecycle), v("controller_registered", controller_registered), v("groups", groups),
+    v("lifecycle", lifecycle), v("broker_conns", broker_conns), v("controller_registered", controller_registered), v("groups", groups),
         v("produces", produces), v("fetches", fetches);
     v("forwards", forwards), v("producer_ids", producer_ids), v("auto_create", auto_create), v("local", local),
         v("envelopes", envelopes);

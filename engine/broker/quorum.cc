@@ -64,10 +64,7 @@ void Turn::publish() {
     p.published = read.next;
     moved = true;
   }
-  if (moved && !p.image.in_transaction() && !p.unpublished.empty()) {
-    const metadata::Delta delta = std::exchange(p.unpublished, {});
-    carry(delta);
-  }
+  carry_if_joined();
   if (moved) p.lifecycle.metadata_moved(ctx().now);
   activate_controller();
   if (moved && p.controller && p.controller->active()) {
@@ -77,6 +74,31 @@ void Turn::publish() {
   }
 }
 
+// A former life of this broker may still be a leader in the metadata. What it led must not be led again by a log that
+// may have lost its end, so nothing is carried before the registration of this life, which fences it, is in the image.
+void Turn::carry_if_joined() {
+  if (p.image.in_transaction() || p.unpublished.empty()) return;
+  if (p.config.broker && !p.joined) {
+    const metadata::Broker* self = p.image.broker(NodeId{p.config.node_id});
+    if (!self || p.lifecycle.epoch() < 0 || self->epoch != p.lifecycle.epoch()) return;
+    p.joined = true;
+  }
+  const metadata::Delta delta = std::exchange(p.unpublished, {});
+  carry(delta);
+}
+
+// Brokers that died with the controller before us would stay unfenced for a whole session: find out now.
+void Turn::probe_brokers() {
+  std::vector<net::Answer> lost;
+  for (const auto& [id, broker] : p.image.brokers()) {
+    const metadata::BrokerEndpoint* e = broker.endpoint(p.config.inter_broker_listener_name);
+    if (id == NodeId{p.config.node_id} || broker.fenced || !e) continue;
+    p.calls.set_address(net(), broker_peer(id), {e->host, e->port}, lost);
+    p.calls.probe(net(), broker_peer(id));
+  }
+  for (net::Answer& a : lost) p.mailbox.push_back(std::move(a));
+}
+
 void Turn::activate_controller() {
   const quorum::Leadership& l = p.quorum->leadership();
   if (!p.controller || p.controller->active() || !l.active || p.published < p.quorum->log_end()) return;
@@ -84,6 +106,7 @@ void Turn::activate_controller() {
   controller::Out out;
   p.controller->activate(ctx(), {l.epoch, p.quorum->log_end()}, p.image, out);
   drain(out);
+  probe_brokers();
 }
 
 void Turn::drain(controller::Out& out) {

@@ -255,6 +255,7 @@ void Turn::run_node() {
     o.delete_topic_enable = c.delete_topics;
     o.auto_leader_rebalance = c.auto_leader_rebalance;
     o.balance_interval = c.leader_imbalance_check_interval;
+    o.properties = p.boot.properties;
     p.controller.emplace(o);
   }
   p.quorum.emplace(std::move(q));

@@ -52,6 +52,8 @@ struct Turn {
   void drain(quorum::Out& out);
   void drain(controller::Out& out);
   void publish();
+  void carry_if_joined();
+  void probe_brokers();
   void carry(const metadata::Delta& delta);
   void update_brokers();
   void assign_partition(const TopicIdPartition& id);
@@ -62,6 +64,8 @@ struct Turn {
   // ---- standing.cc: the broker's life with the controller
   void poll_lifecycle();
   void lifecycle_answered(const net::Answer& answer);
+  void broker_connection_closed(ConnId conn);
+  void note_broker_connection(const Request& request);
 
   // ---- replication.cc
   void drain(replication::Out& out);
