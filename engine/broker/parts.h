@@ -236,7 +236,8 @@ struct Parts {
   bool controller_registering = false;
   Instant controller_registration_at{};
   GroupService groups;
-  metadata::Image carried;                    // the image that the other parts know
+  metadata::Image carried;  // the image that the other parts know
+  bool joined = false;      // the image has this life's registration: only then is it carried to the other parts
   std::set<TopicIdPartition> stirred_groups;  // to go on loading
   ParkedProduces produces;
   ParkedFetches fetches;
@@ -258,8 +259,8 @@ struct Parts {
     v("boot", boot), v("ops", ops), v("conns", conns), v("server", server), v("calls", calls), v("startup", startup);
     v("quorum", quorum), v("controller", controller), v("image", image), v("published", published), v("joined", joined),
         v("replicas", replicas);
-    v("lifecycle", lifecycle), v("broker_conns", broker_conns), v("controller_registered", controller_registered), v("groups", groups),
-        v("produces", produces), v("fetches", fetches);
+    v("lifecycle", lifecycle), v("broker_conns", broker_conns), v("controller_registered", controller_registered),
+        v("groups", groups), v("produces", produces), v("fetches", fetches);
     v("forwards", forwards), v("producer_ids", producer_ids), v("auto_create", auto_create), v("local", local),
         v("envelopes", envelopes);
     v("again", again), v("checkpoint_at", checkpoint_at), v("files", files), v("resigned", resigned);

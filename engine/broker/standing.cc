@@ -38,8 +38,8 @@ void Turn::lifecycle_answered(const net::Answer& a) {
   if (!was_unfenced && p.lifecycle.standing() == Standing::running) maybe_ready();
 }
 
-// The controller's side. A connection that breaks is no proof of death, so the broker's listener is asked: one that refuses
-// has no process behind it, and its broker is fenced at once; silence is left to the session timeout.
+// The controller's side. A connection that breaks is no proof of death, so the broker's listener is asked: one that
+// refuses has no process behind it, and its broker is fenced at once; silence is left to the session timeout.
 void Turn::broker_connection_closed(ConnId conn) {
   const auto it = p.broker_conns.find(conn);
   if (it == p.broker_conns.end()) return;
