@@ -1,7 +1,9 @@
 #include "server/disk.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
+#include <thread>
 
 namespace klamm::server {
 
@@ -263,10 +265,20 @@ void Disk::execute(const SyncDir& c) {
                [this, token = c.token](IoError e) { end(token, e); });
 }
 
+// A process that was killed just now may hold its lock for some milliseconds yet.
 void Disk::execute(const LockDir& c) {
-  Opened lock = lock_directory(path_of(c.dir, ""));
-  end(c.token, lock.error);
-  if (lock.error == IoError::none) locks_.push_back(std::move(lock.descriptor));
+  const auto work = [path = path_of(c.dir, "")] {
+    constexpr int kTries = 30;
+    for (int i = 1;; ++i) {
+      Opened lock = lock_directory(path);
+      if (lock.error != IoError::locked || i == kTries) return lock;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  };
+  pool_.submit(work, [this, token = c.token](Opened lock) {
+    end(token, lock.error);
+    if (lock.error == IoError::none) locks_.push_back(std::move(lock.descriptor));
+  });
 }
 
 void Disk::look_at_space() {

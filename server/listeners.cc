@@ -50,6 +50,7 @@ BoundSocket bind_socket(const ListenAddress& address) {
         out.descriptor = bound(*a);
         out.family = a->ai_family;
       }
+  out.taken = !out.descriptor && errno == EADDRINUSE;
   if (!out.descriptor)
     out.error = (address.host.empty() ? "*" : address.host) + ":" + port + " cannot be bound: " + std::strerror(errno);
   else

@@ -16,7 +16,8 @@ struct BoundSocket {
   Descriptor descriptor;
   ListenAddress address;  // as bound: the port is not 0
   int family = 0;
-  std::string error;  // why it could not be bound; then there is no descriptor
+  bool taken = false;  // another socket listens there
+  std::string error;   // why it could not be bound; then there is no descriptor
 };
 
 BoundSocket bind_socket(const ListenAddress& address);

@@ -17,6 +17,16 @@ std::string host_name() {
 
 uint64_t new_incarnation() { return OsChance().name({Stream::incarnation_id, 0, 0}); }
 
+// A process that was killed just now may hold its port for some milliseconds yet.
+BoundSocket bind_soon(const ListenAddress& address) {
+  constexpr int kTries = 30;
+  for (int i = 1;; ++i) {
+    BoundSocket s = bind_socket(address);
+    if (s.descriptor || !s.taken || i == kTries) return s;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+}
+
 BoundListener bound_listener(const metadata::BrokerConfig& config, const metadata::Endpoint& e, uint16_t port) {
   BoundListener out{e.listener, e.host, port, e.host, port};
   for (const metadata::Endpoint& a : config.advertised_listeners)
@@ -47,7 +57,7 @@ NodeBoot prepare_boot(const metadata::Properties& properties) {
     if (make_directories(dir) != IoError::none || access(dir.c_str(), W_OK | X_OK) != 0)
       out.problems.push_back("log.dirs=" + dir + ": the directory cannot be made, or not be written");
   for (const metadata::Endpoint& e : config.listeners) {
-    BoundSocket s = bind_socket({e.host, e.port});
+    BoundSocket s = bind_soon({e.host, e.port});
     if (!s.descriptor) out.problems.push_back("listeners=" + e.listener + ": " + s.error);
     out.boot.listeners.push_back(bound_listener(config, e, s.address.port));
     out.sockets.push_back(std::move(s));

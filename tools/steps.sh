@@ -2,8 +2,9 @@
 # how many checks passed and failed by `counted`, and a step that says nothing counts as one. Add a step by writing its
 # function and naming it in the lists below.
 
-CHECK_STEPS="style build_release units_release"
-TEST_STEPS="style build_release units_release build_clang units_clang build_sanitised units_sanitised"
+CHECK_STEPS="style build_release units_release cluster seeds_quick"
+TEST_STEPS="style build_release units_release cluster seeds_twice conversations build_clang units_clang seeds_clang
+  build_sanitised units_sanitised seeds_sanitised"
 
 ALL=0  # --all: every client and tool, nothing sampled
 STEPS=build/steps

@@ -12,6 +12,8 @@ def api_versions(port, version=0, client="t"):
     """The body of the answer to an ApiVersions request, correlation id and header taken off."""
     name = client.encode()
     body = struct.pack(">hhih", 18, version, 7, len(name)) + name
+    if version >= 3:
+        body += b"\0\2t\2t\0"  # no tagged fields in the header; software name and version in the body
     with socket.create_connection(("127.0.0.1", port), timeout=5) as s:
         s.sendall(struct.pack(">i", len(body)) + body)
         size, correlation = struct.unpack(">ii", receive(s, 8))
