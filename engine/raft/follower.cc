@@ -62,6 +62,8 @@ void Raft::truncate(Step& s, OffsetAndEpoch diverging) {
     return;
   }
   if (to == log_.end) return note_failure(s, *peer(hard_.leader));  // nothing to cut: do not ask in a hurry
+  KLAMM_ASSERT_REL(to, >=, log_.start);
+  KLAMM_ASSERT_REL(to, <, log_.end);
   log_.end = to;
   log_.synced = std::min(log_.synced, to);
   log_.epochs.truncate(to);

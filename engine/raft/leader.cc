@@ -160,6 +160,7 @@ void Raft::note_fetch(Step& s, const FetchRequest& r) {
     p->caught_up_at = s.ctx.now;
   else if (p->leader_end >= 0 && r.from.offset >= p->leader_end)
     p->caught_up_at = p->fetched_at;
+  KLAMM_ASSERT_REL(r.from.offset, <=, log_.end);  // it agrees with our log up to there
   p->key.directory = r.replica.directory;
   p->end = r.from.offset;
   p->leader_end = log_.end;
@@ -182,6 +183,8 @@ void Raft::commit(Step& s) {
   const Offset to = rules::commit_index(std::move(ends), l.epoch_start, l.high_watermark);
   if (to <= l.high_watermark) return;
   KLAMM_ASSERT_REL(to, >=, committed_);  // a leader has all that it ever knew to be committed
+  KLAMM_ASSERT_REL(to, >, l.epoch_start);
+  KLAMM_ASSERT_REL(to, <=, log_.end);
   l.high_watermark = to;
   raise_committed(s, to);
   wake_fetches(s);

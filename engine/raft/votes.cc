@@ -56,7 +56,10 @@ void Raft::on_vote_answer(Step& s, NodeId from, const VoteAnswer& a) {
     mark(c->ballot), count_votes(s);
 }
 
-bool Raft::won(const Ballot& ballot) const { return std::popcount(ballot.granted) >= static_cast<int>(majority()); }
+bool Raft::won(const Ballot& ballot) const {
+  KLAMM_ASSERT((ballot.granted & ballot.rejected) == 0);
+  return std::popcount(ballot.granted) >= static_cast<int>(majority());
+}
 bool Raft::lost(const Ballot& ballot) const {
   return static_cast<int>(options_.voters.size()) - std::popcount(ballot.rejected) < static_cast<int>(majority());
 }
