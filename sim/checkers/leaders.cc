@@ -53,7 +53,6 @@ void Leaders::changed(int64_t at, HostId, const TraceEvent& e, Verdicts& out) {
   const uint64_t isr = static_cast<uint64_t>(e.d);
   if (leader >= 0 && !(isr >> leader & 1))
     out.add(at, "R3 leader in ISR", log.text() + ": " + std::to_string(leader) + " leads outside its ISR");
-  if (isr == 0) out.add(at, "R9 ISR validity", log.text() + " has an empty ISR");
   Partition& p = partitions_[log];
   if (epoch >= p.leader_epoch) p = {leader, epoch, isr};
 }

@@ -1,5 +1,5 @@
 // Who leads, by epoch: K1 one raft leader an epoch, K2 epochs grow, K3 one vote an epoch, K8 and R12 high watermarks
-// grow, R3 a leader is in its ISR, R9 the ISR is not empty, and one leader a partition's leader epoch.
+// grow, R3 a leader is in its ISR, and one leader a partition's leader epoch.
 #pragma once
 #include <cstdint>
 #include <map>

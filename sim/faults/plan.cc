@@ -95,6 +95,8 @@ void Plan::lose_power(World& w, HostId h, const Standing& standing, Observer& o)
     if (!losers_.empty() || !standing.others_complete(h) || w.storage(h).disk().poisoned()) return;
     for (const HostId b : options_.brokers)
       if (impaired(w, b)) return;
+    for (const HostId b : options_.brokers)  // no other may die of a failure that is still to come
+      w.storage(b).model().fail_syncs = w.storage(b).model().fail_writes = 0;
   }
   fired(Fault::power_loss, w, h, 0, 0, o);
   losers_.push_back(h);
