@@ -70,10 +70,14 @@ Json run_one(const SimArguments& a, uint64_t seed) {
   };
   for (size_t i = 0; i < r.probes.size(); ++i)
     if (r.probes[i]) probes[kProbes[i]] = r.probes[i];
+  Json rules = Json::array();
+  for (const sim::Violation& v : r.violations)
+    if (rules.empty() || rules.back() != v.rule) rules.push_back(v.rule);
   return {{"seed", seed},
           {"digest", hex16(r.digest)},
           {"ok", r.ok},
           {"violation", r.violations.empty() ? Json(nullptr) : Json(r.violation())},
+          {"rules", rules},
           {"simulated_ms", r.simulated_ns / 1'000'000},
           {"wall_ms", static_cast<int64_t>(ms_since(begun) + 0.5)},
           {"events", r.events},

@@ -48,7 +48,7 @@ class Simulation final : public Observer, public Standing {
  public:
   explicit Simulation(RunOptions options);
   enum class Phase : uint8_t { boot, faults, healed, draining, done };
-  static constexpr size_t kMaxViolations = 8;  // then a run ends early
+  static constexpr size_t kMaxViolations = 16;  // then a run ends early
 
   // One due item, turn, fault or step of the load. False: the run is over.
   bool step(Observer* listener = nullptr);

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/base/ids.h"
@@ -19,16 +20,19 @@ struct LogKey {
 
 struct Violation {
   int64_t at = 0;
-  const char* rule = "";  // as in invariants.md, "R6 leader completeness"
+  std::string_view rule;  // a literal, as in invariants.md, "R6 leader completeness"
   std::string text;
   bool loss = false;  // acknowledged or committed records are gone: legal beyond what the settings promise
 };
 
 class Verdicts final {
  public:
-  static constexpr size_t kMax = 32;  // the first ones tell the story
-  void add(int64_t at, const char* rule, std::string text, bool loss = false) {
-    if (list_.size() < kMax) list_.push_back({at, rule, std::move(text), loss});
+  static constexpr size_t kMax = 32;
+  static constexpr size_t kMaxOfRule = 2;  // the first ones tell the story; others show what came of it
+  void add(int64_t at, std::string_view rule, std::string text, bool loss = false) {
+    size_t same = 0;
+    for (const Violation& v : list_) same += v.rule == rule;
+    if (same < kMaxOfRule && list_.size() < kMax) list_.push_back({at, rule, std::move(text), loss});
   }
   const std::vector<Violation>& list() const { return list_; }
   bool empty() const { return list_.empty(); }

@@ -31,7 +31,7 @@ struct Case {
     replicas.trace(1, host, e, out);
     leaders.trace(1, host, e, out);
   }
-  std::string first() const { return out.empty() ? "" : out.list()[0].rule; }
+  std::string first() const { return out.empty() ? "" : std::string(out.list()[0].rule); }
 };
 
 TEST(Checkers, replicated_and_failed_over_log_is_fine) {
@@ -152,7 +152,7 @@ struct Client {
   void read(int64_t number, int64_t offset, uint32_t consumer = 0) {
     h.polled(1, consumer, 0, offset, w(number).value(50), out);
   }
-  std::string first() const { return out.empty() ? "" : out.list()[0].rule; }
+  std::string first() const { return out.empty() ? "" : std::string(out.list()[0].rule); }
 };
 
 TEST(Checkers, complete_history_is_fine) {
