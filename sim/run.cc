@@ -1,12 +1,11 @@
 #include "sim/run.h"
 
-#include <algorithm>
-
 namespace klamm::sim {
 
 std::string RunResult::violation() const {
-  if (violations.empty()) return {};
-  return std::string(violations[0].rule) + ": " + violations[0].text;
+  for (const Violation& v : violations)
+    if (!v.loss || !beyond_promise) return std::string(v.rule) + ": " + v.text;
+  return {};
 }
 
 RunResult result_of(Simulation& s, const RunOptions& options) {
@@ -15,9 +14,8 @@ RunResult result_of(Simulation& s, const RunOptions& options) {
   r.seed = options.seed;
   r.digest = w.digest();
   r.violations = s.verdicts().list();
-  r.ok = std::all_of(r.violations.begin(), r.violations.end(),
-                     [&](const Violation& v) { return v.loss && s.beyond_promise(); });
   r.beyond_promise = s.beyond_promise();
+  r.ok = r.violation().empty();
   r.lost = s.workload().history().lost();
   r.simulated_ns = w.now();
   r.events = w.events();

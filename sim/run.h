@@ -24,7 +24,7 @@ struct RunResult {
   std::array<uint64_t, kFaults> fired{};
   std::array<uint64_t, static_cast<size_t>(Probe::count)> probes{};
   std::vector<Choice> choices;    // if they were logged
-  std::string violation() const;  // in one line; empty: none
+  std::string violation() const;  // the first that is none of the legal losses, in one line; empty: none
 };
 
 // Within the promise any violation is a failure; beyond it losses are reported and only other violations are.

@@ -162,7 +162,7 @@ void Workload::produced(int64_t at, uint64_t t, const Slice& bytes, const Replic
     if (p.partition != w.partition)
       out.add(at, "J14 misrouted record", w.text() + " was acknowledged in partition " + std::to_string(p.partition));
     if (p.offset >= replicas.committed_end(log(w.partition)))
-      out.add(at, "R13 acknowledged before committed", w.text() + " at offset " + std::to_string(p.offset));
+      out.add(at, "R13 acknowledged before committed", w.text() + " at offset " + std::to_string(p.offset), true);
   }
   const History::Fate fate = p.error == ErrorCode::none ? History::Fate::acked
                              : p.maybe_written          ? History::Fate::unknown
