@@ -20,7 +20,7 @@ void handle_describe_cluster(Turn& t, Request& r) {
     const bool known = q.endpoint_type == kBrokers || q.endpoint_type == kControllers;
     m.error_code = code(known ? ErrorCode::mismatched_endpoint_type : ErrorCode::unsupported_endpoint_type);
     m.error_message = known ? "this listener does not serve endpoints of that type" : "unknown endpoint type";
-    m.endpoint_type = here;
+    if (r.ticket.version >= 1) m.endpoint_type = here;
     return t.answer(r.ticket, m);
   }
   m.cluster_id = t.p.startup.cluster_id;

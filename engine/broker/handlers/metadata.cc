@@ -47,8 +47,11 @@ void add_error(Turn& t, MetadataResponse& m, Str name, const Uuid& id, ErrorCode
 }
 
 void add_asked(Turn& t, const Request& r, const MetadataRequest& q, MetadataResponse& m) {
+  bool ids = false;  // then names are not looked at
+  for (const auto& asked : q.topics) ids = ids || !asked.topic_id.zero();
   for (const auto& asked : q.topics) {
-    if (is_null(asked.name)) {
+    if (ids) {
+      if (asked.topic_id.zero()) continue;
       const metadata::Topic* topic = t.p.image.topic(asked.topic_id);
       if (topic)
         add_topic(t, r, q, *topic, m);
@@ -67,12 +70,28 @@ void add_asked(Turn& t, const Request& r, const MetadataRequest& q, MetadataResp
   }
 }
 
+// Ids came with version 10, but names may be null only from 12 on; one of the two must be there.
+ErrorCode request_error(int16_t version, const MetadataRequest& q) {
+  bool ids = false, nothing = false;
+  for (const auto& x : q.topics) {
+    ids = ids || !x.topic_id.zero();
+    nothing = nothing || (is_null(x.name) && x.topic_id.zero());
+    if (version < 12 && (is_null(x.name) || !x.topic_id.zero())) return ErrorCode::invalid_request;
+  }
+  return nothing && !ids ? ErrorCode::unknown_server_error : ErrorCode::none;
+}
+
 }  // namespace
 
 void handle_metadata(Turn& t, Request& r) {
   MetadataRequest q;
   if (!decode_body(r, t.arena(), q)) return t.close(r.ticket);
   MetadataResponse m;
+  if (const ErrorCode error = request_error(r.ticket.version, q); error != ErrorCode::none) {
+    for (const auto& x : q.topics) add_error(t, m, is_null(x.name) ? Str("") : x.name, x.topic_id, error);
+    m.error_code = r.ticket.version >= 13 ? code(error) : 0;
+    return t.answer(r.ticket, m);
+  }
   NodeId controller = t.active_controller();
   for (const auto& [id, b] : t.p.image.brokers()) {
     const metadata::BrokerEndpoint* e = b.fenced ? nullptr : endpoint_of(t, r, b);
@@ -86,14 +105,8 @@ void handle_metadata(Turn& t, Request& r) {
   m.controller_id = active && !active->fenced ? controller.value : m.brokers.empty() ? -1 : m.brokers[0].node_id;
   m.cluster_id = t.p.startup.cluster_id;
   if (q.include_cluster_authorized_operations) m.cluster_authorized_operations = cluster_operations();
-  const bool ids_need_null_names = r.ticket.version >= 10;
-  bool bad_ids = false;
-  for (const auto& x : q.topics)
-    bad_ids = bad_ids || (is_null(x.name) && x.topic_id.zero()) || (!is_null(x.name) && !x.topic_id.zero());
   const bool all = q.topics.is_null() || (r.ticket.version == 0 && q.topics.empty());
-  if (ids_need_null_names && bad_ids) {
-    for (const auto& x : q.topics) add_error(t, m, x.name, x.topic_id, ErrorCode::invalid_request);
-  } else if (all) {
+  if (all) {
     for (const auto& [name, id] : t.p.image.topics_by_name()) add_topic(t, r, q, *t.p.image.topic(id), m);
   } else {
     add_asked(t, r, q, m);
