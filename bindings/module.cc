@@ -183,7 +183,10 @@ PYBIND11_MODULE(_engine, m) {
       .def("log", &log_of)
       .def("create_topic", &create_topic)
       .def("delete_topic", &delete_topic)
-      .def("describe", [](AnyCluster& c) { return c.ask("describe", client::pack(client::Describe{}), 1); })
+      .def("describe",
+           [](AnyCluster& c, int node) {
+             return c.ask("describe", client::pack(client::Describe{std::nullopt, node < 0 ? 30'000 : 1'000, node}), 1);
+           })
       .def("offset",
            [](AnyCluster& c, const std::string& topic, int32_t partition, int64_t at) {
              return c.ask("offset", client::pack(client::OffsetAt{{topic, partition}, at}), 1);

@@ -188,6 +188,13 @@ class AnyCluster:
         self._clients = _PRODUCER
         self._producing = False
 
+    def _wait_for_brokers(self, timeout: float = 60.0) -> None:
+        def all_serve() -> bool:
+            told = native.description(self._answer(self._engine.describe(-1), timeout))
+            return len(told["brokers"]) == self._engine.nodes()
+
+        self.run_until(all_serve, timeout)
+
     # ---- topics and records
 
     def create_topic(
@@ -307,16 +314,25 @@ class AnyCluster:
 
     # ---- looking
 
-    def describe(self, topic: str, timeout: float = _TIMEOUT) -> list[native.PartitionDescription]:
+    def describe(self, topic: str, node: int = -1, timeout: float = _TIMEOUT) -> list[native.PartitionDescription]:
         """Leader, leader_epoch, replicas and isr of each partition, as a node tells clients; empty: no such topic."""
-        description = native.description(self._answer(self._engine.describe(), timeout))
+        description = native.description(self._answer(self._engine.describe(node), timeout))
         _check(description["error"])
         found = description["topics"].get(topic)
         return found["partitions"] if found else []
 
     def state(self, topic: str, partition: int = 0) -> PartitionState:
-        """The partition as clients are told, and the logs as they lie on the nodes' disks."""
-        told = self.describe(topic)[partition]
+        """The partition as the node tells it that knows most, and the logs as they lie on the nodes' disks."""
+        views = []
+        for node in self.nodes:
+            if self.alive(node):
+                try:
+                    views += self.describe(topic, node)[partition : partition + 1]
+                except KafkaError:  # it is starting
+                    pass
+        if not views:
+            raise KafkaError("UNKNOWN_TOPIC_OR_PARTITION", f"{topic}-{partition}")
+        told = max(views, key=lambda view: view["leader_epoch"])
         leader = told["leader"] if told["leader"] >= 0 else None
         end = self._offset(topic, partition, _END, _TIMEOUT) if leader is not None else None
         logs = {node: self.log(node, topic, partition) for node in told["replicas"]}
@@ -360,6 +376,7 @@ class Simulation(AnyCluster):
         self.seed = seed
         settings = {key: str(value) for key, value in (config or {}).items()}
         self._engine = native.SimCluster(seed, brokers, settings, list(flaws))
+        self._wait_for_brokers()
 
     @property
     def digest(self) -> int:
@@ -402,6 +419,7 @@ class Cluster(AnyCluster):
         super().__init__()
         settings = [f"{key}={value}" for key, value in (config or {}).items()]
         self._engine = native.LiveCluster(brokers, dir, settings)
+        self._wait_for_brokers()
 
     @property
     def brokers(self) -> str:

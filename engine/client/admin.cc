@@ -43,7 +43,7 @@ bool Admin::ask(Turn& turn, uint64_t token, const std::string& verb, const Slice
     timeout_ms = ask.timeout_ms;
   } else {
     Describe ask;
-    good = unpack(bytes, ask);
+    good = unpack(bytes, ask) && (ask.node < 0 || turn.calls.address(static_cast<uint64_t>(ask.node)));
     timeout_ms = ask.timeout_ms;
     if (ask.topics)
       for (const std::string& name : *ask.topics) good = good && sendable(name);
@@ -152,6 +152,7 @@ bool Admin::send(Turn& turn, uint32_t number, Operation& op) {
   }
   Describe ask;
   unpack(op.ask, ask);
+  if (ask.node >= 0) call.peer = static_cast<uint64_t>(ask.node);
   protocol::MetadataRequest request;
   request.allow_auto_topic_creation = false;
   if (!ask.topics) request.topics = decltype(request.topics)::null();
@@ -229,6 +230,7 @@ bool Admin::take_offset(Turn& turn, Operation& op, const net::Answer& answer) {
 bool Admin::take_description(Turn& turn, Operation& op, const net::Answer& answer) {
   const auto* r = response_of<protocol::MetadataResponse>(turn, answer);
   if (!r) return false;
+  turn.cluster.learn(turn, *r);
   Description out;
   out.cluster_id = std::string(r->cluster_id);
   out.controller = r->controller_id;

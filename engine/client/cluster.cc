@@ -116,20 +116,26 @@ void Cluster::metadata_answered(Turn& turn, const net::Answer& answer) {
     return;
   }
   failures_ = 0;
+  ++rotation_;  // a node that is cut off answers, too: the next question goes to another
   backoff_.last = {};
   backoff_.until = turn.now() + options_.retry_backoff;  // not more often than this, whoever finds what stale
   refreshed_ = turn.now();
+  last_incomplete_ = false;
+  learn(turn, *response);
+  for (const std::string& name : wanted_)
+    if (!topics_.count(name)) last_incomplete_ = true;
+}
+
+void Cluster::learn(Turn& turn, const protocol::MetadataResponse& response) {
   ++generation_;
   std::set<NodeId> seen;
-  for (const auto& b : response->brokers) {
+  for (const auto& b : response.brokers) {
     seen.insert(NodeId{b.node_id});
     learn_node(turn, NodeId{b.node_id}, {std::string(b.host), static_cast<uint16_t>(b.port)});
   }
   if (!seen.empty()) nodes_ = std::move(seen);
-  last_incomplete_ = false;
-  for (const auto& t : response->topics) take_topic(t);
-  for (const std::string& name : wanted_)
-    if (!topics_.count(name)) last_incomplete_ = true;
+  for (const auto& t : response.topics)
+    if (wanted_.count(std::string(t.name))) take_topic(t);
 }
 
 void Cluster::take_topic(const protocol::MetadataResponse::MetadataResponseTopic& t) {

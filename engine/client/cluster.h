@@ -68,6 +68,9 @@ class Cluster final {
   void forget_versions(uint64_t peer) { apis_.erase(peer); }
   void learn_node(Turn& turn, NodeId node, const net::Calls::Address& address);
 
+  // What any answer to a metadata request tells of nodes and of the topics wanted here.
+  void learn(Turn& turn, const protocol::MetadataResponse& response);
+
   void on_answer(Turn& turn, const net::Answer& answer);
   void pump(Turn& turn);
   Instant next_deadline() const { return deadline_; }

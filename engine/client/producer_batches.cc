@@ -163,7 +163,7 @@ void Producer::settle(Turn& turn, const Sent& at, ErrorCode error, int64_t base_
   b.tried = true;
   b.uncertain = b.uncertain || maybe_done(error);
   q.backoff.failed(turn.now());
-  if (refreshes_metadata(error)) turn.cluster.stale();
+  turn.cluster.stale();  // a leader that is cut off times out, and does not know that there is another
 }
 
 void Producer::give_up(Turn& turn, const Sent& at, Queue& queue, size_t index, ErrorCode error, bool maybe) {

@@ -302,9 +302,10 @@ struct OffsetResult {
 struct Describe {
   std::optional<std::vector<std::string>> topics;  // nothing: all
   int32_t timeout_ms = 30'000;
+  int32_t node = -1;  // whose view; it must be known by an earlier answer. -1: anybody's
   template<class C>
   void wire(C& c) {
-    c(topics, timeout_ms);
+    c(topics, timeout_ms, node);
   }
 };
 
