@@ -88,6 +88,8 @@ void ClusterPlan::configure(PlannedNode& n, const Options& options, const std::s
                   {"log.dirs", n.dir},
                   {"klamm.cluster.id", cluster_id},
                   {"group.initial.rebalance.delay.ms", "0"},
+                  {"default.replication.factor", replicas},  // a node may be killed, and nothing is lost or refused
+                  {"min.insync.replicas", in_sync},
                   {"offsets.topic.replication.factor", replicas},
                   {"transaction.state.log.replication.factor", replicas},
                   {"transaction.state.log.min.isr", in_sync},

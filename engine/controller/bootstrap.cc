@@ -2,21 +2,16 @@
 #include <limits>
 
 #include "engine/controller/operation.h"
+#include "engine/metadata/features.h"
 
 namespace klamm::controller {
 
 void bootstrap(Operation& op) {
-  constexpr struct {
-    const char* name;
-    int16_t level;
-  } kLevels[] = {{metadata::kMetadataVersion, 30},  // 4.3-IV0
-                 {metadata::kElrVersion, 1},       {metadata::kGroupVersion, 1},      {"share.version", 1},
-                 {"streams.version", 1},           {metadata::kTransactionVersion, 2}};
-  for (const auto& [name, level] : kLevels) {
-    if (name == std::string_view(metadata::kElrVersion) && !op.options.bootstrap_elr) continue;
+  for (const metadata::SupportedFeature& f : metadata::supported_features()) {
+    if (f.fresh == 0 || (f.name == metadata::kElrVersion && !op.options.bootstrap_elr)) continue;
     protocol::FeatureLevelRecord r;
-    r.name = name;
-    r.feature_level = level;
+    r.name = f.name;
+    r.feature_level = f.fresh;
     op.emit(0, r);
   }
   if (!op.options.bootstrap_elr) return;
