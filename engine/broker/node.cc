@@ -101,6 +101,9 @@ void Turn::run(std::span<const Event> events) {
     drain();
   }
   if (served == kRequestsPerTurn) p.again = true;
+  poll_lifecycle();  // a controller in this node may append: before the logs flush
+  register_controller();
+  drain();
   if (!p.replicas.all().empty() || p.quorum) {
     wake_fetches();
     drain();
@@ -116,9 +119,6 @@ void Turn::run(std::span<const Event> events) {
     drain();
   }
   if (!p.stirred.empty()) p.again = true;
-  poll_lifecycle();
-  register_controller();
-  drain();
   if (p.startup.phase >= Phase::leaving) poll_shutdown();
 }
 

@@ -177,8 +177,7 @@ void Replicas::close_all(Io& io) {
   for (auto& [id, cow] : partitions_) {
     Partition& p = cow.write();
     if (!p.log().ready()) continue;
-    closing_.insert(id);
-    p.log().close(io);
+    if (!p.log().close(io)) closing_.insert(id);
   }
 }
 
