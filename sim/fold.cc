@@ -21,10 +21,7 @@ template<class Tag, class Rep>
 void add(Digest& d, Id<Tag, Rep> v) {
   d.number(static_cast<uint64_t>(v.value));
 }
-void add(Digest& d, const std::vector<Slice>& v) {
-  d.number(v.size());
-  for (const Slice& s : v) d.bytes(s.span());
-}
+void add(Digest& d, const std::vector<Slice>& v) { d.bytes(std::span<const Slice>(v)); }
 void add(Digest& d, const std::vector<DirEntry>& v) {
   d.number(v.size());
   for (const DirEntry& e : v) add(d, e.name), add(d, e.directory), add(d, e.size);
@@ -79,9 +76,24 @@ void fold(Digest& digest, const Event& event) {
   digest.number(event.index());
   std::visit(Fold{digest}, event);
 }
-void fold(Digest& digest, const Command& command) {
-  digest.number(0x100 + command.index());
-  std::visit(Fold{digest}, command);
+void fold(Digest& digest, const Commands& commands) {
+  for (size_t i = 0; i < commands.size(); ++i) {
+    digest.number(0x100 + commands[i].index());
+    const auto* send = std::get_if<Send>(&commands[i]);
+    const auto* next = send && i + 1 < commands.size() ? std::get_if<Send>(&commands[i + 1]) : nullptr;
+    if (!next || next->conn != send->conn) {
+      std::visit(Fold{digest}, commands[i]);
+      continue;
+    }
+    std::vector<Slice> pieces{send->bytes};
+    bool tell = send->tell;
+    for (; next && next->conn == send->conn; next = std::get_if<Send>(&commands[i + 1])) {
+      pieces.push_back(next->bytes);
+      tell = tell || next->tell;
+      if (++i + 1 == commands.size()) break;
+    }
+    all(digest, send->conn, pieces, tell);
+  }
 }
 
 }  // namespace klamm::sim

@@ -7,6 +7,7 @@
 namespace klamm::sim {
 
 void fold(Digest& digest, const Event& event);
-void fold(Digest& digest, const Command& command);
+// Sends to one connection that follow each other count as one.
+void fold(Digest& digest, const Commands& commands);
 
 }  // namespace klamm::sim

@@ -157,7 +157,7 @@ void World::turn(HostId id, Observer& o) {
     KLAMM_ASSERT_REL(h.idle_turns, <, kMaxIdleTurns);
     Ctx ctx{local, wall, chance, h.spec.boot.flaws, h.trace, *scratch_.scratch};
     h.machine.get()->turn(ctx, events_now_, commands_);
-    for (const Command& c : commands_) fold(digest_, c);
+    fold(digest_, commands_);
     now_ = begun + options_.turn_ns;  // commands leave when the turn ends
     execute(id, o);
     now_ = begun;

@@ -47,7 +47,7 @@ class Tail final {
   int64_t bytes() const { return bytes_; }
   template<class V>
   void fields(V& v) const {
-    v("batches", batches_), v("from", from_), v("bytes", bytes_), v("block_end", block_end_);
+    v("batches", batches_), v("from", from_), v("bytes", bytes_);  // where they lie in memory is not state
   }
 
  private:
