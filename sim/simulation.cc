@@ -172,6 +172,7 @@ void Simulation::trace(int64_t at, HostId host, const TraceEvent& e) {
     plan_.trace(at, host, e, world_);
     if (e.kind == TraceKind::broker_unfenced) {
       unfenced_ |= uint64_t{1} << e.a;
+      standing_ |= uint64_t{1} << e.a;
       if (std::popcount(unfenced_) == static_cast<int>(options_.brokers)) load_.cluster_is_whole();
     }
   }
@@ -199,6 +200,7 @@ void Simulation::failed(int64_t at, HostId host, const std::string& text) {
 
 void Simulation::lifecycle(int64_t at, HostId host, HostState state, uint64_t incarnation) {
   if (state == HostState::up) leaders_.restarted(host);
+  if (is_broker(host)) standing_ &= ~(uint64_t{1} << node_of(host));
   if (listener_) listener_->lifecycle(at, host, state, incarnation);
 }
 
@@ -211,7 +213,8 @@ bool Simulation::others_complete(HostId broker) const {
 }
 
 bool Simulation::caught_up(HostId broker) const {
-  if (world_.state(broker) != HostState::up || !leaders_.in_every_isr(node_of(broker))) return false;
+  if (world_.state(broker) != HostState::up || !(standing_ >> node_of(broker) & 1)) return false;
+  if (!leaders_.in_every_isr(node_of(broker))) return false;
   return replicas_.all_complete(broker);
 }
 

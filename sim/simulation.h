@@ -95,6 +95,7 @@ class Simulation final : public Observer, public Standing {
   Verdicts verdicts_;
   Phase phase_ = Phase::boot;
   uint64_t unfenced_ = 0;  // node ids that have been unfenced once
+  uint64_t standing_ = 0;  // node ids whose present life has been
   int64_t phase_ends_ = 0;
   int64_t healed_at_ = 0;
   Observer* listener_ = nullptr;  // during a step

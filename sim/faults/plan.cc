@@ -200,6 +200,8 @@ void Plan::strike(Fault f, World& w, const Standing& standing, Observer& o) {
     case Fault::failed_sync:
     case Fault::failed_write: {
       if (w.state(h) != HostState::up || !may_impair(w, h)) return;
+      // With a loss of power after it this is a disk that lies: no quorum survives as many of them as it likes.
+      if (f == Fault::failed_sync && options_.over_promise) return;
       fired(f, w, h, 0, 0, o);
       ++(f == Fault::failed_sync ? w.storage(h).model().fail_syncs : w.storage(h).model().fail_writes);
       return;
