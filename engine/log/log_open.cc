@@ -10,7 +10,7 @@ namespace klamm::log {
 void Log::open(Io& io, const OpenFrom& from) {
   KLAMM_ASSERT(state_ == State::fresh);
   state_ = State::opening;
-  opening_.emplace();
+  opening_.emplace(Opening{});
   opening_->from = from;
   opening_->limit = std::numeric_limits<Offset>::max();
   opening_->refold = options_.track_producers;

@@ -110,7 +110,7 @@ void Log::remove_cut(Io& io, const Op& op) {
 // Too deep for memory: the rest is read back as by recovery, once what is under way has ended.
 void Log::reopen(Io& io, Offset limit, bool refold) {
   state_ = State::opening;
-  opening_.emplace();
+  opening_.emplace(Opening{});
   opening_->from = {ends_.synced, ends_.log_start};
   opening_->limit = limit;
   opening_->refold = refold;
@@ -177,7 +177,7 @@ bool Log::remove(Io& io, const Uuid& away) {
 void Log::leave(Io& io, std::string away, bool for_good) {
   ++held_;
   close_files(io);
-  leaving_.emplace();
+  leaving_.emplace(Leaving{});
   leaving_->away = std::move(away);
   leaving_->for_good = for_good;
 }
