@@ -92,7 +92,7 @@ Json run_one(const SimArguments& a, uint64_t seed) {
 // ---- many seeds
 
 struct Totals {
-  uint64_t seeds = 0, failed = 0, events = 0, turns = 0, acknowledged = 0, lost = 0;
+  uint64_t seeds = 0, failed = 0, beyond = 0, events = 0, turns = 0, acknowledged = 0, lost = 0, lost_beyond = 0;
   int64_t simulated_ms = 0, busy_ms = 0;
   std::map<std::string, uint64_t> fired, probes;
   std::vector<uint64_t> failures;
@@ -104,6 +104,7 @@ void add(Totals& t, const Json& line) {
   t.turns += line["turns"].get<uint64_t>();
   t.acknowledged += line["acknowledged"].get<uint64_t>();
   t.lost += line["lost"].get<uint64_t>();
+  if (line["promise"] == "beyond") ++t.beyond, t.lost_beyond += line["lost"].get<uint64_t>();
   t.simulated_ms += line["simulated_ms"].get<int64_t>();
   t.busy_ms += line["wall_ms"].get<int64_t>();
   for (const auto& [name, count] : line["fired"].items()) t.fired[name] += count.get<uint64_t>();
@@ -165,10 +166,17 @@ void show_failure(const SimArguments& a, const Json& line) {
   std::cout << "\rseed " << line["seed"] << " FAILED: " << violation << "\n    " << again(a, line["seed"]) << "\n";
 }
 
+std::string where_lost(const Totals& t) {
+  if (t.lost == 0) return "";
+  const std::string seeds = std::to_string(t.beyond) + " seeds whose faults go beyond the promise";
+  if (t.lost == t.lost_beyond) return ", all in the " + seeds;
+  return ", " + std::to_string(t.lost_beyond) + " of them in the " + seeds;
+}
+
 void show_summary(const Totals& t, double wall_ms) {
   std::cout << t.seeds << " seeds, " << t.failed << " failed; " << t.acknowledged << " records acknowledged, " << t.lost
-            << " lost; " << t.simulated_ms / 1'000 << " s simulated in " << static_cast<int64_t>(wall_ms) / 1'000.0
-            << " s";
+            << " lost" << where_lost(t) << "; " << t.simulated_ms / 1'000 << " s simulated in "
+            << static_cast<int64_t>(wall_ms) / 1'000.0 << " s";
   if (t.busy_ms > 0) std::cout << ", " << t.simulated_ms / t.busy_ms << " times real time a core";
   std::cout << "\nfaults:";
   for (const auto& [name, count] : t.fired) std::cout << " " << name << " " << count;
@@ -183,12 +191,14 @@ Json totals_line(const Totals& t, double wall_ms) {
   return {{"seeds", t.seeds},
           {"failed", t.failed},
           {"failures", t.failures},
+          {"beyond", t.beyond},
           {"simulated_ms", t.simulated_ms},
           {"wall_ms", static_cast<int64_t>(wall_ms)},
           {"events", t.events},
           {"turns", t.turns},
           {"acknowledged", t.acknowledged},
           {"lost", t.lost},
+          {"lost_within", t.lost - t.lost_beyond},
           {"fired", t.fired},
           {"probes", t.probes}};
 }
