@@ -212,8 +212,11 @@ def simulated_cluster(seeds):
         f" ({simulated / wall:,.0f} times as fast)")
     fired = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in sorted(totals.get("fired", {}).items()) if n)
     say(f"  faults: {fired or 'none'}")
-    say(f"  {totals.get('acknowledged', 0):,} records acknowledged, {totals.get('lost', 0)} lost; every world the same"
-        f" when it is run again: {KLAMM and 'klamm'} sim --seed {failed[0] if failed else 7} --trace")
+    within, beyond = totals.get("lost_within", 0), totals.get("beyond", 0)
+    say(f"  {totals.get('acknowledged', 0):,} records acknowledged; {within} lost in the {done - beyond} worlds whose faults the"
+        f" settings survive,")
+    say(f"  {totals.get('lost', 0) - within:,} in the {beyond} whose faults go beyond that: told, not promised")
+    say(f"  every world is the same when it is run again: klamm sim --seed {failed[0] if failed else 7} --trace")
     if failed:
         say(f"  {bold('broken promises')} in worlds {failed}")
     return not failed
