@@ -47,7 +47,8 @@ Parts::Parts(Boot b)
       config(parsed(boot)),
       server(limits(config)),
       calls(broker::calls(config)),
-      groups(group_config(config)) {}
+      groups(group_config(config)),
+      sessions(config.fetch_session_slots) {}
 
 void Node::turn(Ctx& ctx, std::span<const Event> events, Commands& out) {
   Turn{parts_, Io{ctx, out, parts_.ops}}.run(events);

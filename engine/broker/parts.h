@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/base/timers.h"
+#include "engine/broker/fetch_sessions.h"
 #include "engine/broker/lifecycle.h"
 #include "engine/broker/request.h"
 #include "engine/controller/controller.h"
@@ -241,6 +242,7 @@ struct Parts {
   std::set<TopicIdPartition> stirred_groups;  // to go on loading
   ParkedProduces produces;
   ParkedFetches fetches;
+  FetchSessions sessions;
   Forwards forwards;
   ProducerIds producer_ids;
   AutoCreate auto_create;
@@ -260,7 +262,7 @@ struct Parts {
     v("quorum", quorum), v("controller", controller), v("image", image), v("published", published), v("joined", joined),
         v("replicas", replicas);
     v("lifecycle", lifecycle), v("broker_conns", broker_conns), v("controller_registered", controller_registered),
-        v("groups", groups), v("produces", produces), v("fetches", fetches);
+        v("groups", groups), v("produces", produces), v("fetches", fetches), v("sessions", sessions);
     v("forwards", forwards), v("producer_ids", producer_ids), v("auto_create", auto_create), v("local", local),
         v("envelopes", envelopes);
     v("again", again), v("checkpoint_at", checkpoint_at), v("files", files), v("resigned", resigned);

@@ -13,7 +13,7 @@ using protocol::TimestampType;
 constexpr size_t kPlainMax = 256 * 1024 * 1024;  // what one batch may unpack to
 
 tl::unexpected<Refusal> refuse(ErrorCode code, const char* reason) {
-  return tl::unexpected<Refusal>(Refusal{code, reason, {}});
+  return tl::unexpected<Refusal>(Refusal{code, reason, {}, false});
 }
 
 // Exactly one whole batch of format 2 (ProduceRequest.validateRecords).
@@ -112,30 +112,26 @@ Slice recompressed(const protocol::OpenBatch& open, const AdmissionRules& rules,
   return builder.finish();
 }
 
-}  // namespace
-
-Admitted admit(Ctx& ctx, const AdmissionRules& rules, int16_t version, const Slice& records) {
-  Admitted one = only_batch(version, records);
-  if (!one) return one;
-  BatchHeader& header = one->header;
+Admitted admit_to_log(Ctx& ctx, const AdmissionRules& rules, AdmittedBatch one) {
+  BatchHeader& header = one.header;
   if (header.base_offset != 0)
     return refuse(ErrorCode::invalid_record, "the base offset of a produced batch must be 0");
   if (header.size() > static_cast<size_t>(std::max(rules.max_message_bytes, 0)))
     return refuse(ErrorCode::message_too_large, "the record batch is larger than max.message.bytes");
-  const auto checked = protocol::check_batch(one->batch.span());
+  const auto checked = protocol::check_batch(one.batch.span());
   if (!checked) return refuse(checked.error().code, checked.error().reason);
   if (const char* fault = header_fault(header)) return refuse(ErrorCode::invalid_record, fault);
   if (!header.known_compression()) return refuse(ErrorCode::unknown_server_error, "unknown compression type");
-  auto open = protocol::OpenBatch::open(header, one->batch.span(), kPlainMax);
+  auto open = protocol::OpenBatch::open(header, one.batch.span(), kPlainMax);
   if (!open) return refuse(ErrorCode::unknown_server_error, open.error().reason);
   const auto times = check_records(ctx, rules, *open);
   if (!times) return tl::unexpected<Refusal>(times.error());
 
   const bool stamps = rules.timestamp_type == TimestampType::log_append_time;
-  if (stamps) one->log_append_time = ctx.wall.ms;
+  if (stamps) one.log_append_time = ctx.wall.ms;
   if (!rules.keeps_compression && rules.compression != header.compression()) {
-    one->batch = recompressed(*open, rules, one->log_append_time);
-    header = protocol::read_batch_header(one->batch.data());
+    one.batch = recompressed(*open, rules, one.log_append_time);
+    header = protocol::read_batch_header(one.batch.data());
     return one;
   }
   const int64_t largest = stamps ? ctx.wall.ms : times->largest;
@@ -143,9 +139,22 @@ Admitted admit(Ctx& ctx, const AdmissionRules& rules, int16_t version, const Sli
     header.attributes = static_cast<int16_t>(stamps ? header.attributes | BatchHeader::kLogAppendTime
                                                     : header.attributes & ~BatchHeader::kLogAppendTime);
     header.max_timestamp = largest;
-    one->batch = with_header(one->batch, header);
+    one.batch = with_header(one.batch, header);
   }
   return one;
+}
+
+}  // namespace
+
+Admitted admit(Ctx& ctx, const AdmissionRules& rules, int16_t version, const Slice& records) {
+  const Admitted one = only_batch(version, records);
+  if (!one) return one;
+  Admitted admitted = admit_to_log(ctx, rules, *one);
+  if (!admitted) {
+    const ErrorCode code = admitted.error().code;
+    admitted.error().tells_log_start = code != ErrorCode::message_too_large && code != ErrorCode::corrupt_message;
+  }
+  return admitted;
 }
 
 }  // namespace klamm::replication

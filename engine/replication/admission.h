@@ -35,6 +35,7 @@ struct Refusal {
   ErrorCode code = ErrorCode::none;
   const char* reason = nullptr;
   std::vector<RecordError> records;
+  bool tells_log_start = false;  // Kafka's log refused it, not the request's check before
 };
 // A batch that may be appended. `batch` shares the request's bytes unless something had to change.
 struct AdmittedBatch {

@@ -1,8 +1,7 @@
 // Fetch 4-18: reads of consumers and followers. Long polls; the first batch comes even if it is too large (KIP-74);
 // leader epochs and divergence (KIP-320, KIP-595); topic ids from 13 (KIP-516); where the leader is, on refusal, from
-// 16 (KIP-951). A follower's fetch offset is its acknowledgement, and from 15 it names its broker epoch (KIP-903). No
-// fetch session is granted yet (KIP-227): a request for one is answered in full with session id 0, as Kafka does when
-// its cache is full.
+// 16 (KIP-951). A follower's fetch offset is its acknowledgement, and from 15 it names its broker epoch (KIP-903).
+// Incremental sessions from 7 (KIP-227, fetch_sessions.h): a request that waits is served from its session each time.
 //
 //   serve ──enough──> reply      ──too little──> parked on every partition ──woken or due──> serve
 //                                ──cold bytes──> parked until they are in memory
@@ -61,8 +60,16 @@ void refuse(Serving& s, const TopicIdPartition& id, ErrorCode error, FetchRespon
   y.error_code = code(error);
   y.high_watermark = -1;
   y.records = protocol::Records::empty();
+  y.aborted_transactions = List<FetchResponse::AbortedTransaction>::null();
   s.must_answer = true;
   add_leader(s, id, y);
+}
+
+// Nothing of that name is known here: told, but other partitions are still waited for.
+void unknown(ErrorCode error, FetchResponse::PartitionData& y) {
+  y.error_code = code(error);
+  y.high_watermark = -1;
+  y.records = protocol::Records::empty();
 }
 
 // A follower may read what is written, a consumer what is committed.
@@ -82,16 +89,23 @@ void read(Serving& s, const Located& at, const FetchRequest::FetchPartition& x, 
   if ((p.role() != Role::leader && !from_follower_allowed) || !p.log().ready())
     return refuse(s, at.id, ErrorCode::not_leader_or_follower, y);
   const log::Ends& ends = p.log().ends();
-  if (const auto diverging = p.diverging(x.fetch_offset, x.last_fetched_epoch)) {
+  const auto diverging = p.diverging(x.fetch_offset, x.last_fetched_epoch);
+  if (diverging && diverging->epoch == kNoEpoch && !s.follower())
+    return refuse(s, at.id, ErrorCode::offset_out_of_range, y);
+  if (diverging) {
     PROBE(s.t.ctx(), raft_divergence);
     y.diverging_epoch = {diverging->epoch, diverging->offset};
     y.high_watermark = p.high_watermark();
     y.last_stable_offset = p.high_watermark();
     y.log_start_offset = ends.log_start;
     y.records = protocol::Records::empty();
+    y.aborted_transactions = List<FetchResponse::AbortedTransaction>::null();
     s.must_answer = true;
     return;
   }
+  if (s.follower() && !metadata::contains(p.assignment().replicas, s.replica))
+    return refuse(s, at.id,
+                  x.current_leader_epoch >= 0 ? ErrorCode::unknown_leader_epoch : ErrorCode::not_leader_or_follower, y);
   if (x.fetch_offset < ends.log_start || x.fetch_offset > ends.submitted) {
     refuse(s, at.id, ErrorCode::offset_out_of_range, y);
     if (s.follower()) y.log_start_offset = ends.log_start;  // where it may start anew
@@ -125,10 +139,24 @@ void read(Serving& s, const Located& at, const FetchRequest::FetchPartition& x, 
   y.records = protocol::Records::of(std::span<const Slice>(s.pieces.back()));
 }
 
-// Errors of the whole request: of the session that it names.
-ErrorCode session_error(const FetchRequest& q, int16_t version) {
-  if (version < 7 || q.session_epoch == -1 || q.session_epoch == 0) return ErrorCode::none;
-  return q.session_id == 0 ? ErrorCode::invalid_fetch_session_epoch : ErrorCode::fetch_session_id_not_found;
+// What the request means for its session, once: on arrival. Later it is served from what the session knows.
+ErrorCode admit(Turn& t, int16_t version, bool arrived, FetchRequest& q) {
+  if (version < 7 || q.session_epoch == -1 || q.session_epoch == 0) {
+    if (arrived && version >= 7) t.p.sessions.end(q.session_id);
+    return ErrorCode::none;
+  }
+  if (arrived)
+    if (const ErrorCode error = t.p.sessions.advance(t.ctx(), version, q); error != ErrorCode::none) return error;
+  return t.p.sessions.expand(t.arena(), version, q).value_or(ErrorCode::none);
+}
+
+void finish(Turn& t, Serving& s, size_t partitions) {
+  const int16_t version = s.r.ticket.version;
+  if (version >= 7 && s.q.session_epoch == 0)
+    s.m.session_id = t.p.sessions.open(t.ctx(), version, s.follower(), s.q, s.m);
+  else if (version >= 7 && s.q.session_epoch > 0)
+    t.p.sessions.answered(t.arena(), version, s.q.session_id, s.m);
+  t.answer(s.r.ticket, s.m, 256 + 64 * partitions);
 }
 
 void park(Turn& t, Serving& s, Instant until) {
@@ -151,13 +179,13 @@ void handle_fetch(Turn& t, Request& r, std::optional<Instant> until) {
   if (!decode_body(r, t.arena(), s.q)) return t.close(r.ticket);
   const int16_t version = r.ticket.version;
   s.replica = NodeId{version >= 15 ? s.q.replica_state.replica_id : s.q.replica_id};
-  if (const ErrorCode error = session_error(s.q, version); error != ErrorCode::none) {
+  if (const ErrorCode error = admit(t, version, !until, s.q); error != ErrorCode::none) {
     s.m.error_code = code(error);
     return t.answer(r.ticket, s.m);
   }
   if (!until) until = t.ctx().now + milliseconds(std::max(s.q.max_wait_ms, 0));
   s.left = s.follower() ? s.q.max_bytes : std::min(s.q.max_bytes, t.p.config.fetch_max_bytes);
-  size_t partitions = 0;
+  size_t partitions = 0, known = 0;
   for (const auto& topic : s.q.topics) {
     auto& out = s.m.responses.add(t.arena());
     out.topic = topic.topic;
@@ -167,6 +195,11 @@ void handle_fetch(Turn& t, Request& r, std::optional<Instant> until) {
       auto& y = out.partitions.add(t.arena());
       y.partition_index = x.partition;
       const Located at = locate(t, topic.topic, topic.topic_id, version >= 13, x.partition);
+      if (at.error == ErrorCode::unknown_topic_id || at.error == ErrorCode::unknown_topic_or_partition) {
+        unknown(at.error, y);
+        continue;
+      }
+      ++known;
       if (at.error != ErrorCode::none)
         refuse(s, at.id, at.error, y);
       else
@@ -175,10 +208,10 @@ void handle_fetch(Turn& t, Request& r, std::optional<Instant> until) {
   }
   // What this fetch acknowledged may commit records: others are told before this request waits or is answered.
   t.drain(s.moved);
-  const bool enough = s.must_answer || s.bytes >= s.q.min_bytes || partitions == 0;
+  const bool enough = s.must_answer || s.bytes >= s.q.min_bytes || known == 0;
   if (s.cold && s.bytes == 0 && !s.must_answer) return park(t, s, std::max(*until, t.ctx().now + kColdPatience));
   if (!enough && t.ctx().now < *until) return park(t, s, *until);
-  t.answer(r.ticket, s.m, 256 + 64 * partitions);
+  finish(t, s, partitions);
 }
 
 void serve_parked(Turn& t, ParkedFetch& parked) {

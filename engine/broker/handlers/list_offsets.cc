@@ -3,6 +3,8 @@
 // (KIP-1023). "Latest" waits for the new leader to know the high watermark (KIP-207).
 #include "engine/protocol/messages/list_offsets.h"
 
+#include <map>
+
 #include "engine/broker/handlers.h"
 
 namespace klamm::broker {
@@ -101,13 +103,20 @@ void handle_list_offsets(Turn& t, Request& r) {
   for (const auto& topic : q.topics) {
     auto& out = m.topics.add(t.arena());
     out.name = topic.name;
+    std::map<int32_t, int> named;
+    for (const auto& x : topic.partitions) ++named[x.partition_index];
     for (const auto& x : topic.partitions) {
+      int& times = named[x.partition_index];
+      if (times == 0) continue;  // a partition that is named twice is refused once
       auto& y = out.partitions.add(t.arena());
       y.partition_index = x.partition_index;
-      int same = 0;
-      for (const auto& other : topic.partitions) same += other.partition_index == x.partition_index;
-      if (same > 1) {
+      if (times > 1) {
+        times = 0;
         y.error_code = code(ErrorCode::invalid_request);
+        continue;
+      }
+      if (q.replica_id < 0 && (q.isolation_level < 0 || q.isolation_level > 1)) {
+        y.error_code = code(ErrorCode::unknown_server_error);  // as Kafka, which has no better word for it
         continue;
       }
       const Located at = locate(t, topic.name, Uuid{}, false, x.partition_index);

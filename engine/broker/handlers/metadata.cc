@@ -2,6 +2,8 @@
 // topics that are asked for by name where the broker allows it; authorized operations on request (KIP-430, from 8).
 #include "engine/protocol/messages/metadata.h"
 
+#include <set>
+
 #include "engine/broker/handlers.h"
 #include "engine/controller/rules.h"
 
@@ -49,7 +51,9 @@ void add_error(Turn& t, MetadataResponse& m, Str name, const Uuid& id, ErrorCode
 void add_asked(Turn& t, const Request& r, const MetadataRequest& q, MetadataResponse& m) {
   bool ids = false;  // then names are not looked at
   for (const auto& asked : q.topics) ids = ids || !asked.topic_id.zero();
+  std::set<std::pair<Str, Uuid>> seen;  // what is asked for twice is answered once
   for (const auto& asked : q.topics) {
+    if (!seen.insert(ids ? std::pair{Str(""), asked.topic_id} : std::pair{asked.name, Uuid{}}).second) continue;
     if (ids) {
       if (asked.topic_id.zero()) continue;
       const metadata::Topic* topic = t.p.image.topic(asked.topic_id);

@@ -14,9 +14,13 @@ namespace {
 using protocol::ProduceRequest;
 using protocol::ProduceResponse;
 
+constexpr Duration kOwnWriteLook = milliseconds(2);
+
 void refuse(ProducePartition& x, ErrorCode error, const char* message = nullptr) {
   x.error = code(error);
   x.base_offset = -1;
+  x.log_append_time = -1;
+  x.log_start = -1;
   x.wanted = 0;
   if (message) x.message = message;
 }
@@ -32,9 +36,7 @@ bool known_duplicate(Turn& t, const replication::Partition& partition, const pro
       PROBE(t.ctx(), produce_duplicate);
       x.base_offset = r.original.first_offset();
       x.wanted = r.original.last_offset + 1;
-      x.log_append_time = partition.settings().admission.timestamp_type == protocol::TimestampType::log_append_time
-                              ? r.original.timestamp
-                              : -1;
+      x.log_append_time = r.original.timestamp;  // Kafka tells it whatever the topic's type of timestamps
       return true;
     case log::Admission::out_of_order_sequence:
       PROBE(t.ctx(), produce_out_of_order);
@@ -54,29 +56,47 @@ void append(Turn& t, const Request& r, int16_t acks, const Located& at, const pr
   const Result<void> leads = partition.leads(kNoEpoch);
   if (!leads) return refuse(x, leads.error().code);
   if (!partition.log().ready()) return refuse(x, ErrorCode::not_leader_or_follower);
-  x.log_start = partition.log().ends().log_start;
   if (acks == -1 && partition.enough_replicas() != ErrorCode::none) {
     PROBE(t.ctx(), not_enough_replicas);
     return refuse(x, ErrorCode::not_enough_replicas, "the ISR is smaller than min.insync.replicas");
   }
+  const Offset log_start = partition.log().ends().log_start;
   const Slice bytes = records.is_null() || records.size == 0 ? Slice{} : r.frame.of(records.span());
   auto admitted = replication::admit(t.ctx(), partition.settings().admission, r.ticket.version, bytes);
   if (!admitted) {
     refuse(x, admitted.error().code,
            admitted.error().reason ? admitted.error().reason : "the record batch was refused");
     for (const auto& e : admitted.error().records) x.record_errors.emplace_back(e.index, e.reason);
+    if (admitted.error().tells_log_start) x.log_start = log_start;
     return;
   }
   if (admitted->header.transactional()) return refuse(x, ErrorCode::invalid_txn_state, "transactions are not served");
-  if (known_duplicate(t, partition, admitted->header, x)) return;
+  const bool known = known_duplicate(t, partition, admitted->header, x);
+  x.log_start = log_start;
+  if (known) return;
   const auto appended = t.p.replicas.append(t.ctx(), at.id, admitted->batch);
   if (!appended) return refuse(x, appended.error().code, appended.error().reason);
+  x.log_start = log_start;
   x.base_offset = appended->base;
   x.wanted = appended->last + 1;
   x.log_append_time = admitted->log_append_time;
 }
 
-// Whether nothing more is to be waited for.
+// A transactional batch needs the request's transactional id: without one all of the request is refused.
+bool transactional_without_id(const ProduceRequest& q) {
+  if (!is_null(q.transactional_id)) return false;
+  for (const auto& topic : q.topic_data)
+    for (const auto& data : topic.partition_data) {
+      if (data.records.is_null() || data.records.size == 0) continue;
+      protocol::BatchCursor cursor(data.records.span());
+      if (!cursor.next() || cursor.magic() != protocol::kCurrentMagic) continue;
+      if (protocol::read_batch_header(cursor.batch().data()).transactional()) return true;
+    }
+  return false;
+}
+
+// Whether nothing more is to be waited for. An acks=0 batch waits as an acks=1 one: no answer is due, but the next
+// request of the connection finds it there.
 bool settled(const Turn& t, int16_t acks, ProducePartition& x) {
   if (x.wanted == 0) return true;
   const replication::Partition* p = t.p.replicas.find(x.id);
@@ -85,7 +105,7 @@ bool settled(const Turn& t, int16_t acks, ProducePartition& x) {
                                                            : ErrorCode::not_leader_or_follower);
     return true;
   }
-  if ((acks == 1 ? p->log().ends().written : p->high_watermark()) < x.wanted) return false;
+  if ((acks != -1 ? p->log().ends().written : p->high_watermark()) < x.wanted) return false;
   if (acks == -1 && p->enough_replicas() != ErrorCode::none) {
     PROBE(t.ctx(), not_enough_replicas_after);
     refuse(x, ErrorCode::not_enough_replicas_after_append);
@@ -125,15 +145,16 @@ void finish(Turn& t, const ParkedProduce& done) {
     auto& y = m.responses.back().partition_responses.add(t.arena());
     y.index = x.id.partition;
     y.error_code = x.error;
-    y.base_offset = x.error == 0 ? x.base_offset : -1;
-    y.log_append_time_ms = x.error == 0 ? x.log_append_time : -1;
-    y.log_start_offset = x.error == 0 ? x.log_start : -1;
+    y.base_offset = x.base_offset;
+    y.log_append_time_ms = x.log_append_time;
+    y.log_start_offset = x.log_start;
     if (done.ticket.version >= 8) {
       for (const auto& [index, text] : x.record_errors) y.record_errors.push_back(t.arena(), {index, text});
       if (!x.message.empty()) y.error_message = x.message;
     }
     add_leader(t, done.ticket, x, m, y);
   }
+  if (done.acks == 0) return t.p.server.skip(t.io, done.ticket);
   t.answer(done.ticket, m, 128 + 64 * done.partitions.size());
 }
 
@@ -141,7 +162,7 @@ void park(Turn& t, ParkedProduce parked, Instant deadline) {
   std::vector<parked::Watch<WaitKey>> watches;
   for (const ProducePartition& x : parked.partitions) {
     if (x.wanted == 0) continue;
-    watches.push_back({{x.id, parked.acks == 1 ? Wait::written : Wait::committed}, x.wanted});
+    watches.push_back({{x.id, parked.acks != -1 ? Wait::written : Wait::committed}, x.wanted});
     watches.push_back({{x.id, Wait::changed}});
   }
   t.p.produces.park(watches, deadline, std::move(parked));
@@ -157,6 +178,7 @@ void handle_produce(Turn& t, Request& r) {
   work.ticket = r.ticket;
   work.acks = q.acks;
   bool failed = false, waits = false;
+  const bool no_id = transactional_without_id(q);
   for (auto& topic : q.topic_data) {
     for (auto& data : topic.partition_data) {
       ProducePartition& x = work.partitions.emplace_back();
@@ -166,6 +188,8 @@ void handle_produce(Turn& t, Request& r) {
       if (at.topic) x.id = {at.topic->id, data.index};
       if (q.acks < -1 || q.acks > 1)
         refuse(x, ErrorCode::invalid_required_acks, "acks must be -1, 0 or 1");
+      else if (no_id)
+        refuse(x, ErrorCode::transactional_id_authorization_failed);
       else if (at.error != ErrorCode::none)
         refuse(x, at.error, "");
       else
@@ -176,9 +200,11 @@ void handle_produce(Turn& t, Request& r) {
       waits = waits || !settled(t, q.acks, x);
     }
   }
-  if (q.acks == 0) return failed ? t.close(r.ticket) : t.p.server.skip(t.io, r.ticket);
+  if (q.acks == 0 && failed) return t.close(r.ticket);
   if (!waits) return finish(t, work);
-  park(t, std::move(work), t.ctx().now + milliseconds(std::max(q.timeout_ms, 0)));
+  // The time-out is for other replicas; our own write is not timed, as Kafka's is done before it looks at the clock.
+  const bool timed = q.acks == -1;
+  park(t, std::move(work), timed ? t.ctx().now + milliseconds(std::max(q.timeout_ms, 0)) : kNever);
 }
 
 void produce_woken(Turn& t, parked::ParkedId id, const WaitKey& key) {
@@ -194,6 +220,12 @@ void produce_woken(Turn& t, parked::ParkedId id, const WaitKey& key) {
 void produce_expired(Turn& t, parked::ParkedId id) {
   if (!t.p.produces.find(id)) return;
   ParkedProduce work = t.p.produces.take(id);
+  bool own_write = false;
+  for (ProducePartition& x : work.partitions) {
+    if (settled(t, work.acks, x)) continue;
+    own_write = own_write || t.p.replicas.find(x.id)->log().ends().written < x.wanted;
+  }
+  if (own_write) return park(t, std::move(work), t.ctx().now + kOwnWriteLook);
   for (ProducePartition& x : work.partitions)
     if (!settled(t, work.acks, x)) refuse(x, ErrorCode::request_timed_out);
   finish(t, work);
