@@ -6,6 +6,10 @@
 namespace klamm::broker {
 namespace {
 
+bool security_api(int16_t api) {
+  return api == 17 || api == 36 || (api >= 29 && api <= 31) || (api >= 38 && api <= 41);
+}
+bool voter_api(int16_t api) { return api == 80 || api == 81; }
 bool quorum_api(int16_t api) { return api == 52 || api == 53 || api == 54 || api == 55; }
 
 }  // namespace
@@ -19,6 +23,8 @@ void Turn::dispatch(Request& r) {
 }
 
 void Turn::serve(Request& r) {
+  if (security_api(r.ticket.api)) return handle_security_off(*this, r);
+  if (voter_api(r.ticket.api)) return handle_raft_voters(*this, r);
   if (r.kind == ListenerKind::controller) {
     if (r.ticket.api == 18) return handle_api_versions(*this, r);
     if (r.ticket.api == 58) return on_envelope(r);
@@ -42,9 +48,13 @@ void Turn::serve(Request& r) {
     case 3: return handle_metadata(*this, r);
     case 10: return handle_find_coordinator(*this, r);
     case 18: return handle_api_versions(*this, r);
+    case 21: return handle_delete_records(*this, r);
     case 22: return handle_init_producer_id(*this, r);
     case 23: return handle_offset_for_leader_epoch(*this, r);
+    case 35: return handle_describe_log_dirs(*this, r);
     case 60: return handle_describe_cluster(*this, r);
+    case 61: return handle_describe_producers(*this, r);
+    case 75: return handle_describe_topic_partitions(*this, r);
     default: break;
   }
   if (group::Coordinator::serves(r.ticket.api)) return on_group_request(r);

@@ -23,6 +23,44 @@ Slice principal() {
   return w.finish_contiguous();
 }
 
+// What a coordinator keeps its state in. A value that names a broker property stands for that property's.
+struct InternalTopic {
+  const char* name;
+  const char* partitions;
+  const char* replication_factor;
+  std::pair<const char*, const char*> configs[5];
+};
+constexpr InternalTopic kInternal[] = {
+    {"__consumer_offsets",
+     "offsets.topic.num.partitions",
+     "offsets.topic.replication.factor",
+     {{"cleanup.policy", "compact"},
+      {"compression.type", "producer"},
+      {"segment.bytes", "offsets.topic.segment.bytes"}}},
+    {"__transaction_state",
+     "transaction.state.log.num.partitions",
+     "transaction.state.log.replication.factor",
+     {{"cleanup.policy", "compact"},
+      {"compression.type", "uncompressed"},
+      {"min.insync.replicas", "transaction.state.log.min.isr"},
+      {"segment.bytes", "transaction.state.log.segment.bytes"},
+      {"unclean.leader.election.enable", "false"}}},
+    {"__share_group_state",
+     "share.coordinator.state.topic.num.partitions",
+     "share.coordinator.state.topic.replication.factor",
+     {{"cleanup.policy", "delete"},
+      {"compression.type", "uncompressed"},
+      {"min.insync.replicas", "share.coordinator.state.topic.min.isr"},
+      {"retention.ms", "-1"},
+      {"segment.bytes", "share.coordinator.state.topic.segment.bytes"}}},
+};
+
+const InternalTopic* find_internal(const std::string& name) {
+  for (const InternalTopic& t : kInternal)
+    if (name == t.name) return &t;
+  return nullptr;
+}
+
 }  // namespace
 
 // The error in the request's own shape.
@@ -113,18 +151,18 @@ void Turn::create_topic_for(const std::string& topic) {
   if (!p.auto_create.under_way.emplace(topic, ctx().now + kAutoCreateForget).second) return;
   protocol::CreateTopicsRequest m;
   auto& t = m.topics.add(arena());
-  const bool offsets = topic == "__consumer_offsets";
   t.name = arena().copy(topic);
-  t.num_partitions = offsets ? p.config.offsets_partitions : -1;
-  t.replication_factor = offsets ? p.config.offsets_replication_factor : int16_t{-1};
-  if (offsets) {
-    const std::pair<const char*, std::string> configs[] = {
-        {"cleanup.policy", "compact"},
-        {"compression.type", "producer"},
-        {"segment.bytes", std::to_string(p.config.offsets_segment_bytes)}};
-    for (const auto& [name, value] : configs) {
+  t.num_partitions = -1;
+  t.replication_factor = -1;
+  if (const InternalTopic* internal = find_internal(topic)) {
+    const auto number = [&](const char* name) { return metadata::parse_integer(p.property(name)).value_or(-1); };
+    t.num_partitions = static_cast<int32_t>(number(internal->partitions));
+    t.replication_factor = static_cast<int16_t>(number(internal->replication_factor));
+    for (const auto& [name, value] : internal->configs) {
+      if (!name) continue;
       auto& c = t.configs.add(arena());
-      c.name = name, c.value = arena().copy(value);
+      c.name = name;
+      c.value = metadata::find_config(metadata::ConfigScope::broker, value) ? arena().copy(p.property(value)) : value;
     }
   }
   m.timeout_ms = static_cast<int32_t>(p.config.request_timeout.ms());

@@ -13,6 +13,15 @@ void handle_api_versions(Turn& t, Request& request);
 void handle_init_producer_id(Turn& t, Request& request);
 void handle_offset_for_leader_epoch(Turn& t, Request& request);
 void handle_describe_cluster(Turn& t, Request& request);
+void handle_delete_records(Turn& t, Request& request);
+void handle_describe_topic_partitions(Turn& t, Request& request);
+void handle_describe_log_dirs(Turn& t, Request& request);
+void handle_describe_producers(Turn& t, Request& request);
+void handle_security_off(Turn& t, Request& request);
+void handle_raft_voters(Turn& t, Request& request);
+
+// Deletions that wait for other replicas.
+void deletes_on_time(Turn& t);
 
 // The watch on `key` of a parked Produce fired.
 void produce_woken(Turn& t, parked::ParkedId id, const WaitKey& key);

@@ -50,6 +50,12 @@ Parts::Parts(Boot b)
       groups(group_config(config)),
       sessions(config.fetch_session_slots) {}
 
+std::string Parts::property(const char* name) const {
+  if (const auto it = boot.properties.find(name); it != boot.properties.end()) return it->second;
+  const metadata::ConfigDef* def = metadata::find_config(metadata::ConfigScope::broker, name);
+  return def && def->default_value && !def->required() ? def->default_value : "";
+}
+
 void Node::turn(Ctx& ctx, std::span<const Event> events, Commands& out) {
   Turn{parts_, Io{ctx, out, parts_.ops}}.run(events);
 }
@@ -60,6 +66,7 @@ Instant Node::next_deadline() const {
   if (p.startup.phase == Phase::ended) return kNever;
   Instant at = earlier(p.calls.next_deadline(), p.startup.give_up);
   at = earlier(at, earlier(p.produces.next_deadline(), p.fetches.next_deadline()));
+  at = earlier(at, p.deletes.next_deadline());
   at = earlier(at, earlier(p.replicas.next_deadline(), p.forwards.retries.next()));
   at = earlier(at, earlier(p.checkpoint_at, p.producer_ids.retry));
   at = earlier(at, p.groups.coordinator.next_deadline());
@@ -237,6 +244,7 @@ void Turn::on_time() {
       ParkedFetch f = p.fetches.take(id);
       serve_parked(*this, f);
     }
+  deletes_on_time(*this);
   groups_on_time();
   forward_on_time();
   producer_ids_on_time(*this);

@@ -111,6 +111,27 @@ struct ParkedFetch {
     v("ticket", request.ticket), v("frame", request.frame), v("until", until);
   }
 };
+// A DeleteRecords that waits for the logs of other replicas to start where it said; looked at again by time.
+struct DeletedPartition {
+  TopicIdPartition id;
+  std::string topic;
+  int16_t error = 0;
+  Offset wanted = -1;  // where every log is to start
+  Offset low = -1;     // where the last one does
+  template<class V>
+  void fields(V& v) const {
+    v("id", id), v("topic", topic), v("error", error), v("wanted", wanted), v("low", low);
+  }
+};
+struct ParkedDelete {
+  Ticket ticket;
+  Instant until;
+  std::vector<DeletedPartition> partitions;  // in the order of the request
+  template<class V>
+  void fields(V& v) const {
+    v("ticket", ticket), v("until", until), v("partitions", partitions);
+  }
+};
 // What a parked request waits for in a partition.
 enum class Wait : uint8_t {
   committed,  // the high watermark (acks=all; consumers)
@@ -127,6 +148,7 @@ struct WaitKey {
   }
 };
 using ParkedProduces = parked::Parked<WaitKey, ParkedProduce>;
+using ParkedDeletes = parked::Parked<WaitKey, ParkedDelete>;
 using ParkedFetches = parked::Parked<WaitKey, ParkedFetch>;
 
 // A client's request on its way to the active controller, in an Envelope (KIP-590).
@@ -217,6 +239,8 @@ using Letter = std::variant<Request, net::Answer>;
 
 struct Parts {
   explicit Parts(Boot b);
+  // A property of the broker as it was booted: set, or Kafka's default; "" if it has none.
+  std::string property(const char* name) const;
 
   Boot boot;
   metadata::BrokerConfig config;
@@ -243,6 +267,7 @@ struct Parts {
   ParkedProduces produces;
   ParkedFetches fetches;
   FetchSessions sessions;
+  ParkedDeletes deletes;
   Forwards forwards;
   ProducerIds producer_ids;
   AutoCreate auto_create;
@@ -262,7 +287,8 @@ struct Parts {
     v("quorum", quorum), v("controller", controller), v("image", image), v("published", published), v("joined", joined),
         v("replicas", replicas);
     v("lifecycle", lifecycle), v("broker_conns", broker_conns), v("controller_registered", controller_registered),
-        v("groups", groups), v("produces", produces), v("fetches", fetches), v("sessions", sessions);
+        v("groups", groups), v("produces", produces), v("fetches", fetches), v("sessions", sessions),
+        v("deletes", deletes);
     v("forwards", forwards), v("producer_ids", producer_ids), v("auto_create", auto_create), v("local", local),
         v("envelopes", envelopes);
     v("again", again), v("checkpoint_at", checkpoint_at), v("files", files), v("resigned", resigned);

@@ -192,12 +192,15 @@ void Turn::assign_partition(const TopicIdPartition& id) {
   drain(out);
 }
 
-replication::Settings Turn::settings_of(const std::string& topic) const {
+metadata::TopicConfig Turn::topic_config(const std::string& topic) const {
   metadata::Properties overrides;
   if (const metadata::ConfigMap* map = p.image.config({metadata::ResourceType::topic, topic}))
     for (const auto& [key, value] : *map) overrides[key] = value;
-  const metadata::TopicConfig c =
-      overrides.empty() ? p.config.topic_defaults : metadata::make_topic_config(overrides, p.boot.properties);
+  return overrides.empty() ? p.config.topic_defaults : metadata::make_topic_config(overrides, p.boot.properties);
+}
+
+replication::Settings Turn::settings_of(const std::string& topic) const {
+  const metadata::TopicConfig c = topic_config(topic);
   replication::Settings s;
   s.admission.max_message_bytes = c.max_message_bytes;
   s.admission.compacted = c.compacted();
@@ -218,8 +221,8 @@ replication::Settings Turn::settings_of(const std::string& topic) const {
   s.log.compacted = c.compacted();
   // The cluster's dynamic default, which the bootstrap records of a new cluster set (KIP-966), before our own.
   const std::string* dynamic = p.image.config({metadata::ResourceType::broker, ""}, "min.insync.replicas");
-  const auto parsed =
-      dynamic && !overrides.count("min.insync.replicas") ? metadata::parse_integer(*dynamic) : std::nullopt;
+  const bool own = p.image.config({metadata::ResourceType::topic, topic}, "min.insync.replicas") != nullptr;
+  const auto parsed = dynamic && !own ? metadata::parse_integer(*dynamic) : std::nullopt;
   s.min_insync = parsed ? static_cast<int32_t>(*parsed) : c.min_insync_replicas;
   return s;
 }

@@ -11,9 +11,52 @@ using metadata::ConfigResource;
 using metadata::ResourceType;
 using metadata::Topic;
 
+PartitionInfo new_partition(const Operation& op, std::vector<NodeId> replicas) {
+  PartitionInfo p;
+  p.replicas = std::move(replicas);
+  for (NodeId n : p.replicas) {
+    const metadata::Broker* b = op.image.broker(n);
+    KLAMM_ASSERT(b != nullptr);
+    p.directories.push_back(b->default_directory());
+    if (b->active()) p.isr.push_back(n);
+  }
+  p.leader = p.isr.empty() ? kNoNode : p.isr[0];
+  return p;
+}
+
+std::optional<Refusal> check_replicas(const Operation& op, const List<int32_t>& ids, size_t factor) {
+  const auto refuse = [](std::string why) {
+    return Refusal{ErrorCode::invalid_replica_assignment, "The manual partition assignment includes " + why};
+  };
+  if (ids.empty()) return refuse("an empty replica list.");
+  std::vector<int32_t> sorted(ids.begin(), ids.end());
+  std::sort(sorted.begin(), sorted.end());
+  for (size_t i = 0; i < sorted.size(); ++i) {
+    if (!op.image.broker(NodeId{sorted[i]}))
+      return refuse("broker " + std::to_string(sorted[i]) + ", but no such broker is registered.");
+    if (i > 0 && sorted[i] == sorted[i - 1])
+      return refuse("the broker " + std::to_string(sorted[i]) + " more than once.");
+  }
+  if (factor != 0 && ids.size() != factor)
+    return refuse("a partition with " + std::to_string(ids.size()) +
+                  " replica(s), but this is not consistent with previous partitions, which have " +
+                  std::to_string(factor) + " replica(s).");
+  return std::nullopt;
+}
+
+std::vector<UsableBroker> usable_brokers(const metadata::Image& image) {
+  std::vector<UsableBroker> out;
+  for (const auto& [id, b] : image.brokers()) {
+    const bool cordoned = !b.log_dirs.empty() && std::all_of(b.log_dirs.begin(), b.log_dirs.end(), [&](const Uuid& d) {
+      return std::find(b.cordoned_log_dirs.begin(), b.cordoned_log_dirs.end(), d) != b.cordoned_log_dirs.end();
+    });
+    if (!b.in_controlled_shutdown && !cordoned) out.push_back({id, b.rack, b.fenced});
+  }
+  return out;
+}
+
 namespace {
 
-constexpr int64_t kPartitionsMax = 10'000;  // in one request: they go into one batch
 constexpr char kMetadataTopic[] = "__cluster_metadata";
 
 using CreateRequest = protocol::CreateTopicsRequest;
@@ -56,40 +99,6 @@ MaybeRefused plan_configs(const NewTopic& t, Plan& plan) {
   return std::nullopt;
 }
 
-// A new partition on these brokers; without an isr when none of them is active.
-PartitionInfo new_partition(const Operation& op, std::vector<NodeId> replicas) {
-  PartitionInfo p;
-  p.replicas = std::move(replicas);
-  for (NodeId n : p.replicas) {
-    const metadata::Broker* b = op.image.broker(n);
-    KLAMM_ASSERT(b != nullptr);
-    p.directories.push_back(b->default_directory());
-    if (b->active()) p.isr.push_back(n);
-  }
-  p.leader = p.isr.empty() ? kNoNode : p.isr[0];
-  return p;
-}
-
-MaybeRefused check_replicas(const Operation& op, const List<int32_t>& ids, size_t factor) {
-  const auto refuse = [](std::string why) {
-    return Refusal{ErrorCode::invalid_replica_assignment, "The manual partition assignment includes " + why};
-  };
-  if (ids.empty()) return refuse("an empty replica list.");
-  std::vector<int32_t> sorted(ids.begin(), ids.end());
-  std::sort(sorted.begin(), sorted.end());
-  for (size_t i = 0; i < sorted.size(); ++i) {
-    if (!op.image.broker(NodeId{sorted[i]}))
-      return refuse("broker " + std::to_string(sorted[i]) + ", but no such broker is registered.");
-    if (i > 0 && sorted[i] == sorted[i - 1])
-      return refuse("the broker " + std::to_string(sorted[i]) + " more than once.");
-  }
-  if (factor != 0 && ids.size() != factor)
-    return refuse("a partition with " + std::to_string(ids.size()) +
-                  " replica(s), but this is not consistent with previous partitions, which have " +
-                  std::to_string(factor) + " replica(s).");
-  return std::nullopt;
-}
-
 MaybeRefused plan_assigned(const Operation& op, const NewTopic& t, Plan& plan) {
   constexpr char kBoth[] = "A manual partition assignment was specified, but ";
   if (t.replication_factor != -1)
@@ -122,17 +131,6 @@ MaybeRefused plan_assigned(const Operation& op, const NewTopic& t, Plan& plan) {
     plan.partitions.push_back(std::move(p));
   }
   return std::nullopt;
-}
-
-std::vector<UsableBroker> usable_brokers(const metadata::Image& image) {
-  std::vector<UsableBroker> out;
-  for (const auto& [id, b] : image.brokers()) {
-    const bool cordoned = !b.log_dirs.empty() && std::all_of(b.log_dirs.begin(), b.log_dirs.end(), [&](const Uuid& d) {
-      return std::find(b.cordoned_log_dirs.begin(), b.cordoned_log_dirs.end(), d) != b.cordoned_log_dirs.end();
-    });
-    if (!b.in_controlled_shutdown && !cordoned) out.push_back({id, b.rack, b.fenced});
-  }
-  return out;
 }
 
 MaybeRefused plan_placed(Operation& op, const NewTopic& t, Plan& plan) {

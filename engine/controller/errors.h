@@ -33,4 +33,32 @@ inline void refuse_all(Arena& arena, const protocol::DeleteTopicsRequest& q, int
   for (const auto& t : q.topics) add(t.name, t.topic_id);
 }
 
+inline void refuse_all(Arena& arena, const protocol::CreatePartitionsRequest& q, int16_t code,
+                       protocol::CreatePartitionsResponse& a) {
+  for (const auto& t : q.topics) {
+    auto& out = a.results.add(arena);
+    out.name = t.name;
+    out.error_code = code;
+  }
+}
+
+template<class Resources, class Response>
+void refuse_resources(Arena& arena, const Resources& resources, int16_t code, Response& a) {
+  for (const auto& r : resources) {
+    auto& out = a.responses.add(arena);
+    out.resource_type = r.resource_type;
+    out.resource_name = r.resource_name;
+    out.error_code = code;
+    out.error_message = kNullStr;
+  }
+}
+inline void refuse_all(Arena& arena, const protocol::AlterConfigsRequest& q, int16_t code,
+                       protocol::AlterConfigsResponse& a) {
+  refuse_resources(arena, q.resources, code, a);
+}
+inline void refuse_all(Arena& arena, const protocol::IncrementalAlterConfigsRequest& q, int16_t code,
+                       protocol::IncrementalAlterConfigsResponse& a) {
+  refuse_resources(arena, q.resources, code, a);
+}
+
 }  // namespace klamm::controller

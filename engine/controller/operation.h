@@ -10,16 +10,21 @@
 #include "engine/base/trace.h"
 #include "engine/controller/options.h"
 #include "engine/controller/partition_change.h"
+#include "engine/controller/placement.h"
 #include "engine/controller/session.h"
 #include "engine/metadata/records.h"
 #include "engine/protocol/messages/allocate_producer_ids.h"
+#include "engine/protocol/messages/alter_configs.h"
 #include "engine/protocol/messages/alter_partition.h"
 #include "engine/protocol/messages/broker_heartbeat.h"
 #include "engine/protocol/messages/broker_registration.h"
 #include "engine/protocol/messages/controller_registration.h"
+#include "engine/protocol/messages/create_partitions.h"
 #include "engine/protocol/messages/create_topics.h"
 #include "engine/protocol/messages/delete_topics.h"
+#include "engine/protocol/messages/incremental_alter_configs.h"
 #include "engine/protocol/messages/unregister_broker.h"
+#include "engine/protocol/messages/update_features.h"
 
 namespace klamm::controller {
 
@@ -42,14 +47,18 @@ struct Operation {
 };
 
 // X(message, operation): what the controller serves.
-#define KLAMM_CONTROLLER_APIS(X)                \
-  X(CreateTopics, create_topics)                \
-  X(DeleteTopics, delete_topics)                \
-  X(AlterPartition, alter_partition)            \
-  X(BrokerRegistration, register_broker)        \
-  X(BrokerHeartbeat, heartbeat)                 \
-  X(UnregisterBroker, unregister_broker)        \
-  X(AllocateProducerIds, allocate_producer_ids) \
+#define KLAMM_CONTROLLER_APIS(X)                        \
+  X(CreateTopics, create_topics)                        \
+  X(DeleteTopics, delete_topics)                        \
+  X(CreatePartitions, create_partitions)                \
+  X(IncrementalAlterConfigs, incremental_alter_configs) \
+  X(AlterConfigs, alter_configs)                        \
+  X(UpdateFeatures, update_features)                    \
+  X(AlterPartition, alter_partition)                    \
+  X(BrokerRegistration, register_broker)                \
+  X(BrokerHeartbeat, heartbeat)                         \
+  X(UnregisterBroker, unregister_broker)                \
+  X(AllocateProducerIds, allocate_producer_ids)         \
   X(ControllerRegistration, register_controller)
 #define KLAMM_X(message, operation) \
   void operation(Operation& op, int16_t version, const protocol::message##Request& q, protocol::message##Response& a);
@@ -92,6 +101,14 @@ PartitionChange prepare_change(const Operation& op, const metadata::Topic& topic
 std::optional<PartitionInfo> emit_change(Operation& op, const TopicIdPartition& id, const PartitionChange& change);
 // For each of the partitions: drops the removed and the lossy from isr (and elr), elects where the leader may not lead.
 void shift_partitions(Operation& op, const std::vector<TopicIdPartition>& partitions, const Shift& shift);
+
+// ---- new partitions
+inline constexpr int64_t kPartitionsMax = 10'000;  // in one request: they go into one batch
+// On these brokers; without an isr when none of them is active.
+PartitionInfo new_partition(const Operation& op, std::vector<NodeId> replicas);
+// What is wrong with replicas that the client chose; `factor`: as many as other partitions have, 0: any number.
+std::optional<Refusal> check_replicas(const Operation& op, const List<int32_t>& ids, size_t factor);
+std::vector<UsableBroker> usable_brokers(const metadata::Image& image);
 
 // A dynamic config of brokers, this node's own before the cluster's; null: neither is set.
 const std::string* dynamic_broker_config(const Operation& op, std::string_view name);

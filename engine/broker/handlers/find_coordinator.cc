@@ -1,5 +1,6 @@
-// FindCoordinator 0-5: which broker leads the partition of __consumer_offsets that a group hashes to; in batches from 4
-// (KIP-699). The topic is created when the first group asks. Not here yet: transactional ids; share groups (6).
+// FindCoordinator 0-6: which broker leads the partition that a key hashes to: of __consumer_offsets for groups, of
+// __transaction_state for transactional ids, of __share_group_state for share groups (from 6, KIP-932). In batches from
+// 4 (KIP-699). The topic is created when somebody asks first.
 #include "engine/protocol/messages/find_coordinator.h"
 
 #include "engine/broker/handlers.h"
@@ -8,7 +9,7 @@
 namespace klamm::broker {
 namespace {
 
-constexpr int8_t kGroup = 0;
+constexpr int8_t kGroup = 0, kTransaction = 1, kShare = 2;
 
 struct Found {
   ErrorCode error = ErrorCode::none;
@@ -17,21 +18,38 @@ struct Found {
   NodeId node = kNoNode;
 };
 
+Found refuse(ErrorCode error, const char* message) { return {error, message, nullptr, kNoNode}; }
+
+// "group:topic-id:partition", where the group may hold colons.
+bool share_key(Str key) {
+  const size_t last = key.rfind(':');
+  if (last == Str::npos || last == 0) return false;
+  const size_t before = key.rfind(':', last - 1);
+  if (before == Str::npos || before == 0) return false;
+  const auto partition = metadata::parse_integer(key.substr(last + 1));
+  const Str id = key.substr(before + 1, last - before - 1);
+  Uuid parsed;
+  return partition && *partition >= 0 && *partition <= INT32_MAX && Uuid::parse(id.data(), id.size(), &parsed);
+}
+
 Found find(Turn& t, const Request& r, int8_t type, Str key) {
-  if (type != kGroup)
-    return {type == 1 ? ErrorCode::coordinator_not_available : ErrorCode::invalid_request,
-            "this kind of coordinator is not served", nullptr, kNoNode};
-  if (key.empty()) return {ErrorCode::invalid_group_id, "the group id is empty", nullptr, kNoNode};
-  const metadata::Topic* topic = t.p.image.topic("__consumer_offsets");
+  const bool share = type == kShare && r.ticket.version >= 6;
+  if (type != kGroup && type != kTransaction && !share)
+    return refuse(ErrorCode::invalid_request, "there is no such kind of coordinator");
+  if (share && !share_key(key)) return refuse(ErrorCode::invalid_request, "the key is not group:topic id:partition");
+  if (type == kGroup && key.empty()) return refuse(ErrorCode::invalid_group_id, "the group id is empty");
+  const char* name = type == kGroup ? "__consumer_offsets" : share ? "__share_group_state" : "__transaction_state";
+  static constexpr char kNone[] = "the coordinator is not available";
+  const metadata::Topic* topic = t.p.image.topic(name);
   if (!topic) {
-    t.create_topic_for("__consumer_offsets");
-    return {ErrorCode::coordinator_not_available, "the coordinator is not available", nullptr, kNoNode};
+    t.create_topic_for(name);
+    return refuse(ErrorCode::coordinator_not_available, kNone);
   }
   const int32_t partition = protocol::coordinator_partition(key, static_cast<int32_t>(topic->partitions.size()));
   const metadata::PartitionInfo* info = topic->partitions.find(partition);
   const metadata::Broker* b = info && info->leader != kNoNode ? t.p.image.broker(info->leader) : nullptr;
   const metadata::BrokerEndpoint* e = b && !b->fenced ? endpoint_of(t, r, *b) : nullptr;
-  if (!e) return {ErrorCode::coordinator_not_available, "the coordinator is not available", nullptr, kNoNode};
+  if (!e) return refuse(ErrorCode::coordinator_not_available, kNone);
   return {ErrorCode::none, nullptr, e, b->id};
 }
 

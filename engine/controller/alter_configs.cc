@@ -1,0 +1,287 @@
+// Dynamic configs: IncrementalAlterConfigs (KIP-339) and AlterConfigs (KIP-133), of topics, brokers, client metrics
+// (KIP-714) and groups (KIP-848). Each resource is changed whole or not at all.
+#include <algorithm>
+#include <map>
+
+#include "engine/controller/operation.h"
+
+namespace klamm::controller {
+
+using metadata::ConfigDef;
+using metadata::ConfigResource;
+using metadata::ConfigScope;
+using metadata::ConfigUpdate;
+using metadata::Properties;
+using metadata::ResourceType;
+using MaybeRefused = std::optional<Refusal>;
+
+namespace {
+
+enum class Change : int8_t { set = 0, remove = 1, append = 2, subtract = 3 };
+struct Edit {
+  Str name;
+  Change change;
+  Str value;
+};
+
+MaybeRefused bad_request(std::string why) { return Refusal{ErrorCode::invalid_request, std::move(why)}; }
+MaybeRefused bad_config(std::string why) { return Refusal{ErrorCode::invalid_config, std::move(why)}; }
+
+MaybeRefused check_resource(const Operation& op, const ConfigResource& r) {
+  switch (r.type) {
+    case ResourceType::topic:
+      if (op.image.topic(r.name)) return std::nullopt;
+      return Refusal{ErrorCode::unknown_topic_or_partition, "The topic '" + r.name + "' does not exist."};
+    case ResourceType::broker: {
+      if (r.name.empty()) return std::nullopt;
+      const auto id = metadata::parse_integer(r.name);
+      if (id && *id >= 0 && *id <= INT32_MAX && op.image.broker(NodeId{static_cast<int32_t>(*id)})) return std::nullopt;
+      return bad_request("Unexpected broker id " + r.name + ".");
+    }
+    case ResourceType::client_metrics:
+      return r.name.empty() ? bad_request("Subscription name can't be empty") : std::nullopt;
+    case ResourceType::group: return r.name.empty() ? bad_request("Group name can't be empty") : std::nullopt;
+    default: return bad_request("Unexpected resource type " + std::to_string(static_cast<int>(r.type)) + ".");
+  }
+}
+
+ConfigScope scope_of(ResourceType type) {
+  return type == ResourceType::topic            ? ConfigScope::topic
+         : type == ResourceType::broker         ? ConfigScope::broker
+         : type == ResourceType::client_metrics ? ConfigScope::client_metrics
+                                                : ConfigScope::group;
+}
+
+// What a property of the broker is: set in the cluster, on this node, or Kafka's default.
+std::string broker_value(const Operation& op, std::string_view name) {
+  if (const std::string* dynamic = dynamic_broker_config(op, name)) return *dynamic;
+  if (const auto it = op.options.properties.find(std::string(name)); it != op.options.properties.end())
+    return it->second;
+  const ConfigDef* def = metadata::find_config(ConfigScope::broker, name);
+  return def && def->default_value && !def->required() ? def->default_value : "";
+}
+
+// Sizes of pools of threads may at most be doubled or halved at once (KIP-226).
+MaybeRefused check_broker(const Operation& op, bool everywhere, const ConfigDef& def, const std::string& value) {
+  const std::string_view name = def.name;
+  if (def.update == ConfigUpdate::read_only)
+    return bad_request("Cannot update these configs dynamically: " + std::string(name));
+  if (def.update == ConfigUpdate::per_broker && everywhere)
+    return bad_request("Cannot update per-broker configs at default cluster level: " + std::string(name));
+  if (const auto fault = metadata::config_fault(def, value))
+    return bad_request(metadata::config_fault_message(def, value, *fault));
+  constexpr std::string_view kPools[] = {"background.threads", "num.io.threads", "num.network.threads",
+                                         "num.recovery.threads.per.data.dir", "num.replica.fetchers"};
+  if (std::find(std::begin(kPools), std::end(kPools), name) == std::end(kPools)) return std::nullopt;
+  const auto now = metadata::parse_integer(broker_value(op, name)), next = metadata::parse_integer(value);
+  if (now && next && (*next > *now * 2 || *next < *now / 2))
+    return bad_request("Dynamic thread count update validation failed for " + std::string(name) + "=" + value +
+                       ": value should not be more than double or less than half the current value " +
+                       std::to_string(*now));
+  return std::nullopt;
+}
+
+// Whether a pattern's brackets are whole: the least that a regular expression needs.
+bool whole_pattern(std::string_view pattern) {
+  int round = 0;
+  bool square = false;
+  for (size_t i = 0; i < pattern.size(); ++i) {
+    const char c = pattern[i];
+    if (c == '\\') {
+      if (++i == pattern.size()) return false;
+    } else if (square) {
+      square = c != ']';
+    } else if (c == '[') {
+      square = true;
+    } else if (c == '(') {
+      ++round;
+    } else if (c == ')' && --round < 0) {
+      return false;
+    } else if ((c == '*' || c == '+' || c == '?') && i == 0) {
+      return false;
+    }
+  }
+  return !square && round == 0;
+}
+
+MaybeRefused check_client_metrics(const ConfigDef& def, const std::string& value) {
+  if (const auto fault = metadata::config_fault(def, value))
+    return bad_request(metadata::config_fault_message(def, value, *fault));
+  if (std::string_view(def.name) == "interval.ms") {
+    const auto interval = metadata::parse_integer(value);
+    if (!interval || *interval < 100 || *interval > 3'600'000)
+      return bad_request("Invalid value " + value + " for interval.ms, interval must be between 100 and 3600000");
+  }
+  if (std::string_view(def.name) != "match") return std::nullopt;
+  constexpr std::string_view kKeys[] = {"client_instance_id",    "client_id",
+                                        "client_software_name",  "client_software_version",
+                                        "client_source_address", "client_source_port"};
+  for (std::string_view pair : metadata::config_list(value)) {
+    const size_t at = pair.find('=');
+    const std::string_view key = metadata::trimmed(pair.substr(0, at));
+    if (at == pair.npos || std::find(std::begin(kKeys), std::end(kKeys), key) == std::end(kKeys) ||
+        !whole_pattern(metadata::trimmed(pair.substr(at + 1))))
+      return bad_config("Illegal client matching pattern: " + std::string(pair));
+  }
+  return std::nullopt;
+}
+
+// The broker bounds what a group may ask for: "consumer.session.timeout.ms" by "group.consumer.max.session.timeout.ms".
+MaybeRefused check_group(const Operation& op, const ConfigDef& def, const std::string& value) {
+  if (const auto fault = metadata::config_fault(def, value))
+    return bad_config(metadata::config_fault_message(def, value, *fault));
+  const std::string_view name = def.name;
+  const size_t dot = name.find('.');
+  const auto bound = [&](const char* which) {
+    const std::string property =
+        "group." + std::string(name.substr(0, dot)) + which + std::string(name.substr(dot + 1));
+    return metadata::parse_integer(broker_value(op, property));
+  };
+  const auto number = metadata::parse_integer(value);
+  if (const auto least = bound(".min."); number && least && *number < *least)
+    return bad_config(std::string(name) + " must be greater than or equal to " + std::to_string(*least));
+  if (const auto most = bound(".max."); number && most && *number > *most)
+    return bad_config(std::string(name) + " must be less than or equal to " + std::to_string(*most));
+  return std::nullopt;
+}
+
+// One name with its new value.
+MaybeRefused check_value(const Operation& op, const ConfigResource& r, const std::string& name,
+                         const std::string& value) {
+  const ConfigDef* def = metadata::find_config(scope_of(r.type), name);
+  switch (r.type) {
+    case ResourceType::broker: return def ? check_broker(op, r.name.empty(), *def, value) : std::nullopt;
+    case ResourceType::client_metrics:
+      return def ? check_client_metrics(*def, value) : bad_request("Unknown client metrics configuration: " + name);
+    case ResourceType::group:
+      return def ? check_group(op, *def, value) : bad_config("Unknown group config name: " + name);
+    default: break;
+  }
+  if (auto fault = metadata::topic_config_fault({{name, value}})) return bad_config(*fault);
+  if (name == "remote.storage.enable" && value == "true")
+    return bad_config("Tiered Storage functionality is disabled in the broker.");
+  return std::nullopt;
+}
+
+// The list that a config is now: of the resource itself, else its default.
+std::string list_now(const Operation& op, const ConfigResource& r, const ConfigDef& def, const Properties& set) {
+  if (const auto it = set.find(def.name); it != set.end()) return it->second;
+  if (r.type == ResourceType::broker) return broker_value(op, def.name);
+  if (r.type == ResourceType::topic) return metadata::topic_config_value(def, {}, op.options.properties).value_or("");
+  return def.default_value ? def.default_value : "";
+}
+
+MaybeRefused edit_list(const Operation& op, const ConfigResource& r, const Edit& e, Properties& set) {
+  const ConfigDef* def = metadata::find_config(scope_of(r.type), e.name);
+  if (!def || def->type != metadata::ConfigType::list)
+    return bad_config("Can't append or subtract values of key " + std::string(e.name) + ": it is not a list.");
+  const std::string now = list_now(op, r, *def, set);
+  std::vector<std::string> parts;
+  for (std::string_view part : metadata::config_list(now)) parts.emplace_back(part);
+  for (std::string_view part : metadata::config_list(e.value)) {
+    const auto at = std::find(parts.begin(), parts.end(), part);
+    if (e.change == Change::append && at == parts.end()) parts.emplace_back(part);
+    if (e.change == Change::subtract && at != parts.end()) parts.erase(at);
+  }
+  std::string joined;
+  for (const std::string& part : parts) joined += (joined.empty() ? "" : ",") + part;
+  set[std::string(e.name)] = joined;
+  return std::nullopt;
+}
+
+// `set`: what the resource has, changed in place.
+MaybeRefused apply(const Operation& op, const ConfigResource& r, const std::vector<Edit>& edits, Properties& set) {
+  std::map<Str, int> times;
+  for (const Edit& e : edits) {
+    if (++times[e.name] > 1) return bad_request("Error due to duplicate config keys");
+    if (e.change != Change::remove && is_null(e.value))
+      return bad_request("Null value not supported for : " + std::string(e.name));
+  }
+  for (const Edit& e : edits) {
+    const std::string name(e.name);
+    switch (e.change) {
+      case Change::set: set[name] = std::string(e.value); break;
+      case Change::remove: set.erase(name); continue;
+      case Change::append:
+      case Change::subtract:
+        if (auto refused = edit_list(op, r, e, set)) return refused;
+        break;
+      default: return bad_request("Unknown operation on config " + name + ".");
+    }
+    if (auto refused = check_value(op, r, name, set[name])) return refused;
+  }
+  return std::nullopt;
+}
+
+Properties now_set(const Operation& op, const ConfigResource& r) {
+  Properties out;
+  if (const metadata::ConfigMap* configs = op.image.config(r))
+    for (const auto& [name, value] : *configs) out[name] = value;
+  return out;
+}
+
+void emit_config(Operation& op, const ConfigResource& r, const std::string& name, const std::string* value) {
+  protocol::ConfigRecord record;
+  record.resource_type = static_cast<int8_t>(r.type);
+  record.resource_name = r.name;
+  record.name = name;
+  record.value = value ? Str(*value) : kNullStr;
+  op.emit(0, record);
+}
+
+void emit_difference(Operation& op, const ConfigResource& r, const Properties& before, const Properties& after) {
+  for (const auto& [name, value] : after)
+    if (const auto it = before.find(name); it == before.end() || it->second != value) emit_config(op, r, name, &value);
+  for (const auto& [name, value] : before)
+    if (!after.count(name)) emit_config(op, r, name, nullptr);
+}
+
+// `edits_of`: a resource's edits; `afresh`: what was set before goes.
+template<class Request, class Response, class EditsOf>
+void alter(Operation& op, const Request& q, Response& a, bool afresh, EditsOf edits_of) {
+  std::map<ConfigResource, int> times;
+  const auto resource = [](const auto& r) {
+    return ConfigResource{static_cast<ResourceType>(r.resource_type), std::string(r.resource_name)};
+  };
+  for (const auto& r : q.resources) ++times[resource(r)];
+  for (const auto& r : q.resources) {
+    const ConfigResource id = resource(r);
+    const Properties before = now_set(op, id);
+    Properties after = afresh ? Properties() : before;
+    MaybeRefused refused;
+    if (times[id] > 1) refused = bad_request("Each resource must appear at most once.");
+    if (!refused) refused = check_resource(op, id);
+    if (!refused) refused = apply(op, id, edits_of(r), after);
+    auto& out = a.responses.add(op.ctx.arena());
+    out.resource_type = r.resource_type;
+    out.resource_name = r.resource_name;
+    out.error_message = kNullStr;
+    if (refused) {
+      out.error_code = static_cast<int16_t>(refused->code);
+      out.error_message = op.text(refused->message);
+    } else if (!q.validate_only) {
+      emit_difference(op, id, before, after);
+    }
+  }
+}
+
+}  // namespace
+
+void incremental_alter_configs(Operation& op, int16_t, const protocol::IncrementalAlterConfigsRequest& q,
+                               protocol::IncrementalAlterConfigsResponse& a) {
+  alter(op, q, a, false, [](const auto& r) {
+    std::vector<Edit> edits;
+    for (const auto& c : r.configs) edits.push_back({c.name, static_cast<Change>(c.config_operation), c.value});
+    return edits;
+  });
+}
+
+void alter_configs(Operation& op, int16_t, const protocol::AlterConfigsRequest& q, protocol::AlterConfigsResponse& a) {
+  alter(op, q, a, true, [](const auto& r) {
+    std::vector<Edit> edits;
+    for (const auto& c : r.configs) edits.push_back({c.name, Change::set, c.value});
+    return edits;
+  });
+}
+
+}  // namespace klamm::controller
