@@ -108,7 +108,7 @@ void Simulation::advance_phase() {
       return;
     case Phase::faults:
       if (!over) return;
-      plan_.heal(world_, *this);
+      plan_.heal(world_, *this, *this);
       healed_at_ = now;
       phase_ = Phase::healed;
       phase_ends_ = now + options_.after_heal_ns;
@@ -200,6 +200,7 @@ void Simulation::failed(int64_t at, HostId host, const std::string& text) {
 
 void Simulation::lifecycle(int64_t at, HostId host, HostState state, uint64_t incarnation) {
   if (state == HostState::up) leaders_.restarted(host);
+  if (state == HostState::up && !is_broker(host)) load_.restarted(host);
   if (is_broker(host)) standing_ &= ~(uint64_t{1} << node_of(host));
   if (listener_) listener_->lifecycle(at, host, state, incarnation);
 }

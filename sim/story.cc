@@ -64,6 +64,9 @@ std::string Story::render_fault(const TraceEvent& e) const {
     case Fault::isolate:
     case Fault::cut_from_brokers:
     case Fault::disk_stall:
+    case Fault::disk_full:
+    case Fault::clock_freeze:
+    case Fault::client_kill:
     case Fault::client_pause: return text + " for " + length(e.c);
     case Fault::one_way: return text + " towards " + host(e.d) + " for " + length(e.c);
     case Fault::bridge: return text + " with " + host(e.d) + " for " + length(e.c);
@@ -72,6 +75,10 @@ std::string Story::render_fault(const TraceEvent& e) const {
     case Fault::delay_spike: return text + " of " + length(e.d) + " towards " + host(e.c);
     case Fault::clock_jump: return text + " by " + n(e.c) + " ms";
     case Fault::clock_drift: return text + " of " + n(e.c) + " ppm";
+    case Fault::lasting: {
+      static constexpr const char* kWays[] = {"dead", "cut off", "deaf", "mute"};
+      return text + ": stays " + kWays[e.c & 3];
+    }
     default: return text;
   }
 }

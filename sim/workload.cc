@@ -27,6 +27,20 @@ Written Workload::record_of(uint64_t t) {
 
 LogKey Workload::log(int32_t partition) const { return {topic_key(topic_), partition}; }
 
+void Workload::restarted(HostId host) {
+  if (host == options_.producer_host) {
+    history_.forgotten();
+    creating_ = false;
+    open_producers_ = 0;
+    reopen_.clear();
+    for (uint32_t i = 0; consumers_open_ && i < options_.producers; ++i) reopen_.push_back(i);
+  }
+  if (host == options_.consumer_host && consumers_open_) {
+    for (uint32_t i = 0; i < options_.consumers; ++i) history_.reassigned(kFirstConsumer + i);
+    consumers_again_ = true;
+  }
+}
+
 template<class T>
 void Workload::ask(World& world, HostId host, uint64_t token, const char* verb, const T& what) {
   world.ask(host, Asked{token, verb, client::pack(what)});
@@ -49,6 +63,7 @@ void Workload::open_producer(World& world, uint32_t producer) {
 
 void Workload::open_consumers(World& world) {
   consumers_open_ = true;
+  consumers_again_ = false;
   for (uint32_t i = 0; i < options_.consumers; ++i) {
     client::ConsumerOpen open;
     open.client = kFirstConsumer + i;
@@ -89,6 +104,7 @@ void Workload::act(World& world) {
     open_consumers(world);
     for (uint32_t i = 0; i < options_.producers; ++i) reopen_.push_back(i);
   }
+  if (consumers_again_) open_consumers(world);
   for (const uint32_t producer : reopen_) open_producer(world, producer);
   reopen_.clear();
   if (running() && producing_) produce(world);

@@ -35,6 +35,8 @@ class Workload final {
   Workload() = default;
   explicit Workload(WorkloadOptions options) : options_(options) {}
 
+  // A client host has a new life: its clients are made anew, the fate of what they had under way is unknown.
+  void restarted(HostId host);
   void cluster_is_whole() { whole_ = true; }  // all brokers can be given replicas
   int64_t next_at() const { return next_at_; }
   void act(World& world);
@@ -79,6 +81,7 @@ class Workload final {
   bool created_ = false;
   bool producing_ = true;
   bool consumers_open_ = false;
+  bool consumers_again_ = false;
   uint32_t open_producers_ = 0;
   std::vector<uint32_t> reopen_;  // producers whose opening failed
   std::map<std::pair<uint32_t, int32_t>, int64_t> next_number_;

@@ -84,6 +84,13 @@ void History::ended(int64_t at, const Written& w, Fate fate, int64_t offset, Ver
   place(at, w, offset, "acknowledged", out);
 }
 
+void History::forgotten() {
+  for (auto& [who, records] : records_)
+    for (Record& r : records)
+      if (r.fate == Fate::pending) r.fate = Fate::unknown;
+  pending_ = 0;
+}
+
 void History::reassigned(uint32_t consumer) {
   std::erase_if(positions_, [&](const auto& p) { return p.first.first == consumer; });
 }

@@ -30,6 +30,8 @@ class History final {
 
   void sent(const Written& w);
   void ended(int64_t at, const Written& w, Fate fate, int64_t offset, Verdicts& out);
+  // The producers' host died: nobody will say what became of what was under way.
+  void forgotten();
   // A consumer was given other partitions: its positions start anew.
   void reassigned(uint32_t consumer);
   void polled(int64_t at, uint32_t consumer, int32_t partition, int64_t offset, std::string_view value, Verdicts& out);

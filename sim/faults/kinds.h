@@ -21,11 +21,15 @@ namespace klamm::sim {
   X(delay_spike, 15, "a link becomes slow")                                            \
   X(clock_jump, 5, "a wall clock jumps")                                               \
   X(clock_drift, 5, "a clock runs fast or slow")                                       \
+  X(clock_freeze, 4, "a monotonic clock stands still for a while")                     \
   X(disk_stall, 8, "a disk does nothing for a while")                                  \
+  X(disk_full, 4, "a disk has little room left for a while: appends are refused")      \
   X(failed_sync, 2, "a sync fails once; what it should have saved is never saved")     \
   X(failed_write, 2, "a write fails once")                                             \
   X(client_reset, 10, "a client's connections are reset")                              \
-  X(client_pause, 4, "a client host stands still: a zombie when it comes back")
+  X(client_pause, 4, "a client host stands still: a zombie when it comes back")        \
+  X(client_kill, 3, "a client host dies and starts anew, knowing nothing")             \
+  X(lasting, 0, "after the heal one broker stays dead or cut off for good: the others must do")
 
 enum class Fault : uint8_t {
 #define KLAMM_X(name, rate, about) name,

@@ -7,6 +7,8 @@
 namespace klamm::sim {
 namespace {
 constexpr int64_t kMs = 1'000'000;
+constexpr int64_t kRoom = int64_t{1} << 40;
+constexpr int64_t kLittleRoom = 1 << 20;
 }  // namespace
 
 Plan::Plan(FaultOptions options, Tape& tape) : options_(std::move(options)) {
@@ -214,6 +216,32 @@ void Plan::strike(Fault f, World& w, const Standing& standing, Observer& o) {
       w.pause(client, true);
       return later(now + length, End::resume, client);
     }
+    case Fault::clock_freeze: {
+      if (!may_impair(w, h)) return;
+      const int64_t length = draw_length(w, 20 * kMs, 10'000 * kMs);
+      fired(f, w, h, length, 0, o);
+      w.clock(h).freeze(now, true);
+      w.bend_clock(h);
+      return later(now + length, End::thaw, h);
+    }
+    case Fault::disk_full: {
+      if (w.state(h) != HostState::up || !may_impair(w, h)) return;
+      const int64_t length = draw_length(w, 50 * kMs, 8'000 * kMs);
+      fired(f, w, h, length, 0, o);
+      Disk& disk = w.storage(h).disk();
+      disk.set_capacity(kRoom - disk.free_bytes() + kLittleRoom);
+      w.space(h);
+      return later(now + length, End::room, h);
+    }
+    case Fault::client_kill: {
+      const HostId client = draw_host(w, options_.clients);
+      if (w.state(client) != HostState::up) return;
+      const int64_t length = draw_length(w, 5 * kMs, 8'000 * kMs);
+      fired(f, w, client, length, 0, o);
+      w.kill(client, o);
+      return later(now + length, End::start, client);
+    }
+    case Fault::lasting:
     case Fault::count: break;
   }
   KLAMM_ASSERT(false);
@@ -225,6 +253,8 @@ void Plan::end(const Due& due, World& w, Observer& o) {
     case End::resume: return w.pause(due.host, false);
     case End::unblock: --cut_[due.host], --cut_[due.other]; return w.network().block(due.host, due.other, false);
     case End::undrift: w.clock(due.host).drift(w.now(), 0); return w.bend_clock(due.host);
+    case End::thaw: w.clock(due.host).freeze(w.now(), false); return w.bend_clock(due.host);
+    case End::room: w.storage(due.host).disk().set_capacity(kRoom); return w.space(due.host);
     case End::kill:
       if (w.state(due.host) != HostState::up || !may_impair(w, due.host)) return;
       fired(Fault::kill_new_leader, w, due.host, 0, 0, o);
@@ -248,7 +278,23 @@ void Plan::exited(int64_t at, HostId host) {
   later(at + 100 * kMs, End::start, host);
 }
 
-void Plan::heal(World& w, Observer& o) {
+// Liveness must not hang on the heal of everything: a majority that hears itself is enough.
+void Plan::keep_one_out(World& w, const Standing& standing, Observer& o) {
+  if (options_.over_promise || target_.below(w.tape(), 4) != 3) return;
+  const HostId h = draw_host(w, options_.brokers);
+  if (!standing.others_complete(h)) return;
+  enum : uint64_t { kDead, kCutOff, kDeaf, kMute, kWays };
+  const uint64_t way = target_.below(w.tape(), kWays);
+  fired(Fault::lasting, w, h, static_cast<int64_t>(way), 0, o);
+  if (way == kDead) return w.kill(h, o);
+  for (const HostId b : options_.brokers) {
+    if (b == h) continue;
+    if (way != kDeaf) w.network().block(h, b, true);
+    if (way != kMute) w.network().block(b, h, true);
+  }
+}
+
+void Plan::heal(World& w, const Standing& standing, Observer& o) {
   next_tick_ = kNeverAt;
   std::erase_if(due_, [](const Due& d) { return d.end == End::kill; });
   while (!due_.empty()) {
@@ -261,6 +307,7 @@ void Plan::heal(World& w, Observer& o) {
     w.storage(b).model().fail_syncs = w.storage(b).model().fail_writes = w.storage(b).model().fail_reads = 0;
     w.start(b, o);
   }
+  keep_one_out(w, standing, o);
   options_.until = w.now();
 }
 

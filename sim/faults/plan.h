@@ -41,14 +41,15 @@ class Plan final {
   void act(World& world, const Standing& standing, Observer& o);
   void trace(int64_t at, HostId host, const TraceEvent& e, World& world);
   void exited(int64_t at, HostId host);  // a process ended by itself: it is started again
-  // Ends every fault for good and starts every broker.
-  void heal(World& world, Observer& o);
+  // Ends every fault for good and starts every broker, but for one that may stay dead or cut off if the others hold
+  // all.
+  void heal(World& world, const Standing& standing, Observer& o);
 
   bool has(Fault f) const { return per_mille_[static_cast<size_t>(f)] > 0; }
   const std::array<uint64_t, kFaults>& fired() const { return fired_; }
 
  private:
-  enum class End : uint8_t { start, resume, unblock, kill, undrift };
+  enum class End : uint8_t { start, resume, unblock, kill, undrift, thaw, room };
   struct Due {
     int64_t at = 0;
     End end = End::start;
@@ -66,6 +67,7 @@ class Plan final {
   bool impaired(World& w, HostId host) const;
   void lose_power(World& w, HostId host, const Standing& standing, Observer& o);
   void lose_all_power(World& w, Observer& o);
+  void keep_one_out(World& w, const Standing& standing, Observer& o);
   HostId draw_host(World& w, const std::vector<HostId>& from);
   int64_t draw_length(World& w, int64_t least, int64_t most);
 
