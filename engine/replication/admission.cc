@@ -47,6 +47,13 @@ struct Timestamps {
   int64_t largest = protocol::kNoTimestamp;
 };
 
+// How much later a is than b, saturated: a producer may claim any time.
+int64_t later_by(int64_t a, int64_t b) {
+  int64_t d = 0;
+  if (__builtin_sub_overflow(a, b, &d)) return a > b ? INT64_MAX : INT64_MIN;
+  return d;
+}
+
 // Every record by itself: its key, its time. Says the largest timestamp.
 tl::expected<Timestamps, Refusal> check_records(Ctx& ctx, const AdmissionRules& rules,
                                                 const protocol::OpenBatch& open) {
@@ -60,8 +67,8 @@ tl::expected<Timestamps, Refusal> check_records(Ctx& ctx, const AdmissionRules& 
       refusal.records.push_back({i, "Compacted topic cannot accept message without key."});
       if (refusal.code == ErrorCode::none) refusal.code = ErrorCode::invalid_record;
     } else if (create_time && record.timestamp != protocol::kNoTimestamp &&
-               (ctx.wall.ms - record.timestamp > rules.timestamp_before_max_ms ||
-                record.timestamp - ctx.wall.ms > rules.timestamp_after_max_ms)) {
+               (later_by(ctx.wall.ms, record.timestamp) > rules.timestamp_before_max_ms ||
+                later_by(record.timestamp, ctx.wall.ms) > rules.timestamp_after_max_ms)) {
       refusal.records.push_back({i, "The timestamp is out of the acceptable range."});
       if (refusal.code == ErrorCode::none) refusal.code = ErrorCode::invalid_timestamp;
     }
