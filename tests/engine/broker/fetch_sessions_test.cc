@@ -1,0 +1,156 @@
+#include "engine/broker/fetch_sessions.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/base/digest.h"
+
+namespace klamm::broker {
+namespace {
+
+using protocol::FetchRequest;
+using protocol::FetchResponse;
+
+class TestChance final : public Chance {
+ public:
+  uint64_t below(ChoiceKey, uint64_t) override { return 0; }
+  uint64_t name(ChoiceKey key) override { return mix(key.ordinal, static_cast<uint64_t>(key.stream)); }
+};
+
+struct Lab {
+  explicit Lab(int32_t slots = 2) : sessions(slots) {}
+  Ctx ctx() { return Ctx{now, Wall{0}, chance, flaws, trace, scratch}; }
+  // A request for partitions [0, n) of topic "t".
+  FetchRequest request(int32_t n, int32_t id = 0, int32_t epoch = 0) {
+    FetchRequest q;
+    q.session_id = id;
+    q.session_epoch = epoch;
+    if (n == 0) return q;
+    auto& topic = q.topics.add(arena);
+    topic.topic = "t";
+    for (int32_t i = 0; i < n; ++i) topic.partitions.add(arena).partition = i;
+    return q;
+  }
+  // What was read: the high watermark of each partition.
+  FetchResponse response(std::initializer_list<int64_t> high_watermarks) {
+    FetchResponse m;
+    auto& topic = m.responses.add(arena);
+    topic.topic = "t";
+    for (int64_t hw : high_watermarks) {
+      auto& y = topic.partitions.add(arena);
+      y.partition_index = static_cast<int32_t>(topic.partitions.size()) - 1;
+      y.high_watermark = hw;
+      y.log_start_offset = 0;
+      y.records = protocol::Records::empty();
+    }
+    return m;
+  }
+  int32_t open(int32_t partitions, bool follower = false) {
+    Ctx c = ctx();
+    const FetchRequest q = request(partitions);
+    FetchResponse m;
+    return sessions.open(c, 12, follower, q, m);
+  }
+  ErrorCode advance(int32_t id, int32_t epoch, int16_t version = 12) {
+    Ctx c = ctx();
+    return sessions.advance(c, version, request(0, id, epoch));
+  }
+  Instant now{};
+  TestChance chance;
+  Flaws flaws;
+  NoTrace trace;
+  Scratch scratch;
+  Arena arena;
+  FetchSessions sessions;
+};
+
+TEST(FetchSessions, epochs_count_and_a_wrong_one_is_refused) {
+  Lab lab;
+  const int32_t id = lab.open(2);
+  ASSERT_GT(id, 0);
+  EXPECT_EQ(lab.advance(id, 1), ErrorCode::none);
+  EXPECT_EQ(lab.advance(id, 1), ErrorCode::invalid_fetch_session_epoch);
+  EXPECT_EQ(lab.advance(id, 2, 13), ErrorCode::fetch_session_topic_id_error);
+  EXPECT_EQ(lab.advance(id, 2), ErrorCode::none);
+  EXPECT_EQ(lab.advance(id ^ 1, 1), ErrorCode::fetch_session_id_not_found);
+}
+
+TEST(FetchSessions, only_news_is_told) {
+  Lab lab;
+  Ctx c = lab.ctx();
+  const FetchResponse first = lab.response({1, 0});
+  const int32_t id = lab.sessions.open(c, 12, false, lab.request(2), first);
+  ASSERT_EQ(lab.advance(id, 1), ErrorCode::none);
+  FetchResponse same = lab.response({1, 0});
+  lab.sessions.answered(lab.arena, 12, id, same);
+  EXPECT_TRUE(same.responses.empty());
+  EXPECT_EQ(same.session_id, id);
+  FetchResponse moved = lab.response({1, 5});
+  lab.sessions.answered(lab.arena, 12, id, moved);
+  ASSERT_EQ(moved.responses.size(), 1u);
+  ASSERT_EQ(moved.responses[0].partitions.size(), 1u);
+  EXPECT_EQ(moved.responses[0].partitions[0].partition_index, 1);
+}
+
+TEST(FetchSessions, who_gave_records_is_read_last_and_errors_are_told_each_time) {
+  Lab lab;
+  const int32_t id = lab.open(2);
+  ASSERT_EQ(lab.advance(id, 1), ErrorCode::none);
+  FetchResponse m = lab.response({1, -1});
+  const uint8_t bytes[3] = {1, 2, 3};
+  m.responses[0].partitions[0].records = protocol::Records::of(ByteSpan(bytes));
+  m.responses[0].partitions[1].error_code = 3;
+  lab.sessions.answered(lab.arena, 12, id, m);
+  EXPECT_EQ(m.responses[0].partitions.size(), 2u);
+  FetchRequest q = lab.request(0, id, 1);
+  ASSERT_FALSE(lab.sessions.expand(lab.arena, 12, q));
+  ASSERT_EQ(q.topics[0].partitions.size(), 2u);
+  EXPECT_EQ(q.topics[0].partitions[0].partition, 1);
+  FetchResponse again = lab.response({1, -1});
+  again.responses[0].partitions[1].error_code = 3;
+  lab.sessions.answered(lab.arena, 12, id, again);
+  ASSERT_EQ(again.responses[0].partitions.size(), 1u);
+  EXPECT_EQ(again.responses[0].partitions[0].error_code, 3);
+}
+
+TEST(FetchSessions, a_full_cache_keeps_the_young_and_evicts_the_idle) {
+  Lab lab(2);
+  const int32_t a = lab.open(1), b = lab.open(1);
+  EXPECT_EQ(lab.open(1), 0);
+  lab.now = lab.now + FetchSessions::kEvictAfter;
+  EXPECT_EQ(lab.advance(a, 1), ErrorCode::none);
+  lab.now = lab.now + milliseconds(1);
+  const int32_t c = lab.open(1);
+  EXPECT_GT(c, 0);
+  EXPECT_TRUE(lab.sessions.has(a));
+  EXPECT_FALSE(lab.sessions.has(b));
+  EXPECT_EQ(lab.sessions.size(), 2u);
+}
+
+TEST(FetchSessions, a_follower_takes_the_place_of_an_older_consumer) {
+  Lab lab(1);
+  const int32_t consumer = lab.open(5);
+  lab.now = lab.now + FetchSessions::kEvictAfter + milliseconds(1);
+  EXPECT_EQ(lab.advance(consumer, 1), ErrorCode::none);  // not idle
+  EXPECT_EQ(lab.open(4), 0);                             // of less weight
+  EXPECT_GT(lab.open(1, true), 0);
+  EXPECT_FALSE(lab.sessions.has(consumer));
+}
+
+TEST(FetchSessions, an_emptied_session_ends) {
+  Lab lab;
+  const int32_t id = lab.open(1);
+  FetchRequest q = lab.request(0, id, 1);
+  auto& gone = q.forgotten_topics_data.add(lab.arena);
+  gone.topic = "t";
+  gone.partitions.push_back(lab.arena, 0);
+  Ctx c = lab.ctx();
+  ASSERT_EQ(lab.sessions.advance(c, 12, q), ErrorCode::none);
+  ASSERT_FALSE(lab.sessions.expand(lab.arena, 12, q));
+  FetchResponse m;
+  lab.sessions.answered(lab.arena, 12, id, m);
+  EXPECT_EQ(m.session_id, 0);
+  EXPECT_FALSE(lab.sessions.has(id));
+}
+
+}  // namespace
+}  // namespace klamm::broker
