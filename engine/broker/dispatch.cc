@@ -51,9 +51,11 @@ void Turn::serve(Request& r) {
     case 21: return handle_delete_records(*this, r);
     case 22: return handle_init_producer_id(*this, r);
     case 23: return handle_offset_for_leader_epoch(*this, r);
+    case 32: return handle_describe_configs(*this, r);
     case 35: return handle_describe_log_dirs(*this, r);
     case 60: return handle_describe_cluster(*this, r);
     case 61: return handle_describe_producers(*this, r);
+    case 74: return handle_list_config_resources(*this, r);
     case 75: return handle_describe_topic_partitions(*this, r);
     default: break;
   }

@@ -19,6 +19,8 @@ void handle_describe_log_dirs(Turn& t, Request& request);
 void handle_describe_producers(Turn& t, Request& request);
 void handle_security_off(Turn& t, Request& request);
 void handle_raft_voters(Turn& t, Request& request);
+void handle_describe_configs(Turn& t, Request& request);
+void handle_list_config_resources(Turn& t, Request& request);
 
 // Deletions that wait for other replicas.
 void deletes_on_time(Turn& t);

@@ -45,6 +45,7 @@ std::unique_ptr<Machine> make_node(const Boot& boot) { return std::make_unique<N
 Parts::Parts(Boot b)
     : boot(std::move(b)),
       config(parsed(boot)),
+      properties(boot.properties),
       server(limits(config)),
       calls(broker::calls(config)),
       groups(group_config(config)),

@@ -244,6 +244,7 @@ struct Parts {
 
   Boot boot;
   metadata::BrokerConfig config;
+  metadata::Properties properties;  // as booted, with the dynamic configs of this broker and of all over them: derived
   OpTable ops;
   net::ConnTable conns;
   net::Server server;

@@ -137,6 +137,10 @@ void Turn::carry(const metadata::Delta& delta) {
     for (const auto& [id, partition] : p.replicas.all())
       if (delta.deleted.count(id.topic)) gone.push_back(id);
   for (const TopicIdPartition& id : gone) p.replicas.remove(io, id);
+  bool broker_configs = false;
+  for (const metadata::ConfigResource& r : delta.configs)
+    broker_configs = broker_configs || r.type == metadata::ResourceType::broker;
+  if (broker_configs) layer_broker_configs();
   for (const TopicIdPartition& id : delta.partitions) assign_partition(id);
   for (const metadata::ConfigResource& r : delta.configs) {
     if (r.type != metadata::ResourceType::topic) continue;
@@ -192,11 +196,22 @@ void Turn::assign_partition(const TopicIdPartition& id) {
   drain(out);
 }
 
+// Dynamic configs of brokers, the cluster's under this one's own, are the defaults of topics from now on (KIP-226).
+void Turn::layer_broker_configs() {
+  p.properties = p.boot.properties;
+  for (const std::string& name : {std::string(), std::to_string(p.config.node_id)})
+    if (const metadata::ConfigMap* map = p.image.config({metadata::ResourceType::broker, name}))
+      for (const auto& [key, value] : *map) p.properties[key] = value;
+  p.config.topic_defaults = metadata::make_topic_config({}, p.properties);
+  for (const auto& [id, partition] : p.replicas.all())
+    if (const metadata::Topic* topic = p.image.topic(id.topic)) p.replicas.configure(id, settings_of(topic->name));
+}
+
 metadata::TopicConfig Turn::topic_config(const std::string& topic) const {
   metadata::Properties overrides;
   if (const metadata::ConfigMap* map = p.image.config({metadata::ResourceType::topic, topic}))
     for (const auto& [key, value] : *map) overrides[key] = value;
-  return overrides.empty() ? p.config.topic_defaults : metadata::make_topic_config(overrides, p.boot.properties);
+  return overrides.empty() ? p.config.topic_defaults : metadata::make_topic_config(overrides, p.properties);
 }
 
 replication::Settings Turn::settings_of(const std::string& topic) const {
@@ -219,11 +234,7 @@ replication::Settings Turn::settings_of(const std::string& topic) const {
   s.log.segment_index_bytes = c.segment_index_bytes;
   s.log.index_interval_bytes = c.index_interval_bytes;
   s.log.compacted = c.compacted();
-  // The cluster's dynamic default, which the bootstrap records of a new cluster set (KIP-966), before our own.
-  const std::string* dynamic = p.image.config({metadata::ResourceType::broker, ""}, "min.insync.replicas");
-  const bool own = p.image.config({metadata::ResourceType::topic, topic}, "min.insync.replicas") != nullptr;
-  const auto parsed = dynamic && !own ? metadata::parse_integer(*dynamic) : std::nullopt;
-  s.min_insync = parsed ? static_cast<int32_t>(*parsed) : c.min_insync_replicas;
+  s.min_insync = c.min_insync_replicas;
   return s;
 }
 

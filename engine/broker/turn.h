@@ -57,6 +57,7 @@ struct Turn {
   void carry(const metadata::Delta& delta);
   void update_brokers();
   void assign_partition(const TopicIdPartition& id);
+  void layer_broker_configs();
   metadata::TopicConfig topic_config(const std::string& topic) const;
   replication::Settings settings_of(const std::string& topic) const;
   void activate_controller();
