@@ -131,6 +131,10 @@ MaybeRefused check_group(const Operation& op, const ConfigDef& def, const std::s
   if (const auto fault = metadata::config_fault(def, value))
     return bad_config(metadata::config_fault_message(def, value, *fault));
   const std::string_view name = def.name;
+  if (name == "share.auto.offset.reset" && value != "latest" && value != "earliest" &&
+      !value.starts_with("by_duration:P"))
+    return bad_config("Invalid value " + value +
+                      " for share.auto.offset.reset: latest, earliest or by_duration:PnDTnHnMn.nS");
   const size_t dot = name.find('.');
   const auto bound = [&](const char* which) {
     const std::string property =

@@ -123,6 +123,12 @@ void describe_brokers(Describing& d) {
   }
 }
 
+// Rates that throttle replication are dynamic only: without a value they are not there.
+bool dynamic_only(std::string_view name) {
+  return name == "leader.replication.throttled.rate" || name == "follower.replication.throttled.rate" ||
+         name == "replica.alter.log.dirs.io.max.bytes.per.second";
+}
+
 void describe_broker(Describing& d) {
   if (d.r.resource_name.empty()) return describe_brokers(d);
   if (d.r.resource_name != Str(std::to_string(d.t.p.config.node_id)))
@@ -132,6 +138,7 @@ void describe_broker(Describing& d) {
     if (!d.wanted(def.name) || def.internal || own) continue;
     std::vector<Synonym> all;
     d.broker_layers(def.name, all);
+    if (dynamic_only(def.name) && (all.empty() || all[0].source == Source::none)) continue;
     d.add(def, first_value(all), def.update == ConfigUpdate::read_only, all);
   }
 }
