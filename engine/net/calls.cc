@@ -60,6 +60,15 @@ bool Calls::connected(uint64_t peer, uint16_t channel) const {
   return it != links_.end() && it->second.state == State::open;
 }
 
+bool Calls::lost(Instant now, uint64_t peer) const {
+  bool any = false;
+  for (auto it = links_.lower_bound({peer, 0}); it != links_.end() && it->first.peer == peer; ++it) {
+    if (it->second.state == State::open) return false;
+    any = any || it->second.lost_until > now;
+  }
+  return any;
+}
+
 void Calls::call(NetIo net, CallRequest request) {
   KLAMM_ASSERT_REL(request.channel, !=, kProbeChannel);
   const Key key{request.peer, request.channel};
@@ -135,6 +144,7 @@ bool Calls::on_event(NetIo net, const Event& event, std::vector<Answer>& out) {
     if (l) {
       l->conn = {};
       l->had_open = true;
+      l->lost_until = net.io.ctx.now + kLostFor;
       ended(net, key, *l, z->error, out);
     }
   }
@@ -154,6 +164,7 @@ void Calls::dialed(NetIo net, Key key, Link& l, IoError error, std::vector<Answe
   }
   timers_.cancel(l.timer);
   l.state = State::open;
+  l.lost_until = {};
   l.frames = Frames(options_.frame_max);
   net.io.ctx.trace.event({TraceKind::connection_opened, 0, 1, static_cast<int64_t>(l.conn.packed()),
                           static_cast<int64_t>(key.peer), key.channel});
@@ -256,6 +267,7 @@ void Calls::call_timed_out(NetIo net, Key key, Link& l, uint64_t number, std::ve
   KLAMM_ASSERT(was_sent);
   drop(net, l);
   l.had_open = true;
+  l.lost_until = net.io.ctx.now + kLostFor;
   ended(net, key, l, IoError::aborted, out);
 }
 

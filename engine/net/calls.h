@@ -93,6 +93,8 @@ class Calls final {
   void call(NetIo net, CallRequest request);
   size_t under_way(uint64_t peer, uint16_t channel) const;  // sent and unsent calls
   bool connected(uint64_t peer, uint16_t channel) const;
+  // An open connection to the peer broke within kLostFor, and none is open: whether it lives is being found out.
+  bool lost(Instant now, uint64_t peer) const;
 
   // Dials the peer on a connection of its own, to learn whether its listener still lives: `take_refused` tells if not.
   void probe(NetIo net, uint64_t peer);
@@ -112,6 +114,7 @@ class Calls final {
 
  private:
   static constexpr uint16_t kProbeChannel = 0xffff;
+  static constexpr Duration kLostFor = seconds(1);
   static constexpr Duration kProbeHold = milliseconds(50);  // a dying process may still accept for a moment
 
   struct Key {
@@ -145,12 +148,13 @@ class Calls final {
     Duration backoff;       // the last one; zero after an answer
     TimerId timer;          // the end of the backoff, the latest end of a dial, or that of a probe's hold
     bool had_open = false;  // an open connection was lost and no dial has ended since
+    Instant lost_until;     // kLostFor after an open connection broke; zero once another is open
     int probes_left = 0;
     template<class V>
     void fields(V& v) const {
       v("state", state), v("conn", conn), v("frames", frames), v("sent", sent), v("unsent", unsent),
           v("next_correlation", next_correlation), v("backoff", backoff), v("timer", timer), v("had_open", had_open),
-          v("probes_left", probes_left);
+          v("lost_until", lost_until), v("probes_left", probes_left);
     }
   };
   struct Due {  // number 0: the link's own timer

@@ -24,8 +24,9 @@ void add_topic(Turn& t, const Request& r, const MetadataRequest& q, const metada
     y.partition_index = index;
     y.leader_epoch = info.leader_epoch;
     y.leader_id = info.leader.value;
+    // A leader that fell silent just now is not offered: clients ask again at once, and meanwhile it is fenced or back.
     const metadata::Broker* leader = info.leader == kNoNode ? nullptr : t.p.image.broker(info.leader);
-    if (!leader || leader->fenced) {
+    if (!leader || leader->fenced || t.p.calls.lost(t.ctx().now, static_cast<uint64_t>(info.leader.value))) {
       y.error_code = code(ErrorCode::leader_not_available);
       y.leader_id = -1;
     } else if (!endpoint_of(t, r, *leader)) {

@@ -138,6 +138,24 @@ TEST_F(CallsTest, lost_connection_then_refused_is_reported) {
   EXPECT_TRUE(calls.take_refused().empty());
 }
 
+TEST_F(CallsTest, lost_while_nothing_is_open_and_not_for_long) {
+  EXPECT_FALSE(calls.lost(world.now, kPeer));
+  call(1);
+  EXPECT_FALSE(calls.lost(world.now, kPeer));  // never open: nothing is known
+  const ConnId first = connect();
+  call(2, 1);
+  const ConnId second = connect();
+  event(Closed{first});
+  EXPECT_FALSE(calls.lost(world.now, kPeer));  // the other channel lives
+  event(Closed{second});
+  EXPECT_TRUE(calls.lost(world.now, kPeer));
+  EXPECT_FALSE(calls.lost(world.now + seconds(1), kPeer));
+  pass(milliseconds(5));
+  call(3);
+  connect();
+  EXPECT_FALSE(calls.lost(world.now, kPeer));
+}
+
 TEST_F(CallsTest, probe_tells_the_dead_from_the_living) {
   const auto probe = [&] { with([&](NetIo net) { calls.probe(net, kPeer); }); };
   probe();
