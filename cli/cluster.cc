@@ -67,7 +67,8 @@ std::string description(const server::ClusterPlan& plan, const std::vector<Runni
                             {"controller_port", n.plan.controller_port},
                             {"dir", n.plan.dir},
                             {"properties", n.plan.properties_file}});
-  out["ready_ms"] = static_cast<double>(ready_after.ns / 1'000) / 1'000.0;
+  const int64_t microseconds = ready_after.ns / 1'000;
+  out["ready_ms"] = static_cast<double>(microseconds) / 1'000.0;
   return out.dump();
 }
 

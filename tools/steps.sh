@@ -4,7 +4,7 @@
 
 CHECK_STEPS="style build_release units_release seeds_quick cluster"
 TEST_STEPS="style build_release units_release seeds_twice flaws codec_tool cluster conversations clients python
-  build_clang units_clang seeds_clang build_sanitised units_sanitised seeds_sanitised"
+  build_clang tidy units_clang seeds_clang build_sanitised units_sanitised seeds_sanitised"
 
 ALL=0  # --all: every client and tool, nothing sampled
 STEPS=build/steps
@@ -23,6 +23,16 @@ step_style() {
 }
 
 formatted() { git ls-files '*.h' '*.cc' | xargs clang-format-16 --dry-run --Werror; }
+
+# clang-tidy on what the last commit and the work tree changed, on all with --all.
+step_tidy() {
+  local files
+  if [ $ALL = 1 ]; then files="$(git ls-files 'engine/*.cc' 'sim/*.cc' 'server/*.cc' 'cli/*.cc')"; else
+    files="$(git diff --name-only --diff-filter=d HEAD~1 -- 'engine/*.cc' 'sim/*.cc' 'server/*.cc' 'cli/*.cc')"
+  fi
+  [ -n "$files" ] || { echo "nothing has changed"; return 0; }
+  echo "$files" | xargs -P "$(nproc)" -n 1 clang-tidy-16 -p build/clang --quiet
+}
 
 # ---- builds and unit tests
 
