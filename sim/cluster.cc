@@ -59,8 +59,10 @@ std::vector<HostSpec> cluster_hosts(const ClusterSpec& spec) {
   for (uint32_t i = 0; i < spec.clients; ++i) {
     HostSpec client{"client-" + std::to_string(i + 1), &make_client, {}};
     // A leader that is cut off from the brokers but not from its clients tells them nothing: their metadata must age.
-    client.boot.properties = {
-        {"bootstrap.servers", bootstrap}, {"client.id", client.name}, {"metadata.max.age.ms", "5000"}};
+    client.boot.properties = {{"bootstrap.servers", bootstrap},
+                              {"client.id", client.name},
+                              {"metadata.max.age.ms", "5000"},
+                              {"request.timeout.ms", "5000"}};
     hosts.push_back(std::move(client));
   }
   return hosts;

@@ -97,6 +97,7 @@ void Cluster::versions_answered(Turn& turn, const net::Answer& answer) {
   ++generation_;
   if (!response || response->error_code != 0) {
     apis_.erase(it);
+    unreachable_.insert(answer.peer);
     failed(turn, answer.peer);
     stale();
     return;
@@ -105,6 +106,7 @@ void Cluster::versions_answered(Turn& turn, const net::Answer& answer) {
   std::stable_sort(it->second.ranges.begin(), it->second.ranges.end(),
                    [](const Range& a, const Range& b) { return a.api < b.api; });
   it->second.known = true;
+  unreachable_.erase(answer.peer);
 }
 
 void Cluster::metadata_answered(Turn& turn, const net::Answer& answer) {

@@ -66,6 +66,8 @@ class Cluster final {
   // The newest version of an API that both sides know.
   int16_t version(Turn& turn, uint64_t peer, int16_t api, protocol::Versions mine);
   void forget_versions(uint64_t peer) { apis_.erase(peer); }
+  // It did not even say which versions it knows when it was last asked.
+  bool unreachable(uint64_t peer) const { return unreachable_.count(peer) > 0; }
   void learn_node(Turn& turn, NodeId node, const net::Calls::Address& address);
 
   // What any answer to a metadata request tells of nodes and of the topics wanted here.
@@ -78,10 +80,10 @@ class Cluster final {
 
   template<class V>
   void fields(V& v) const {
-    v("nodes", nodes_), v("apis", apis_), v("wanted", wanted_), v("topics", topics_), v("names", names_),
-        v("stale", stale_), v("asking", asking_), v("backoff", backoff_), v("refreshed", refreshed_),
-        v("rotation", rotation_), v("last_incomplete", last_incomplete_), v("failures", failures_),
-        v("generation", generation_), v("deadline", deadline_);
+    v("nodes", nodes_), v("apis", apis_), v("unreachable", unreachable_), v("wanted", wanted_), v("topics", topics_),
+        v("names", names_), v("stale", stale_), v("asking", asking_), v("backoff", backoff_),
+        v("refreshed", refreshed_), v("rotation", rotation_), v("last_incomplete", last_incomplete_),
+        v("failures", failures_), v("generation", generation_), v("deadline", deadline_);
   }
 
  private:
@@ -113,6 +115,7 @@ class Cluster final {
   ClusterOptions options_;
   std::set<NodeId> nodes_;
   std::map<uint64_t, Apis> apis_;
+  std::set<uint64_t> unreachable_;
   std::set<std::string> wanted_;
   std::map<std::string, TopicView> topics_;
   std::map<Uuid, std::string> names_;  // of the topics above

@@ -101,6 +101,12 @@ bool Membership::call(Turn& turn, Step step, protocol::Versions versions, Durati
   const uint64_t peer = finding ? turn.cluster.any() : static_cast<uint64_t>(coordinator_.value);
   const int16_t v = turn.cluster.version(turn, peer, Request::kApiKey, versions);
   if (v == Cluster::kUnsupported) act_on(turn, GroupVerdict::fatal, ErrorCode::unsupported_version);
+  if (v == Cluster::kNotYet && !finding && turn.cluster.unreachable(peer)) {  // it may be dead: who coordinates now?
+    coordinator_ = kNoNode;
+    become(State::seeking);
+    backoff_.failed(turn.now());
+    deadline_ = earlier(deadline_, backoff_.until);
+  }
   if (v < 0) return false;
   const Owner owner{static_cast<uint16_t>(Part::consumer), step, owner_key(options_.client, ++last_call_)};
   turn.call({peer, finding ? kQuickChannel : group_channel(options_.client), v, timeout, owner}, request);

@@ -157,7 +157,8 @@ void History::finish(int64_t at, uint32_t reader, Verdicts& out) const {
       if (r.offset <= last_offset)
         out.add(at, "J8 order",
                 w.text() + " is at offset " + std::to_string(r.offset) + ", one before it at " +
-                    std::to_string(last_offset));
+                    std::to_string(last_offset),
+                true);
       last_offset = r.offset;
     }
   }

@@ -54,7 +54,7 @@ void Leaders::changed(int64_t at, HostId, const TraceEvent& e, Verdicts& out) {
   if (leader >= 0 && !(isr >> leader & 1))
     out.add(at, "R3 leader in ISR", log.text() + ": " + std::to_string(leader) + " leads outside its ISR");
   Partition& p = partitions_[log];
-  if (epoch >= p.leader_epoch) p = {leader, epoch, isr};
+  if (epoch >= p.leader_epoch) p = {leader, epoch, isr, true};
 }
 
 void Leaders::became_leader(int64_t at, HostId host, const TraceEvent& e, Verdicts& out) {
@@ -89,7 +89,7 @@ int32_t Leaders::leader(LogKey log) const {
 
 bool Leaders::in_every_isr(int32_t node) const {
   for (const auto& [log, p] : partitions_)
-    if (p.isr != 0 && !(p.isr >> node & 1)) return false;  // none known: as the topic was created
+    if (p.isr_known && !(p.isr >> node & 1)) return false;
   return true;
 }
 

@@ -28,6 +28,7 @@ class Leaders final {
     int32_t leader = -1;
     int32_t leader_epoch = -1;
     uint64_t isr = 0;
+    bool isr_known = false;  // else: as the topic was created, all replicas
   };
   struct Mark {
     int64_t epoch = -1;

@@ -92,7 +92,8 @@ void Replicas::committed(int64_t at, HostId host, LogKey key, int64_t high_water
       if (mine.base > known_end)
         out.add(at, "R4 log matching",
                 who(host) + " commits " + describe(mine) + " of " + key.text() + " after a hole from " +
-                    std::to_string(known_end));
+                    std::to_string(known_end),
+                key.topic != 0);
       log.committed.push_back(mine);
       continue;
     }
