@@ -44,7 +44,7 @@ class Bench:
                 try:
                     once(cluster)
                 except (Failed, TimeoutError) as why:
-                    self.say(f"  failed: {why}")
+                    self.say(f"  failed: {why}{cluster.post_mortem()}")
 
     # ---- on running clusters
 
@@ -74,7 +74,7 @@ class Bench:
             if self.wants("idle"):
                 figure = self.figures.figure(f"loaded.rss.{nodes}", f"resident memory after load, a node of {nodes}", "MiB", "less")
                 for cluster in clusters:
-                    figure.add(cluster.name, max(cluster.resident()))
+                    figure.add(cluster.name, max(cluster.resident(), default=0))
 
     def warm_up(self, cluster):
         """Just-in-time compilers have seen every path before anything counts."""

@@ -54,6 +54,18 @@ class Cluster:
     def resident(self):
         return [resident_mib(pid) for pid in self.pids.values() if alive(pid)]
 
+    def post_mortem(self):
+        """Which nodes have died, and their last words; their logs are kept beside the results."""
+        words = ""
+        for node, pid in self.pids.items():
+            if alive(pid):
+                continue
+            words += f"\n  {self.name}'s node {node} has died"
+            for log in self.folder.glob(f"node*{node}*.log"):
+                shutil.copy(log, ROOT / "build/bench" / f"died-{self.name}-{log.name}")
+                words += "".join(f"\n    {line}" for line in log.read_text(errors="replace").splitlines() if "ERROR" in line)
+        return words
+
     def __enter__(self):
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
