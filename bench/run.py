@@ -5,6 +5,7 @@ Writes build/bench/results.json (every value of every run) and build/bench/table
 """
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -15,7 +16,7 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from side import simulator  # noqa: E402
+from side import ballast, simulator  # noqa: E402
 from side.figures import Figures  # noqa: E402
 from side.measure import Bench, Plan  # noqa: E402
 from side.peers import ROOT, peer  # noqa: E402
@@ -31,8 +32,8 @@ def arguments():
     parser.add_argument("--nodes", action="append", type=int, choices=(1, 3), default=[], help="only clusters of this size")
     parser.add_argument("--peers", default="klamm,kafka", help="two of kafka, klamm, klamm:BINARY; the first is compared with the second")
     parser.add_argument("--no-build", action="store_true", help="measure what build/release holds")
-    parser.add_argument("--data", default=str(OUT / "data"), help="folder for the clusters' data")
-    parser.add_argument("--tmpfs", default="/dev/shm", help="a folder in memory, for the time to ready")
+    parser.add_argument("--data", default="/dev/shm", help="where the clusters' data lie: in memory, so that a disk's mood is not measured")
+    parser.add_argument("--ballast", type=int, metavar="MIB", help="see bench/side/ballast.py; default: where it is needed")
     return parser.parse_args()
 
 
@@ -49,6 +50,19 @@ def build():
                    stdout=sys.stderr)
 
 
+def measure(bench, asked, figures, say):
+    if bench.wants("ready"):
+        bench.ready(str(OUT / "data"))
+    if bench.wants("idle", "produce", "small", "latency"):
+        for nodes in asked.nodes or (1, 3):
+            bench.on_clusters(nodes)
+    if bench.wants("failover"):
+        bench.failover()
+    for name in ("sim", "micro"):
+        if bench.wants(name):
+            simulator.run(name, figures, asked.quick, say)
+
+
 def main():
     asked = arguments()
     if not asked.no_build:
@@ -61,22 +75,15 @@ def main():
     peers = [peer(spec) for spec in asked.peers.split(",")]
     if len(peers) == 2 and peers[0].name == peers[1].name:
         peers[1] = type(peers[1].__name__, (peers[1],), {"name": peers[1].name + "'"})
-    pathlib.Path(asked.data).mkdir(parents=True, exist_ok=True)
     OUT.mkdir(parents=True, exist_ok=True)
     figures, about = Figures(), machine()
-    bench = Bench(peers, Plan(asked.quick), figures, asked.data, asked.only, say)
     try:
-        if bench.wants("ready"):
-            with tempfile.TemporaryDirectory(dir=asked.tmpfs, prefix="klamm-bench-") as memory:
-                bench.ready(memory)
-        if bench.wants("idle", "produce", "small", "latency"):
-            for nodes in asked.nodes or (1, 3):
-                bench.on_clusters(nodes)
-        if bench.wants("failover"):
-            bench.failover()
-        for name in ("sim", "micro"):
-            if bench.wants(name):
-                simulator.run(name, figures, asked.quick, say)
+        with contextlib.ExitStack() as stack:
+            data = stack.enter_context(tempfile.TemporaryDirectory(dir=asked.data, prefix="klamm-bench-"))
+            bench = Bench(peers, Plan(asked.quick), figures, data, asked.only, say)
+            if bench.wants("produce", "small", "latency"):
+                about["ballast_mib"] = stack.enter_context(ballast.held(asked.ballast, 3000 if asked.quick else 7000, say))
+            measure(bench, asked, figures, say)
     finally:
         ours, other = peers[0].name, peers[-1].name
         table = figures.table(ours, other)

@@ -21,7 +21,7 @@ struct Options {
   double seconds = 5;
   double warm_up = 2;
   double rate = 0;                  // messages a second; 0: as many as the client can
-  int64_t messages = 0;             // consume: how many
+  int64_t messages = 0;             // consume: how many; produce flat out: at most, 0 for as many as there is time
   int victim = 0;                   // failover: the process to kill
   double kill_after = 2;            // failover: seconds of writing before that
   std::vector<std::string> config;  // librdkafka properties, key=value

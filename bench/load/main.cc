@@ -29,6 +29,7 @@ int main(int argc, char** argv) {
   for (CLI::App* sub : {produce, latency}) sub->add_option("--size", options.size, "bytes of a message");
   for (CLI::App* sub : {produce, consume, latency, failover}) sub->add_option("--seconds", options.seconds);
   for (CLI::App* sub : {produce, latency, failover}) sub->add_option("--rate", options.rate, "messages a second");
+  produce->add_option("--messages", options.messages, "flat out: at most");
   consume->add_option("--messages", options.messages)->required();
   latency->add_option("--warm-up", options.warm_up, "seconds whose messages do not count");
   failover->add_option("--partition", options.partition);

@@ -67,9 +67,10 @@ class Producing final {
     return drain_reports(reports_, timeout_ms, [this](const rd_kafka_message_t& m) { tally_.count(m); });
   }
   void flat_out(int64_t until) {
-    while (now_ns() < until) {
+    const auto more = [&] { return options_.messages == 0 || tally_.offered < options_.messages; };
+    while (now_ns() < until && more()) {
       bool full = false;
-      for (int i = 0; i < kBurst && !full; ++i) full = !send();
+      for (int i = 0; i < kBurst && !full && more(); ++i) full = !send();
       collect(full ? 10 : 0);
     }
   }

@@ -7,7 +7,7 @@ from side.peers import Unavailable
 
 SMALL = ("linger.ms=0", "batch.num.messages=1")
 BULK = ("linger.ms=5",)
-SMALL_RATE = {1: 5000, 3: 2000}  # requests a second offered
+SMALL_RATES = {1: (5000, 15000), 3: (2000, 6000)}  # requests a second offered
 LATENCY_RATE = 1000
 KIB = 1024
 
@@ -17,7 +17,8 @@ class Plan:
 
     def __init__(self, quick):
         self.repeats = 1 if quick else 3
-        self.bulk_s = 3 if quick else 6
+        self.bulk_s = 30  # at most; as many bytes for both
+        self.bulk_mb = {(1, 100): 400, (1, KIB): 1000, (3, 100): 300, (3, KIB): 400} if not quick else {(1, 100): 200, (1, KIB): 400, (3, 100): 100, (3, KIB): 150}
         self.small_s = 4 if quick else 8
         self.latency_s = 5 if quick else 15
         self.warm_s = 2 if quick else 6
@@ -67,8 +68,9 @@ class Bench:
                 self.bulk(clusters, nodes, 100)
                 self.bulk(clusters, nodes, KIB)
             if self.wants("small"):
-                for in_flight in self.plan.in_flight:
-                    self.small(clusters, nodes, in_flight)
+                for rate in SMALL_RATES[nodes]:
+                    for in_flight in self.plan.in_flight if rate == SMALL_RATES[nodes][0] else (5,):
+                        self.small(clusters, nodes, in_flight, rate)
             if self.wants("latency"):
                 self.latency(clusters, nodes)
             if self.wants("idle"):
@@ -80,9 +82,9 @@ class Bench:
         """Just-in-time compilers have seen every path before anything counts."""
         self.say(f"warming up {cluster.name}, {cluster.nodes} node(s)")
         with Topic(cluster) as topic:
-            topic.run("produce", BULK, size=100, seconds=self.plan.warm_s)
-            topic.run("produce", SMALL, size=100, seconds=self.plan.warm_s, rate=SMALL_RATE[cluster.nodes])
-            topic.run("produce", BULK, size=KIB, seconds=self.plan.warm_s / 2)
+            topic.run("produce", BULK, size=100, seconds=self.plan.warm_s, messages=self.plan.warm_s * 1_000_000)
+            topic.run("produce", SMALL, size=100, seconds=self.plan.warm_s, rate=SMALL_RATES[cluster.nodes][0])
+            topic.run("produce", BULK, size=KIB, seconds=self.plan.warm_s / 2, messages=self.plan.warm_s * 50_000)
 
     def idle(self, clusters, nodes):
         self.say(f"idle, {nodes} node(s): {self.plan.idle_s} s")
@@ -105,7 +107,7 @@ class Bench:
 
         def once(cluster):
             with Topic(cluster) as topic:
-                got = topic.run("produce", BULK, size=size, seconds=self.plan.bulk_s)
+                got = topic.run("produce", BULK, size=size, seconds=self.plan.bulk_s, messages=self.plan.bulk_mb[nodes, size] * 1_000_000 // size)
                 self.check(cluster, got)
                 per_cpu.add(cluster.name, got["acked"] * size / 1e6 / max(got["broker_cpu"], 0.01))
                 rate.add(cluster.name, got["rate"])
@@ -117,12 +119,11 @@ class Bench:
 
         self.alternate(clusters, label, once)
 
-    def small(self, clusters, nodes, in_flight):
-        offered = SMALL_RATE[nodes]
-        label = f"a request a message, RF {nodes}, in flight {in_flight}"
-        per_cpu = self.figures.figure(f"small.{nodes}.{in_flight}.per_cpu", f"{label}: requests per broker CPU second", "requests", "more",
+    def small(self, clusters, nodes, in_flight, offered):
+        label = f"a request a message, RF {nodes}, {offered:,} a second, in flight {in_flight}"
+        per_cpu = self.figures.figure(f"small.{nodes}.{offered}.{in_flight}.per_cpu", f"{label}: requests per broker CPU second", "requests", "more",
                                       ("ratio", 10))
-        rate = self.figures.figure(f"small.{nodes}.{in_flight}.rate", f"{label}: done of {offered:,} offered", "requests/s")
+        rate = self.figures.figure(f"small.{nodes}.{offered}.{in_flight}.rate", f"{label}: done", "requests/s")
 
         def once(cluster):
             with Topic(cluster) as topic:
@@ -154,9 +155,9 @@ class Bench:
 
     # ---- on clusters of their own
 
-    def ready(self, memory_folder):
+    def ready(self, disk):
         for nodes in (1, 3):
-            for place, folder in (("tmpfs", memory_folder), ("disk", self.data)):
+            for place, folder in (("tmpfs", self.data), ("disk", disk)):
                 wanted = ("most", 20) if (nodes, place) == (3, "tmpfs") else ()
                 figure = self.figures.figure(f"ready.{nodes}.{place}", f"time to ready, {nodes} node(s), {place} (best)", "ms", "less", wanted)
                 starts = {}

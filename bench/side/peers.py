@@ -137,7 +137,8 @@ class Kafka(Cluster):
         jars = pathlib.Path(subprocess.run([str(self.tool), "jars"], check=True, capture_output=True, text=True).stdout.strip()).parent
         (self.folder / "lib").symlink_to(jars)
         port, Kafka.next_port = Kafka.next_port, Kafka.next_port + 10
-        self.environment = dict(os.environ, KAFKA_PEER=str(self.folder), KAFKA_PORT=str(port), KAFKA_AUTO_TOPICS="0")
+        self.environment = dict(os.environ, KAFKA_PEER=str(self.folder), KAFKA_PORT=str(port), KAFKA_AUTO_TOPICS="0",
+                                KAFKA_OPTS_EXTRA="log.segment.delete.delay.ms=1000")  # memory is short on tmpfs
         lines = dict(line.split() for line in self.script("start", str(self.nodes)).splitlines())
         answered = time.monotonic()
         self.addresses = lines["bootstrap"].split(",")
