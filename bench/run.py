@@ -82,7 +82,7 @@ def main():
             data = stack.enter_context(tempfile.TemporaryDirectory(dir=asked.data, prefix="klamm-bench-"))
             bench = Bench(peers, Plan(asked.quick), figures, data, asked.only, say)
             if bench.wants("produce", "small", "latency"):
-                about["ballast_mib"] = stack.enter_context(ballast.held(asked.ballast, 3000 if asked.quick else 7000, say))
+                about["ballast_mib"] = stack.enter_context(ballast.held(asked.ballast, 4000 if asked.quick else 7000, say))
             measure(bench, asked, figures, say)
     finally:
         ours, other = peers[0].name, peers[-1].name

@@ -17,6 +17,7 @@ namespace klamm::server {
 struct Driver::Impl {
   explicit Impl(DriverOptions o);
   DriverEnd run();
+  void wait();
   void turn();
   void execute(Commands& commands);
   void finish_sends();
@@ -53,6 +54,7 @@ struct Driver::Impl {
   Instant next_look_at_space;
   std::optional<DriverEnd> end;
   bool killed = false;
+  bool hurried = false;  // this turn came without waiting
 };
 
 Driver::Impl::Impl(DriverOptions o)
@@ -65,8 +67,7 @@ DriverEnd Driver::Impl::run() {
   try {
     machine = options.make(options.boot);
     while (!end) {
-      const Instant deadline = events.empty() ? machine->next_deadline() : Instant{0};
-      loop.run_ready(deadline);
+      wait();
       if (!end) turn();
     }
   } catch (const AssertionFailure& failure) {
@@ -77,6 +78,13 @@ DriverEnd Driver::Impl::run() {
   disk.reset();
   network.reset();
   return *end;
+}
+
+// Writes that ended with the last turn are told at once, without a look at the sockets; but not twice in a row.
+void Driver::Impl::wait() {
+  hurried = !events.empty() && !hurried;
+  if (hurried) return;
+  loop.run_ready(events.empty() ? machine->next_deadline() : Instant{0});
 }
 
 void Driver::Impl::turn() {

@@ -22,13 +22,16 @@ boost::asio::io_context& Loop::context() { return impl_->context; }
 void Loop::post(std::function<void()> work) { boost::asio::post(impl_->context, std::move(work)); }
 
 void Loop::run_ready(Instant until) {
-  if (until == kNever) {
-    impl_->context.run_one();
-  } else if (const Duration left = until - monotonic_now(); left.ns > 0) {
-    constexpr int64_t kMostNs = int64_t{3600} * 1'000'000'000;
-    impl_->context.run_one_for(std::chrono::nanoseconds(std::min(left.ns, kMostNs)));
+  const Duration left = until == kNever ? kLongWait : until - monotonic_now();
+  if (left.ns <= 0) {
+    impl_->context.poll();
+    return;
   }
-  impl_->context.poll();
+  if (impl_->context.run_one_for(std::chrono::nanoseconds(std::min(left, kLongWait).ns)) == 0) return;
+  // What else is ready shares the turn. But that look is a system call: where things have come one by one for a while,
+  // most waits do without, and what they miss comes with the next.
+  if (alone_ >= kAloneForAWhile && ++alone_ % kLookEvery != 0) return;
+  alone_ = impl_->context.poll() > 0 ? 0 : alone_ + 1;
 }
 
 }  // namespace klamm::server

@@ -23,6 +23,18 @@ std::string trace_text(const TraceEvent& e) {
 
 void TraceRing::event(const TraceEvent& e) {
   ring_[count_++ % ring_.size()] = e;
+  switch (e.kind) {
+    case TraceKind::controller_active:
+    case TraceKind::broker_registered:
+    case TraceKind::broker_fenced:
+    case TraceKind::broker_unfenced:
+    case TraceKind::disk_failed: return tell(e);
+    default: return;
+  }
+}
+
+// What operators want to know.
+void TraceRing::tell(const TraceEvent& e) const {
   const std::string a = std::to_string(e.a), b = std::to_string(e.b);
   switch (e.kind) {
     case TraceKind::controller_active:

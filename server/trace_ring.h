@@ -20,6 +20,8 @@ class TraceRing final : public Trace {
   std::string tail(size_t most) const;
 
  private:
+  void tell(const TraceEvent& e) const;
+
   const LogLines& log_;
   std::array<TraceEvent, 1024> ring_{};
   uint64_t count_ = 0;

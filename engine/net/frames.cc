@@ -47,7 +47,7 @@ void Frames::gather(ByteSpan bytes, uint64_t most) {
   const uint64_t need = uint64_t{end_} + bytes.size();
   KLAMM_ASSERT_REL(need, <=, most);
   if (!partial_ || partial_->fill != end_ || partial_->capacity < need) {
-    const uint64_t capacity = std::max<uint64_t>({need, std::min(most, need * 2), kFirst});
+    const uint64_t capacity = std::max<uint64_t>({need, std::min(most, need * kGrowth), kFirst});
     BufferRef grown = BufferRef::make(static_cast<uint32_t>(capacity));
     if (end_) std::memcpy(grown->data(), partial_->data(), end_);
     grown->fill = end_;

@@ -23,6 +23,7 @@ class Frames final {
 
  private:
   static constexpr uint32_t kFirst = 1024;
+  static constexpr uint32_t kGrowth = 8;  // a large frame is copied about once; what is not filled costs no memory
   bool size_ok(const uint8_t* at, uint32_t* size) const;
   void gather(ByteSpan bytes, uint64_t most);
 
