@@ -12,6 +12,7 @@ constexpr uint32_t kReader = 0;        // of the history
 constexpr uint32_t kReaderClient = 1;  // clients' numbers on their hosts
 constexpr uint32_t kFirstConsumer = 1;
 constexpr uint32_t kFirstProducer = 1;
+constexpr uint32_t kMaxProducers = 256;  // of all lives; a record's token has eight bits for it
 constexpr int32_t kRequestTimeoutMs = 5'000;
 constexpr int32_t kDeliveryTimeoutMs = 25'000;
 }  // namespace
@@ -30,6 +31,7 @@ LogKey Workload::log(int32_t partition) const { return {topic_key(topic_), parti
 void Workload::restarted(HostId host) {
   if (host == options_.producer_host) {
     history_.forgotten();
+    if (consumers_open_) ++producer_life_;
     creating_ = false;
     open_producers_ = 0;
     reopen_.clear();
@@ -122,14 +124,16 @@ void Workload::produce(World& world) {
     ++batches[{producer, partition}];
   }
   for (const auto& [where, count] : batches) {
-    int64_t& number = next_number_[where];
+    // A producer of a new life is another one: what the dead one had on its way may still arrive, after the new one's.
+    const uint32_t name = (where.first + producer_life_ * options_.producers) % kMaxProducers;
+    int64_t& number = next_number_[{name, where.second}];
     client::Produce p;
     p.client = kFirstProducer + where.first;
     p.topic = kTopic;
     p.partition = where.second;
-    const Written first{where.first, where.second, number};
+    const Written first{name, where.second, number};
     for (int64_t i = 0; i < count; ++i, ++number) {
-      const Written w{where.first, where.second, number};
+      const Written w{name, where.second, number};
       history_.sent(w);
       client::NewRecord& r = p.records.emplace_back();
       r.value = Slice::copy(w.value(options_.record_bytes));

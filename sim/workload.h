@@ -83,6 +83,7 @@ class Workload final {
   bool consumers_open_ = false;
   bool consumers_again_ = false;
   uint32_t open_producers_ = 0;
+  uint32_t producer_life_ = 0;
   std::vector<uint32_t> reopen_;  // producers whose opening failed
   std::map<std::pair<uint32_t, int32_t>, int64_t> next_number_;
   std::map<int32_t, int64_t> group_positions_;
