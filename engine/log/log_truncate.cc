@@ -14,7 +14,11 @@ void Log::truncate_to(Io& io, Offset offset) {
   KLAMM_ASSERT(ready());
   offset = std::max(offset, ends_.log_start);
   const Offset before = ends_.submitted;
-  if (offset >= before) return;
+  if (offset >= before) {
+    // An epoch that began at the end and wrote nothing goes too: the leader that this log follows may not know it.
+    epochs_.truncate_from_end(before);
+    return;
+  }
   ++generation_;
   cold_blocks_.clear();
   const bool folds = producers_.truncate_to(offset);

@@ -36,20 +36,13 @@ Result<void> Partition::fetched(Io& io, const Common& common, const Fetched& rep
     return {};  // the rest of such a reply is not for us (KAFKA-14704)
   }
   if (!reply.records.empty()) {
-    protocol::BatchCursor cursor(reply.records.span());
-    size_t whole = 0;
-    Offset expected = log_.ends().submitted;
-    while (cursor.next()) {
-      const auto header = protocol::check_batch(cursor.batch());
-      if (!header) return fail(ErrorCode::corrupt_message, header.error().reason);
-      if (header->base_offset < expected) return fail(ErrorCode::corrupt_message, "offsets of a fetched batch go back");
-      if (header->partition_leader_epoch > at_.leader_epoch)
+    const Result<Slice> batches = log_.check_follower_batches(reply.records);
+    if (!batches) return tl::unexpected(batches.error());
+    protocol::BatchCursor cursor(batches->span());
+    while (cursor.next())  // epochs rise
+      if (protocol::read_batch_header(cursor.batch().data()).partition_leader_epoch > at_.leader_epoch)
         return fail(ErrorCode::corrupt_message, "a batch of a later epoch than the leader's");
-      expected = header->last_offset() + 1;
-      whole += cursor.batch().size();
-    }
-    if (cursor.error()) return fail(ErrorCode::corrupt_message, cursor.error());
-    if (whole > 0) log_.append_as_follower(io.ctx, reply.records.part(0, whole));
+    if (!batches->empty()) log_.append_as_follower(io.ctx, *batches);
   }
   if (reply.log_start > log_.ends().log_start) {
     log_.advance_log_start(io.ctx, std::min(reply.log_start, log_.ends().submitted));

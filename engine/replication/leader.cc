@@ -157,7 +157,7 @@ void Partition::alter_answered(Io& io, const Common& common, const Brokers& brok
     case ErrorCode::operation_not_attempted:
       PROBE(io.ctx, alter_partition_refused);
       proposal_.reset();
-      return;
+      return advance(io.ctx, common, brokers, moved);  // what waited for a proposed member waits no more
     case ErrorCode::unknown_topic_or_partition:
     case ErrorCode::unknown_topic_id:
     case ErrorCode::invalid_update_version:

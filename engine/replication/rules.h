@@ -46,6 +46,10 @@ inline Offset divergence_point(Divergence d) { return std::min(d.leader.offset, 
 struct FetchedFor {
   LeaderEpoch epoch;
   Offset offset;
+  template<class V>
+  void fields(V& v) const {
+    v("epoch", epoch), v("offset", offset);
+  }
 };
 inline bool accept_fetch_reply(FetchedFor asked, FetchedFor present) {
   return asked.epoch == present.epoch && asked.offset == present.offset;
