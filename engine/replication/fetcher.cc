@@ -8,7 +8,8 @@ namespace klamm::replication {
 
 namespace {
 constexpr int16_t kFetchVersion = 17;
-}
+constexpr Duration kHoldMost = milliseconds(100);  // one slow write must not keep the others from being fetched
+}  // namespace
 
 void Replicas::send_fetch(Io& io, NodeId leader, Fetcher& f, Out& out) {
   if (f.in_flight || f.follows.empty() || io.ctx.now < f.not_before) return;
@@ -20,6 +21,7 @@ void Replicas::send_fetch(Io& io, NodeId leader, Fetcher& f, Out& out) {
   m.max_bytes = config_.fetch_response_max_bytes;
   m.session_epoch = -1;
   f.asked.clear();
+  bool held = false;
   for (const TopicIdPartition& id : f.follows) {
     const Partition* p = find(id);
     KLAMM_ASSERT(p != nullptr);
@@ -28,7 +30,10 @@ void Replicas::send_fetch(Io& io, NodeId leader, Fetcher& f, Out& out) {
       f.delayed.erase(it);
     }
     if (p->role() != Role::follower || !p->log().ready()) continue;
-    if (!p->wants_fetch(config_.common)) return;  // its write ends soon, and then all are asked for at once
+    if (!p->wants_fetch(config_.common)) {
+      held = true;
+      continue;
+    }
     if (m.topics.empty() || m.topics.back().topic_id != id.topic) m.topics.add(io.ctx.arena()).topic_id = id.topic;
     auto& x = m.topics.back().partitions.add(io.ctx.arena());
     const log::Ends& e = p->log().ends();
@@ -40,7 +45,14 @@ void Replicas::send_fetch(Io& io, NodeId leader, Fetcher& f, Out& out) {
     x.partition_max_bytes = config_.fetch_max_bytes;
     f.asked[id] = {x.current_leader_epoch, x.fetch_offset};
   }
-  if (f.asked.empty()) return;
+  if (!held) f.held = {};
+  if (held && f.held == Instant{}) {
+    f.held = io.ctx.now;
+    wake_at(io.ctx.now + kHoldMost, Timer::fetch);
+  }
+  // A write ends soon, and then all are asked for at once: a fetch without it might wait long at the leader.
+  if (f.asked.empty() || (held && io.ctx.now - f.held < kHoldMost)) return;
+  f.held = {};
   Writer w;
   encode(w, kFetchVersion, m);
   KLAMM_ASSERT(w.ok());

@@ -8,7 +8,8 @@ namespace klamm::replication {
 
 namespace {
 constexpr Duration kAlterRetry = milliseconds(50);
-}
+constexpr int8_t kRecovered = 0;  // a leader's log is open: what an unclean election left to do is done (KIP-704)
+}  // namespace
 
 const Partition* Replicas::find(const TopicIdPartition& id) const {
   const auto it = partitions_.find(id);
@@ -51,6 +52,7 @@ void Replicas::set_brokers(Ctx& ctx, Brokers brokers, BrokerEpoch own_epoch) {
 }
 
 void Replicas::assign(Io& io, const Wanted& w, Out& out) {
+  if (ending_) return;
   Moved m;
   if (Partition* p = write(w.id)) {
     p->set_settings(w.settings);
@@ -72,7 +74,11 @@ void Replicas::assign(Io& io, const Wanted& w, Out& out) {
       partitions_.emplace(w.id, Cow<Partition>(Partition(w.id, std::move(o), w.settings))).first->second.write();
   opening_marks_[w.id] = w.place.high_watermark;
   ++opening_;
-  p.log().open(io, w.place.from);
+  // A topic of the same name may just have been deleted: two logs must not share a directory.
+  if (leaving_paths_.count(p.log().path()))
+    postponed_[w.id] = w.place.from;
+  else
+    p.log().open(io, w.place.from);
   p.assign(io, config_.common, brokers_, w.assignment, m);
   moved(w.id, m, out);
 }
@@ -86,22 +92,40 @@ void Replicas::remove(Io& io, const TopicIdPartition& id) {
   if (!p) return;
   const uint64_t key = p->log().options().key;
   if (opening_marks_.erase(id)) --opening_;
-  if (!p->log().failed()) {
-    log::Log& leaving = leaving_.emplace(key, std::move(p->log())).first->second;
-    leaving.remove(io, io.ctx.chance.uuid(Stream::directory_id, key, 0));
+  if (!postponed_.erase(id) && !p->log().failed()) {
+    const auto leaving = leaving_.emplace(key, std::move(p->log())).first;
+    if (leaving->second.remove(io, io.ctx.chance.uuid(Stream::directory_id, key, 0)))
+      leaving_.erase(leaving);
+    else
+      leaving_paths_.insert(leaving->second.path());
   }
   for (auto& [node, f] : fetchers_) f.follows.erase(id), f.delayed.erase(id);
-  dirty_.erase(id), wants_alter_.erase(id);
+  dirty_.erase(id), wants_alter_.erase(id), closing_.erase(id);
   partitions_.erase(id);
   keys_.erase(key);
+}
+
+void Replicas::left(Io& io, const std::string& path) {
+  leaving_paths_.erase(path);
+  for (auto it = postponed_.begin(); it != postponed_.end();) {
+    Partition& p = *write(it->first);
+    if (p.log().path() != path) {
+      ++it;
+      continue;
+    }
+    p.log().open(io, it->second);
+    it = postponed_.erase(it);
+  }
 }
 
 void Replicas::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out& out) {
   log::Out said;
   if (const auto it = leaving_.find(owner.key); it != leaving_.end()) {
     it->second.on_storage(io, owner, end, said);
-    if (said.removed || said.failed != IoError::none) leaving_.erase(it);
-    return;
+    if (!said.removed && said.failed == IoError::none) return;
+    const std::string path = it->second.path();
+    leaving_.erase(it);
+    return left(io, path);
   }
   const auto key = keys_.find(owner.key);
   if (key == keys_.end()) return;
@@ -111,6 +135,7 @@ void Replicas::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out
   Moved m;
   if (said.failed != IoError::none) {
     if (opening_marks_.erase(id)) --opening_;
+    closing_.erase(id);
     p.went_offline(m);
     out.failed_dirs.push_back(p.log().options().dir);
     io.ctx.trace.event({TraceKind::disk_failed, 0, static_cast<int32_t>(p.log().options().dir.value),
@@ -125,6 +150,7 @@ void Replicas::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out
       --opening_;
     }
     out.opened.push_back(id);
+    if (ending_) close(io, id, p);
   }
   if (said.written || said.synced) {
     out.grown.push_back(id);
@@ -174,11 +200,18 @@ void Replicas::flush(Io& io, Out& out) {
 }
 
 void Replicas::close_all(Io& io) {
+  ending_ = true;
   for (auto& [id, cow] : partitions_) {
     Partition& p = cow.write();
-    if (!p.log().ready()) continue;
-    if (!p.log().close(io)) closing_.insert(id);
+    if (postponed_.count(id) || p.log().failed()) continue;
+    closing_.insert(id);
+    if (p.log().ready()) close(io, id, p);
   }
+  postponed_.clear();
+}
+
+void Replicas::close(Io& io, const TopicIdPartition& id, Partition& p) {
+  if (p.log().close(io)) closing_.erase(id);
 }
 
 // ---- changes of the ISR
@@ -197,6 +230,7 @@ void Replicas::send_alter(Io& io, Out& out) {
     x.partition_index = id.partition;
     x.leader_epoch = p->assignment().leader_epoch;
     x.partition_epoch = p->assignment().partition_epoch;
+    x.leader_recovery_state = kRecovered;
     for (NodeId n : p->proposal()->isr) {
       auto& member = x.new_isr_with_epochs.add(io.ctx.arena());
       member.broker_id = n.value;
@@ -232,6 +266,7 @@ void Replicas::on_alter_answer(Io& io, IoError error, const Slice& body, Out& ou
         told[{t.topic_id, x.partition_index}] = {static_cast<ErrorCode>(x.error_code), std::move(a)};
       }
   }
+  bool refused = whole != ErrorCode::none;
   for (const TopicIdPartition& id : altering_) {
     Partition* p = write(id);
     if (!p) continue;
@@ -241,11 +276,12 @@ void Replicas::on_alter_answer(Io& io, IoError error, const Slice& body, Out& ou
       p->alter_answered(io, config_.common, brokers_, ErrorCode::not_controller, {}, m2);
     else
       p->alter_answered(io, config_.common, brokers_, it->second.first, it->second.second, m2);
+    refused = refused || it == told.end() || it->second.first != ErrorCode::none;
     if (p->proposal() && !p->proposal()->sent) wants_alter_.insert(id);
     moved(id, m2, out);
   }
   altering_.clear();
-  if (!wants_alter_.empty()) {
+  if (refused && !wants_alter_.empty()) {
     alter_not_before_ = io.ctx.now + kAlterRetry;
     wake_at(alter_not_before_, Timer::alter);
   }

@@ -84,8 +84,9 @@ class Replicas final {
   Instant next_deadline() const { return timers_.next(); }
   // The end of a turn: submits writes, sends fetches and proposals.
   void flush(Io& io, Out& out);
+  // Every log is closed as soon as it is open and what goes is gone; nothing new is opened any more.
   void close_all(Io& io);
-  bool all_closed() const { return closing_.empty(); }
+  bool all_closed() const { return closing_.empty() && leaving_.empty(); }
 
   // ---- requests
   const Partition* find(const TopicIdPartition& id) const;
@@ -100,10 +101,14 @@ class Replicas final {
 
   template<class V>
   void fields(V& v) const {
-    v("config", config_), v("brokers", brokers_), v("own_epoch", own_epoch_), v("partitions", partitions_),
-        v("keys", keys_);
-    v("dirty", dirty_), v("fetchers", fetchers_), v("alter_in_flight", alter_in_flight_), v("timers", timers_),
-        v("opening", opening_);
+    v("config", config_), v("brokers", brokers_), v("own_epoch", own_epoch_);
+    v("partitions", partitions_), v("keys", keys_);
+    v("last_key", last_key_), v("leaving", leaving_), v("leaving_paths", leaving_paths_), v("postponed", postponed_),
+        v("opening_marks", opening_marks_), v("opening", opening_);
+    v("dirty", dirty_), v("wants_alter", wants_alter_), v("altering", altering_),
+        v("alter_in_flight", alter_in_flight_), v("alter_not_before", alter_not_before_);
+    v("ending", ending_), v("closing", closing_), v("fetchers", fetchers_), v("last_call", last_call_);
+    v("timers", timers_), v("shrink_set", shrink_set_);
   }
 
  private:
@@ -112,13 +117,14 @@ class Replicas final {
     bool in_flight = false;
     uint64_t call = 0;     // an answer to another one is ignored
     Instant not_before{};  // after an error
+    Instant held{};        // since when it waits for a partition's write; zero: it does not
     std::set<TopicIdPartition> follows;
     std::map<TopicIdPartition, Instant> delayed;   // partitions that erred: not before
     std::map<TopicIdPartition, FetchedFor> asked;  // of the call under way
     template<class V>
     void fields(V& v) const {
-      v("in_flight", in_flight), v("call", call), v("not_before", not_before), v("follows", follows),
-          v("delayed", delayed);
+      v("in_flight", in_flight), v("call", call), v("not_before", not_before), v("held", held);
+      v("follows", follows), v("delayed", delayed), v("asked", asked);
     }
   };
   enum class Timer : uint8_t { shrink, fetch, alter };
@@ -128,6 +134,8 @@ class Replicas final {
   void refile(const TopicIdPartition& id);  // under the fetcher of its leader, or none
   void send_fetch(Io& io, NodeId leader, Fetcher& fetcher, Out& out);
   void send_alter(Io& io, Out& out);
+  void left(Io& io, const std::string& path);  // the directory of a removed partition is gone
+  void close(Io& io, const TopicIdPartition& id, Partition& p);
   void fetch_answered(Io& io, Fetcher& fetcher, const Slice& body, int16_t version, Out& out);
   void wake_at(Instant at, Timer what);
 
@@ -137,12 +145,15 @@ class Replicas final {
   std::map<TopicIdPartition, Cow<Partition>> partitions_;
   std::map<uint64_t, TopicIdPartition> keys_;  // Owner.key -> partition; keys are never used again
   uint64_t last_key_ = 0;
-  std::map<uint64_t, log::Log> leaving_;              // removed partitions whose directories still go
+  std::map<uint64_t, log::Log> leaving_;  // removed partitions whose directories still go
+  std::set<std::string> leaving_paths_;   // of these; a log of that path is opened afterwards
+  std::map<TopicIdPartition, log::OpenFrom> postponed_;
   std::map<TopicIdPartition, Offset> opening_marks_;  // high watermark for a log that opens
   std::set<TopicIdPartition> dirty_;                  // to flush at the end of the turn
   std::set<TopicIdPartition> wants_alter_;
   std::vector<TopicIdPartition> altering_;  // in the AlterPartition under way
-  std::set<TopicIdPartition> closing_;
+  bool ending_ = false;                     // close_all was called
+  std::set<TopicIdPartition> closing_;      // not closed yet
   std::map<NodeId, Fetcher> fetchers_;
   bool alter_in_flight_ = false;
   Instant alter_not_before_{};

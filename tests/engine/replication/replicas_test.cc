@@ -1,0 +1,407 @@
+#include "engine/replication/replicas.h"
+
+#include "engine/protocol/messages/alter_partition.h"
+#include "engine/protocol/messages/fetch.h"
+#include "tests/engine/replication/rig.h"
+
+namespace klamm::replication {
+namespace {
+
+const NodeId kSelf = n(1);
+
+// Replicas on a fake disk; other brokers are played by the test.
+struct Home {
+  TestWorld world;
+  FakeStorage disk;
+  OpTable ops;
+  Replicas replicas;
+  Out out;  // of all turns, until taken
+
+  Home() : replicas(config()) {
+    turn([&](Io& io) {
+      replicas.set_brokers(io.ctx, {{n(1), {10, true}}, {n(2), {20, true}}, {n(3), {30, true}}}, 10);
+    });
+  }
+  static ReplicasConfig config() {
+    ReplicasConfig c;
+    c.common.self = kSelf;
+    c.module = 3;
+    return c;
+  }
+  static TopicIdPartition tp(int32_t partition, uint8_t topic = 7) { return {Uuid{{topic}}, partition}; }
+  template<class F>
+  void turn(F&& f) {
+    Ctx ctx = world.ctx();
+    Commands commands;
+    Io io{ctx, commands, ops};
+    f(io);
+    replicas.flush(io, out);
+    disk.submit(commands);
+  }
+  void assign(const TopicIdPartition& id, int32_t leader, LeaderEpoch epoch, int32_t partition_epoch,
+              std::vector<NodeId> isr = ns({1, 2, 3})) {
+    Replicas::Wanted w;
+    w.id = id;
+    w.topic = "t";
+    w.assignment = {epoch, partition_epoch, n(leader), ns({1, 2, 3}), std::move(isr)};
+    turn([&](Io& io) { replicas.assign(io, w, out); });
+  }
+  void append(const TopicIdPartition& id) {
+    turn([&](Io& io) { ASSERT_TRUE(replicas.append(io.ctx, id, make_batch(1, "v")).has_value()); });
+  }
+  bool step(uint64_t which = 0) {
+    if (disk.ready() == 0) return false;
+    const auto e = disk.step(which % disk.ready());
+    if (!e) return true;
+    Token token;
+    StorageEnd end;
+    if (const auto* x = std::get_if<Ended>(&*e)) token = x->token, end.error = x->error, end.value = x->value;
+    if (const auto* x = std::get_if<ReadEnded>(&*e)) token = x->token, end.error = x->error, end.bytes = x->bytes;
+    if (const auto* x = std::get_if<Listed>(&*e)) token = x->token, end.error = x->error, end.entries = &x->entries;
+    const auto owner = ops.end(token);
+    EXPECT_TRUE(owner.has_value());
+    turn([&](Io& io) { replicas.on_storage(io, *owner, end, out); });
+    return true;
+  }
+  void settle() {
+    while (step()) {
+    }
+  }
+  void pass(Duration d) {
+    world.now = world.now + d;
+    turn([&](Io& io) { replicas.on_time(io, out); });
+  }
+
+  // ---- the fetcher
+  struct Asked {
+    ToBroker call;
+    std::vector<std::pair<TopicIdPartition, Offset>> partitions;
+  };
+  std::vector<Asked> fetches() {
+    std::vector<Asked> all;
+    for (ToBroker& c : std::exchange(out.calls, {})) {
+      Asked a;
+      Writer w;
+      for (const Slice& s : c.body) w.attach(s);
+      const Slice body = w.finish_contiguous();
+      protocol::FetchRequest m;
+      Reader reader(body.span());
+      EXPECT_TRUE(decode(reader, world.ctx().arena(), c.version, m));
+      for (const auto& t : m.topics)
+        for (const auto& p : t.partitions) a.partitions.push_back({{t.topic_id, p.partition}, p.fetch_offset});
+      a.call = std::move(c);
+      all.push_back(std::move(a));
+    }
+    return all;
+  }
+  struct Told {
+    TopicIdPartition id;
+    ErrorCode error = ErrorCode::none;
+    Offset high_watermark = 0;
+    Slice records;
+    Offset log_start = 0;
+  };
+  void answer_fetch(const Asked& a, const std::vector<Told>& told, IoError error = IoError::none) {
+    protocol::FetchResponse m;
+    for (const Told& t : told) {
+      auto& topic = m.responses.add(world.ctx().arena());
+      topic.topic_id = t.id.topic;
+      auto& x = topic.partitions.add(world.ctx().arena());
+      x.partition_index = t.id.partition;
+      x.error_code = static_cast<int16_t>(t.error);
+      x.high_watermark = t.high_watermark;
+      x.log_start_offset = t.log_start;
+      x.records = t.records.empty() ? protocol::Records::empty() : protocol::Records::of(t.records.span());
+    }
+    Writer w;
+    encode(w, a.call.version, m);
+    const Slice body = error == IoError::none ? w.finish_contiguous() : Slice();
+    turn([&](Io& io) { replicas.on_answer(io, a.call.owner, error, body, a.call.version, out); });
+  }
+  // ---- AlterPartition
+  std::optional<protocol::AlterPartitionRequest> altered() {
+    if (out.alter.empty()) return std::nullopt;
+    Writer w;
+    for (const Slice& s : std::exchange(out.alter, {})) w.attach(s);
+    alter_body = w.finish_contiguous();
+    protocol::AlterPartitionRequest m;
+    Reader reader(alter_body.span());
+    EXPECT_TRUE(decode(reader, world.ctx().arena(), 3, m));
+    return m;
+  }
+  void answer_alter(ErrorCode error, const TopicIdPartition& id, const Assignment& now) {
+    protocol::AlterPartitionResponse m;
+    auto& t = m.topics.add(world.ctx().arena());
+    t.topic_id = id.topic;
+    auto& x = t.partitions.add(world.ctx().arena());
+    x.partition_index = id.partition;
+    x.error_code = static_cast<int16_t>(error);
+    x.leader_id = now.leader.value, x.leader_epoch = now.leader_epoch, x.partition_epoch = now.partition_epoch;
+    for (NodeId r : now.isr) x.isr.push_back(world.ctx().arena(), r.value);
+    Writer w;
+    encode(w, 3, m);
+    const Slice body = w.finish_contiguous();
+    turn([&](Io& io) { replicas.on_alter_answer(io, IoError::none, body, out); });
+  }
+  void note_fetch(const TopicIdPartition& id, int32_t follower, Offset at) {
+    turn([&](Io& io) {
+      ASSERT_TRUE(replicas.note_fetch(io.ctx, id, {n(follower), follower * 10, at, 0, 0}, out).has_value());
+    });
+  }
+  Slice alter_body;
+};
+
+protocol::BatchBuilder::Options at(Offset base) {
+  protocol::BatchBuilder::Options o;
+  o.base_offset = base;
+  o.leader_epoch = 0;
+  return o;
+}
+Slice batch_at(Offset base) {
+  protocol::BatchBuilder b(at(base));
+  b.add_value(1, as_bytes("x"));
+  return b.finish();
+}
+
+TEST(Replicas, one_fetch_a_leader_for_all_that_follow_it) {
+  Home h;
+  h.assign(h.tp(0), 2, 0, 0), h.assign(h.tp(1), 2, 0, 0), h.assign(h.tp(2), 3, 0, 0);
+  EXPECT_FALSE(h.replicas.all_open());
+  h.out.calls.clear();
+  h.settle();
+  EXPECT_TRUE(h.replicas.all_open());
+  auto first = h.fetches();
+  ASSERT_EQ(first.size(), 2u);  // the log that opened first was asked for at once
+  h.answer_fetch(first[0], {});
+  auto second = h.fetches();
+  ASSERT_EQ(second.size(), 1u);
+  EXPECT_EQ(second[0].call.to, n(2));
+  EXPECT_EQ(second[0].partitions.size(), 2u);
+}
+
+TEST(Replicas, what_is_fetched_is_appended_and_the_next_fetch_acknowledges_it) {
+  Home h;
+  h.assign(h.tp(0), 2, 0, 0);
+  h.settle();
+  auto f = h.fetches();
+  ASSERT_EQ(f.size(), 1u);
+  h.answer_fetch(f[0], {{h.tp(0), ErrorCode::none, 1, batch_at(0)}});
+  EXPECT_TRUE(h.fetches().empty());  // not before it is written
+  h.settle();
+  f = h.fetches();
+  ASSERT_EQ(f.size(), 1u);
+  EXPECT_EQ(f[0].partitions[0].second, 1);
+  EXPECT_EQ(h.replicas.find(h.tp(0))->high_watermark(), 1);
+}
+
+TEST(Replicas, a_partition_that_errs_waits_and_the_others_go_on) {
+  Home h;
+  h.assign(h.tp(0), 2, 0, 0), h.assign(h.tp(1), 2, 0, 0);
+  h.settle();
+  h.answer_fetch(h.fetches().at(0), {});
+  auto f = h.fetches();
+  ASSERT_EQ(f.at(0).partitions.size(), 2u);
+  h.answer_fetch(f[0], {{h.tp(0), ErrorCode::unknown_topic_id}, {h.tp(1)}});
+  f = h.fetches();
+  ASSERT_EQ(f.size(), 1u);
+  ASSERT_EQ(f[0].partitions.size(), 1u);
+  EXPECT_EQ(f[0].partitions[0].first, h.tp(1));
+  EXPECT_LE(h.replicas.next_deadline(), h.world.now + milliseconds(50));
+  h.pass(milliseconds(50));
+  h.answer_fetch(f[0], {{h.tp(1)}});
+  EXPECT_EQ(h.fetches().at(0).partitions.size(), 2u);
+}
+
+TEST(Replicas, a_lost_fetch_is_repeated_after_a_while) {
+  Home h;
+  h.assign(h.tp(0), 2, 0, 0);
+  h.settle();
+  h.answer_fetch(h.fetches().at(0), {}, IoError::timed_out);
+  EXPECT_TRUE(h.fetches().empty());
+  EXPECT_EQ(h.replicas.next_deadline(), h.world.now + milliseconds(50));
+  h.pass(milliseconds(50));
+  EXPECT_EQ(h.fetches().size(), 1u);
+}
+
+TEST(Replicas, a_slow_write_holds_the_others_only_for_a_while) {
+  Home h;
+  h.assign(h.tp(0), 2, 0, 0), h.assign(h.tp(1), 2, 0, 0);
+  h.settle();
+  h.answer_fetch(h.fetches().at(0), {});
+  h.answer_fetch(h.fetches().at(0), {{h.tp(0), ErrorCode::none, 0, batch_at(0)}, {h.tp(1)}});
+  EXPECT_TRUE(h.fetches().empty());
+  EXPECT_LE(h.replicas.next_deadline(), h.world.now + milliseconds(100));
+  h.pass(milliseconds(100));
+  const auto f = h.fetches();
+  ASSERT_EQ(f.size(), 1u);
+  ASSERT_EQ(f[0].partitions.size(), 1u);
+  EXPECT_EQ(f[0].partitions[0].first, h.tp(1));
+}
+
+TEST(Replicas, a_reply_that_comes_after_a_new_leader_is_not_appended) {
+  Home h;
+  h.assign(h.tp(0), 2, 0, 0);
+  h.settle();
+  const auto old = h.fetches();
+  h.assign(h.tp(0), 3, 1, 1);
+  const auto fresh = h.fetches();
+  ASSERT_EQ(fresh.size(), 1u);
+  EXPECT_EQ(fresh[0].call.to, n(3));
+  h.answer_fetch(old.at(0), {{h.tp(0), ErrorCode::none, 1, batch_at(0)}});
+  EXPECT_EQ(h.replicas.find(h.tp(0))->log().ends().submitted, 0);
+}
+
+TEST(Replicas, a_follower_behind_the_leaders_start_begins_anew) {
+  Home h;
+  h.assign(h.tp(0), 2, 0, 0);
+  h.settle();
+  h.answer_fetch(h.fetches().at(0), {{h.tp(0), ErrorCode::offset_out_of_range, -1, {}, 40}});
+  h.settle();
+  h.pass(milliseconds(50));
+  EXPECT_EQ(h.fetches().at(0).partitions[0].second, 40);
+}
+
+TEST(Replicas, proposals_name_broker_epochs_and_say_that_the_leader_has_recovered) {
+  Home h;
+  h.assign(h.tp(0), 1, 0, 0, ns({1}));
+  h.settle();
+  h.note_fetch(h.tp(0), 2, 0);
+  const auto m = h.altered();
+  ASSERT_TRUE(m.has_value());
+  EXPECT_EQ(m->broker_epoch, 10);
+  const auto& x = m->topics[0].partitions[0];
+  EXPECT_EQ(x.leader_recovery_state, 0);
+  ASSERT_EQ(x.new_isr_with_epochs.size(), 2u);
+  EXPECT_EQ(x.new_isr_with_epochs[0].broker_epoch, 10);
+  EXPECT_EQ(x.new_isr_with_epochs[1].broker_epoch, 20);
+}
+
+TEST(Replicas, one_alter_request_at_a_time_and_the_next_at_once_if_all_went_well) {
+  Home h;
+  h.assign(h.tp(0), 1, 0, 0, ns({1})), h.assign(h.tp(1), 1, 0, 0, ns({1}));
+  h.settle();
+  h.note_fetch(h.tp(0), 2, 0);
+  ASSERT_TRUE(h.altered().has_value());
+  h.note_fetch(h.tp(1), 2, 0);
+  EXPECT_FALSE(h.altered().has_value());
+  h.answer_alter(ErrorCode::none, h.tp(0), {0, 1, n(1), {}, ns({1, 2})});
+  EXPECT_EQ(h.replicas.find(h.tp(0))->assignment().isr, ns({1, 2}));
+  const auto next = h.altered();
+  ASSERT_TRUE(next.has_value());
+  EXPECT_EQ(next->topics[0].partitions[0].partition_index, 1);
+}
+
+TEST(Replicas, a_lost_alter_request_is_repeated) {
+  Home h;
+  h.assign(h.tp(0), 1, 0, 0, ns({1}));
+  h.settle();
+  h.note_fetch(h.tp(0), 2, 0);
+  ASSERT_TRUE(h.altered().has_value());
+  h.turn([&](Io& io) { h.replicas.on_alter_answer(io, IoError::timed_out, {}, h.out); });
+  EXPECT_FALSE(h.altered().has_value());
+  h.pass(milliseconds(50));
+  EXPECT_TRUE(h.altered().has_value());
+}
+
+TEST(Replicas, lagging_members_are_found_by_the_clock) {
+  Home h;
+  h.assign(h.tp(0), 1, 0, 0, ns({1, 2}));
+  h.settle();
+  h.append(h.tp(0));
+  h.settle();
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_LE(h.replicas.next_deadline(), h.world.now + seconds(15));
+    h.pass(seconds(15));
+    EXPECT_FALSE(h.altered().has_value());
+  }
+  h.pass(seconds(15));
+  EXPECT_TRUE(h.altered().has_value());
+}
+
+TEST(Replicas, close_all_waits_for_logs_that_are_still_opening) {
+  Home h;
+  h.assign(h.tp(0), 1, 0, 0, ns({1}));
+  h.settle();
+  h.append(h.tp(0));
+  h.settle();
+  h.assign(h.tp(1), 1, 0, 0, ns({1}));  // its directory is not listed yet
+  h.turn([&](Io& io) { h.replicas.close_all(io); });
+  EXPECT_FALSE(h.replicas.all_closed());
+  h.assign(h.tp(2), 1, 0, 0, ns({1}));  // too late
+  EXPECT_EQ(h.replicas.find(h.tp(2)), nullptr);
+  h.settle();
+  EXPECT_TRUE(h.replicas.all_closed());
+  EXPECT_EQ(h.replicas.find(h.tp(0))->log().recovery_point(), 1);
+}
+
+TEST(Replicas, a_log_without_files_is_closed_at_once) {
+  Home h;
+  h.assign(h.tp(0), 1, 0, 0, ns({1}));
+  h.settle();
+  h.turn([&](Io& io) { h.replicas.close_all(io); });
+  EXPECT_TRUE(h.replicas.all_closed());
+}
+
+TEST(Replicas, a_partition_that_goes_while_it_closes_is_not_waited_for) {
+  Home h;
+  h.assign(h.tp(0), 1, 0, 0, ns({1}));
+  h.settle();
+  h.append(h.tp(0));
+  h.settle();
+  h.turn([&](Io& io) { h.replicas.close_all(io); });
+  h.turn([&](Io& io) { h.replicas.remove(io, h.tp(0)); });
+  h.settle();
+  EXPECT_TRUE(h.replicas.all_closed());
+}
+
+// The directory of a deleted topic may still be there when a topic of the same name comes.
+TEST(Replicas, a_topic_of_the_same_name_waits_for_the_old_directory_to_go) {
+  for (uint64_t order = 0; order < 8; ++order) {
+    Home h;
+    h.assign(h.tp(0, 7), 1, 0, 0, ns({1}));
+    h.settle();
+    h.append(h.tp(0, 7));
+    h.settle();
+    h.turn([&](Io& io) { h.replicas.remove(io, h.tp(0, 7)); });
+    h.assign(h.tp(0, 8), 1, 0, 0, ns({1}));
+    for (uint64_t i = 0; h.step(order >> (i % 3)); ++i) {
+    }
+    ASSERT_TRUE(h.replicas.all_open());
+    const Partition* p = h.replicas.find(h.tp(0, 8));
+    EXPECT_EQ(p->role(), Role::leader);
+    h.append(h.tp(0, 8));
+    h.settle();
+    EXPECT_EQ(h.disk.names(""), std::vector<std::string>{"t-0"});
+    EXPECT_TRUE(h.out.failed_dirs.empty());
+  }
+}
+
+TEST(Replicas, a_topic_may_come_and_go_before_the_old_directory_has_gone) {
+  Home h;
+  h.assign(h.tp(0, 7), 1, 0, 0, ns({1}));
+  h.settle();
+  h.append(h.tp(0, 7));
+  h.settle();
+  h.turn([&](Io& io) { h.replicas.remove(io, h.tp(0, 7)); });
+  h.assign(h.tp(0, 8), 1, 0, 0, ns({1}));
+  h.turn([&](Io& io) { h.replicas.remove(io, h.tp(0, 8)); });
+  h.settle();
+  EXPECT_TRUE(h.replicas.all_open());
+  EXPECT_TRUE(h.disk.names("").empty());
+  h.turn([&](Io& io) { h.replicas.close_all(io); });
+  EXPECT_TRUE(h.replicas.all_closed());
+}
+
+TEST(Replicas, a_failed_disk_is_told_once_and_the_partition_answers_for_it) {
+  Home h;
+  h.assign(h.tp(0), 1, 0, 0, ns({1}));
+  h.settle();
+  h.append(h.tp(0));
+  h.disk.fail_in(1);
+  h.settle();
+  EXPECT_EQ(h.out.failed_dirs.size(), 1u);
+  EXPECT_EQ(h.replicas.find(h.tp(0))->role(), Role::offline);
+}
+
+}  // namespace
+}  // namespace klamm::replication
