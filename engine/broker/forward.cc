@@ -148,6 +148,7 @@ void Turn::forward_on_time() {
 
 // Asks the controller for a topic that a client named; nobody waits for it.
 void Turn::create_topic_for(const std::string& topic) {
+  if (p.auto_create.under_way.size() >= AutoCreate::kMost) return;
   if (!p.auto_create.under_way.emplace(topic, ctx().now + kAutoCreateForget).second) return;
   protocol::CreateTopicsRequest m;
   auto& t = m.topics.add(arena());

@@ -71,9 +71,8 @@ void Lifecycle::on_heartbeat(Ctx& ctx, bool ok, Beat beat) {
   in_flight_ = false;
   if (!ok) return failed(ctx.now);
   if (beat.error == ErrorCode::stale_broker_epoch || beat.error == ErrorCode::broker_id_not_registered) {
-    epoch_ = -1;  // the cluster forgot us, or knows a newer life of ours: register anew
-    if (standing_ != Standing::leaving) standing_ = Standing::unregistered;
-    next_ = ctx.now;
+    epoch_ = -1;  // the cluster forgot us, or knows a newer life of ours: register anew, unless we were leaving
+    standing_ = standing_ == Standing::leaving ? Standing::gone : Standing::unregistered;
     return failed(ctx.now);
   }
   if (beat.error != ErrorCode::none) return failed(ctx.now);
@@ -86,7 +85,7 @@ void Lifecycle::on_heartbeat(Ctx& ctx, bool ok, Beat beat) {
   if (beat.fenced) return failed(ctx.now);
   ever_unfenced_ = true;
   retry_ = kRetryFirst;
-  next_ = ctx.now + config_.heartbeat_interval;
+  next_ = std::exchange(hurry_, false) ? ctx.now : ctx.now + config_.heartbeat_interval;
 }
 
 void Lifecycle::stop(Instant now, Duration patience) {

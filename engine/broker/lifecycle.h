@@ -86,6 +86,12 @@ class Lifecycle final {
   void metadata_moved(Instant now) {
     if (standing_ == Standing::fenced && !in_flight_) next_ = now;
   }
+  // A peer shuts down and may go once everyone knows: tell at once what we know.
+  void beat_now(Instant now) {
+    if (standing_ != Standing::running) return;
+    hurry_ = in_flight_;
+    if (!in_flight_) next_ = now;
+  }
   // Leaders move away first; without a controller to ask it ends after `patience`.
   void stop(Instant now, Duration patience);
 
@@ -99,7 +105,7 @@ class Lifecycle final {
   void fields(V& v) const {
     v("config", config_), v("standing", standing_), v("epoch", epoch_), v("in_flight", in_flight_), v("next", next_),
         v("give_up", give_up_);
-    v("retry", retry_), v("ever_unfenced", ever_unfenced_);
+    v("retry", retry_), v("ever_unfenced", ever_unfenced_), v("hurry", hurry_);
   }
 
  private:
@@ -114,6 +120,7 @@ class Lifecycle final {
   BrokerEpoch epoch_ = -1;
   bool in_flight_ = false;
   bool ever_unfenced_ = false;
+  bool hurry_ = false;  // the next heartbeat follows the one under way at once
   Instant next_{0};
   Instant give_up_ = kNever;
   Duration retry_ = kRetryFirst;

@@ -69,7 +69,8 @@ Instant Node::next_deadline() const {
   at = earlier(at, earlier(p.produces.next_deadline(), p.fetches.next_deadline()));
   at = earlier(at, p.deletes.next_deadline());
   at = earlier(at, earlier(p.replicas.next_deadline(), p.forwards.retries.next()));
-  at = earlier(at, earlier(p.checkpoint_at, p.producer_ids.retry));
+  at = earlier(at, p.producer_ids.retry);
+  if (p.startup.phase == Phase::running) at = earlier(at, p.checkpoint_at);
   at = earlier(at, p.groups.coordinator.next_deadline());
   if (p.quorum) at = earlier(at, p.quorum->next_deadline());
   if (p.controller) at = earlier(at, p.controller->next_deadline());
@@ -77,7 +78,8 @@ Instant Node::next_deadline() const {
   const bool opened = p.lifecycle.standing() != Standing::fenced || (p.joined && p.replicas.all_open());
   if (p.config.broker && p.startup.phase >= Phase::running && p.startup.phase < Phase::closing && known && opened)
     at = earlier(at, p.lifecycle.next_deadline());
-  if (p.config.controller && !p.controller_registered && !p.controller_registering && known)
+  if (p.config.controller && !p.controller_registered && !p.controller_registering && known &&
+      p.startup.phase == Phase::running)
     at = earlier(at, p.controller_registration_at);
   return at;
 }
@@ -92,6 +94,7 @@ void Turn::run(std::span<const Event> events) {
   if (p.startup.phase == Phase::ended) return;
   p.again = false;
   if (p.startup.phase == Phase::fresh) start();
+  if (std::exchange(p.reads_on, false)) publish();
   for (const Event& e : events) on_event(e);
   drain();
   on_time();
@@ -145,7 +148,10 @@ void Turn::drain() {
 
 void Turn::on_event(const Event& event) {
   std::vector<net::Answer> answers;
-  if (const auto* closed = std::get_if<Closed>(&event)) broker_connection_closed(closed->conn);
+  if (const auto* closed = std::get_if<Closed>(&event)) {
+    broker_connection_closed(closed->conn);
+    if (p.server.has(closed->conn)) forget_parked(closed->conn);
+  }
   if (p.server.on_event(net(), event)) return;
   if (p.calls.on_event(net(), event, answers)) {
     for (const net::Answer& a : answers) on_answer(a);

@@ -62,6 +62,7 @@ struct Startup {
   std::map<std::pair<std::string, int32_t>, Offset> recovery_points, high_watermarks, log_starts;
   std::map<std::pair<std::string, int32_t>, DirId> homes;  // where a partition's directory was found
   BrokerEpoch clean_epoch = -1;                            // of the clean-shutdown file; -1: there was none
+  uint32_t clean_files = 0;                                // directories that had one
   bool ready_told = false;
   Instant give_up = kNever;  // while stopping: end without waiting any more
   template<class V>
@@ -69,7 +70,8 @@ struct Startup {
     v("phase", phase), v("waiting", waiting), v("meta", meta), v("directory_ids", directory_ids),
         v("cluster_id", cluster_id);
     v("recovery_points", recovery_points), v("high_watermarks", high_watermarks), v("log_starts", log_starts);
-    v("clean_epoch", clean_epoch), v("ready_told", ready_told), v("give_up", give_up);
+    v("homes", homes);
+    v("clean_epoch", clean_epoch), v("clean_files", clean_files), v("ready_told", ready_told), v("give_up", give_up);
   }
 };
 
@@ -187,6 +189,7 @@ struct ProducerIds {
 
 // Topics that are being created because somebody asked for them.
 struct AutoCreate {
+  static constexpr size_t kMost = 1000;      // more are asked for again by those who want them
   std::map<std::string, Instant> under_way;  // name -> when to forget about it
   template<class V>
   void fields(V& v) const {
@@ -276,6 +279,7 @@ struct Parts {
   Envelopes envelopes;
   std::deque<Letter> mailbox;  // empty between turns
   bool again = false;          // work was left for another turn
+  bool reads_on = false;       // committed metadata records among it
   std::set<WaitKey> stirred;   // of this turn: parked fetches to look at again; empty between turns
   Instant checkpoint_at = kNever;
   std::map<uint64_t, log::ReplaceFile> files;  // small files that are replaced whole: directory | which << 16
@@ -286,13 +290,16 @@ struct Parts {
   void fields(V& v) const {
     v("boot", boot), v("ops", ops), v("conns", conns), v("server", server), v("calls", calls), v("startup", startup);
     v("quorum", quorum), v("controller", controller), v("image", image), v("published", published), v("joined", joined),
-        v("replicas", replicas);
+        v("carried", carried.end()), v("replicas", replicas);
     v("lifecycle", lifecycle), v("broker_conns", broker_conns), v("controller_registered", controller_registered),
-        v("groups", groups), v("produces", produces), v("fetches", fetches), v("sessions", sessions),
-        v("deletes", deletes);
+        v("controller_registering", controller_registering),
+        v("controller_registration_at", controller_registration_at);
+    v("groups", groups), v("stirred_groups", stirred_groups), v("produces", produces), v("fetches", fetches),
+        v("sessions", sessions), v("deletes", deletes);
     v("forwards", forwards), v("producer_ids", producer_ids), v("auto_create", auto_create), v("local", local),
         v("envelopes", envelopes);
-    v("again", again), v("checkpoint_at", checkpoint_at), v("files", files), v("resigned", resigned);
+    v("again", again), v("reads_on", reads_on), v("checkpoint_at", checkpoint_at), v("files", files);
+    v("resigned", resigned), v("clean_written", clean_written);
   }
 };
 

@@ -40,7 +40,7 @@ void Turn::publish() {
   bool moved = false;
   for (int i = 0; p.published < p.quorum->committed(); ++i) {
     if (i >= kBatchesPerTurn) {
-      p.again = true;
+      p.again = p.reads_on = true;
       break;
     }
     const quorum::CommittedRead read = p.quorum->read(io, p.published);
@@ -132,11 +132,14 @@ void Turn::carry(const metadata::Delta& delta) {
   groups_carry(delta);
   groups_topics_deleted(before, delta);
   if (!delta.brokers.empty()) update_brokers();
+  for (NodeId id : delta.brokers)
+    if (const metadata::Broker* b = p.image.broker(id); b && b->in_controlled_shutdown && !b->fenced)
+      p.lifecycle.beat_now(ctx().now);
   std::vector<TopicIdPartition> gone;
   if (!delta.deleted.empty())
     for (const auto& [id, partition] : p.replicas.all())
       if (delta.deleted.count(id.topic)) gone.push_back(id);
-  for (const TopicIdPartition& id : gone) p.replicas.remove(io, id);
+  for (const TopicIdPartition& id : gone) remove_partition(id);
   bool broker_configs = false;
   for (const metadata::ConfigResource& r : delta.configs)
     broker_configs = broker_configs || r.type == metadata::ResourceType::broker;
@@ -169,12 +172,18 @@ void Turn::update_brokers() {
   for (net::Answer& a : lost) p.mailbox.push_back(std::move(a));
 }
 
+void Turn::remove_partition(const TopicIdPartition& id) {
+  if (const replication::Partition* partition = p.replicas.find(id))
+    p.startup.homes.erase({partition->topic_name(), id.partition});  // a later one of this name is another
+  p.replicas.remove(io, id);
+}
+
 void Turn::assign_partition(const TopicIdPartition& id) {
   const metadata::Topic* topic = p.image.topic(id.topic);
   const metadata::PartitionInfo* info = p.image.partition(id);
   KLAMM_ASSERT(topic != nullptr && info != nullptr);
   const NodeId self{p.config.node_id};
-  if (!metadata::contains(info->replicas, self)) return p.replicas.remove(io, id);
+  if (!metadata::contains(info->replicas, self)) return remove_partition(id);
   replication::Replicas::Wanted w;
   w.id = id;
   w.topic = topic->name;
@@ -183,7 +192,7 @@ void Turn::assign_partition(const TopicIdPartition& id) {
   const auto key = std::make_pair(topic->name, id.partition);
   const auto look = [&](const auto& map) {
     const auto it = map.find(key);
-    return it == map.end() ? Offset{0} : it->second;
+    return it == map.end() || !p.startup.homes.count(key) ? Offset{0} : it->second;
   };
   const auto home = p.startup.homes.find(key);
   w.place.dir = home != p.startup.homes.end()

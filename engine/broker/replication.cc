@@ -47,6 +47,16 @@ void Turn::drain(replication::Out& out) {
   if (!out.failed_dirs.empty()) fatal(1, "a log directory failed: this node stops");
 }
 
+// Nobody waits any more; what a client asked to wait for hours would be kept as long.
+void Turn::forget_parked(ConnId conn) {
+  p.fetches.for_each([&](parked::ParkedId id, ParkedFetch& f) {
+    if (f.request.ticket.conn == conn) p.fetches.remove(id);
+  });
+  p.produces.for_each([&](parked::ParkedId id, ParkedProduce& w) {
+    if (w.ticket.conn == conn) p.produces.remove(id);
+  });
+}
+
 // Once a turn, after all that happened: fetches see everything that the turn brought.
 void Turn::wake_fetches() {
   if (p.stirred.empty()) return;

@@ -12,7 +12,7 @@
 namespace klamm::broker {
 namespace {
 
-enum Step : uint16_t { kLock, kMeta, kRecovery, kHighWatermark, kLogStart, kClean, kList, kDropClean, kFile };
+enum Step : uint16_t { kLock, kMeta, kRecovery, kHighWatermark, kLogStart, kClean, kList, kDropClean, kSweep, kFile };
 constexpr uint32_t kMetaMost = 64 * 1024;
 constexpr const char* kMetaFile = "meta.properties";
 constexpr Duration kLeavePatience = milliseconds(500);  // for the controller to move leaders away
@@ -121,17 +121,29 @@ void Turn::startup_ended(const Owner& owner, const StorageEnd& end) {
     case kClean:
       if (found) {
         if (auto epoch = log::parse_clean_shutdown(end.bytes.text())) s.clean_epoch = *epoch;
+        ++s.clean_files;
         io.remove({kStartup, kDropClean, i}, DirId{i}, log::kCleanShutdownFile);
         ++s.waiting;
       }
       break;
     case kList:
+      if (!found && end.error != IoError::not_found)
+        return fatal(2, "cannot list the directory " + directory + ": " + name(end.error));
       if (found && end.entries)
-        for (const DirEntry& e : *end.entries)
-          if (auto d = log::parse_partition_dir(e.name); e.directory && d && d->kind == log::PartitionDirKind::live)
-            s.homes[{d->topic, d->partition}] = DirId{i};
+        for (const DirEntry& e : *end.entries) {
+          const auto d = log::parse_partition_dir(e.name);
+          if (!e.directory || !d) continue;
+          if (d->kind == log::PartitionDirKind::live) s.homes[{d->topic, d->partition}] = DirId{i};
+          if (d->kind == log::PartitionDirKind::deleted) {  // a former life had no time to remove it
+            io.remove({kStartup, kSweep, i}, DirId{i}, e.name);
+            ++s.waiting;
+          }
+        }
       break;
-    case kDropClean: break;
+    case kDropClean:  // durably, or a later loss of power would look like an orderly end
+      io.sync_dir({kStartup, kSweep, i}, DirId{i}, "");
+      return;
+    case kSweep: break;
     case kFile: {
       const auto it = p.files.find(owner.key);
       KLAMM_ASSERT(it != p.files.end());
@@ -155,6 +167,8 @@ void Turn::startup_ended(const Owner& owner, const StorageEnd& end) {
 // All directories must belong to this node and to one cluster; those without meta.properties are given one.
 void Turn::format_directories() {
   Startup& s = p.startup;
+  // Recovery points rise only with an orderly end. After any other they may speak of records that were cut since.
+  if (s.clean_files < s.meta.size()) s.recovery_points.clear(), s.clean_epoch = -1;
   const std::string own = std::to_string(p.config.node_id);
   s.cluster_id = p.config.cluster_id;
   for (size_t i = 0; i < s.meta.size(); ++i) {
@@ -329,21 +343,31 @@ void Turn::leave() {
 }
 
 void Turn::write_checkpoints(bool clean) {
+  const Startup& s = p.startup;
   std::map<uint32_t, log::OffsetCheckpoint> recovery, high, start;
   for (uint32_t i = 0; i < p.boot.directories.size(); ++i) recovery[i], high[i], start[i];
+  // What this life has not opened, or not yet, keeps what is known of it.
+  const auto keep = [&](const auto& from, auto& into) {
+    for (const auto& [key, offset] : from)
+      if (const auto home = s.homes.find(key); home != s.homes.end()) into[home->second.value][key] = offset;
+  };
+  keep(s.recovery_points, recovery), keep(s.high_watermarks, high), keep(s.log_starts, start);
   for (const auto& [id, partition] : p.replicas.all()) {
     if (partition->log().failed() || partition->role() == replication::Role::none) continue;
     const auto key = std::make_pair(partition->topic_name(), id.partition);
     const uint32_t dir = partition->log().options().dir.value;
+    start[dir].erase(key);
     recovery[dir][key] = partition->log().recovery_point();
     high[dir][key] = partition->high_watermark();
     if (partition->log().ends().log_start > 0) start[dir][key] = partition->log().ends().log_start;
   }
+  // A life that never registered has touched no log: what the one before it said still holds.
+  const BrokerEpoch epoch = p.lifecycle.epoch() >= 0 ? p.lifecycle.epoch() : s.clean_epoch;
   for (uint32_t i = 0; i < p.boot.directories.size(); ++i) {
     replace_file(i, 1, log::kRecoveryPointFile, log::encode_offset_checkpoint(recovery[i]));
     replace_file(i, 2, log::kHighWatermarkFile, log::encode_offset_checkpoint(high[i]));
     replace_file(i, 3, log::kLogStartFile, log::encode_offset_checkpoint(start[i]));
-    if (clean) replace_file(i, 4, log::kCleanShutdownFile, log::encode_clean_shutdown(p.lifecycle.epoch()));
+    if (clean) replace_file(i, 4, log::kCleanShutdownFile, log::encode_clean_shutdown(epoch));
   }
 }
 

@@ -59,6 +59,7 @@ struct Turn {
   void assign_partition(const TopicIdPartition& id);
   void layer_broker_configs();
   metadata::TopicConfig topic_config(const std::string& topic) const;
+  void remove_partition(const TopicIdPartition& id);
   replication::Settings settings_of(const std::string& topic) const;
   void activate_controller();
   void register_controller();
@@ -73,6 +74,7 @@ struct Turn {
   void drain(replication::Out& out);
   void wake_produces(const WaitKey& key, int64_t reached);
   void wake_fetches();
+  void forget_parked(ConnId conn);
 
   // ---- groups.cc
   void on_group_request(const Request& request);

@@ -31,7 +31,6 @@ struct Incoming {
   Slice frame;                 // header and body
   ByteSpan body;               // within frame
   std::string_view client_id;  // within frame; null if the client gave none
-  bool malformed = false;      // the header made no sense: close
 };
 
 class Server final {
@@ -66,7 +65,7 @@ class Server final {
     std::vector<Slice> bytes;  // the whole frame of the reply
     template<class V>
     void fields(V& v) const {
-      v("ticket", ticket), v("done", done), v("bytes", bytes);
+      v("ticket", ticket), v("done", done), v("produce", produce), v("bytes", bytes);
     }
   };
   struct Connection {
@@ -87,7 +86,8 @@ class Server final {
     void fields(V& v) const {
       v("listener", listener), v("peer", peer), v("frames", frames), v("waiting", waiting), v("slots", slots),
           v("next_slot", next_slot);
-      v("sent", sent), v("left", left), v("told", told), v("paused", paused), v("draining", draining);
+      v("sent", sent), v("left", left), v("told", told), v("paused", paused), v("draining", draining),
+          v("queued", queued);
     }
   };
   static constexpr size_t kWaitingMax = 16;

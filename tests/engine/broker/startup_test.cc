@@ -1,0 +1,170 @@
+#include "tests/engine/broker/lone_node.h"
+
+namespace klamm::broker {
+namespace {
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+TEST(Startup, an_empty_directory_is_given_an_identity) {
+  LoneNode x;
+  x.start();
+  ASSERT_TRUE(x.ready);
+  const std::string meta = x.file("meta.properties");
+  EXPECT_TRUE(contains(meta, "node.id=1\n"));
+  EXPECT_TRUE(contains(meta, "version=1\n"));
+  EXPECT_TRUE(contains(meta, "cluster.id="));
+  x.stop();
+  ASSERT_TRUE(x.exit.has_value());
+  EXPECT_EQ(x.exit->code, 0);
+  x.start();
+  EXPECT_TRUE(x.ready);
+  EXPECT_EQ(x.file("meta.properties"), meta);
+}
+
+TEST(Startup, what_is_not_ours_ends_with_code_2_and_says_why) {
+  const struct {
+    const char* meta;
+    const char* says;
+  } cases[] = {
+      {"version=1\ncluster.id=abc\nnode.id=9\n", "belongs to node 9, not to node.id=1"},
+      {"version=1\nnode.id=1\n", "cluster.id or node.id is missing"},
+      {"version=0\ncluster.id=abc\nnode.id=1\n", "its version is not 1"},
+      {"\xff\xfe garbage", "/data/meta.properties is damaged"},
+      {"", "/data/meta.properties is damaged"},
+      {"version=1\ncluster.id=abc\nnode.id=1\ndirectory.id=***\n", "directory.id is not an id"},
+  };
+  for (const auto& c : cases) {
+    LoneNode x;
+    x.set_file("meta.properties", c.meta);
+    x.start();
+    ASSERT_TRUE(x.exit.has_value()) << c.says;
+    EXPECT_EQ(x.exit->code, 2) << c.says;
+    EXPECT_TRUE(contains(x.exit->reason, c.says)) << x.exit->reason;
+    EXPECT_EQ(x.file("meta.properties"), c.meta);
+  }
+}
+
+TEST(Startup, a_locked_directory_ends_with_code_2) {
+  LoneNode x;
+  x.locked = true;
+  x.start();
+  ASSERT_TRUE(x.exit.has_value());
+  EXPECT_EQ(x.exit->code, 2);
+  EXPECT_TRUE(contains(x.exit->reason, "/data is locked by another process")) << x.exit->reason;
+}
+
+// Whatever ends badly first, the node exits once, with a reason, and not by an assertion.
+TEST(Startup, any_failure_of_the_disk_on_the_way_ends_the_node_or_does_no_harm) {
+  LoneNode whole;
+  whole.start();
+  const uint64_t ends = whole.disk.ended();
+  ASSERT_TRUE(whole.ready);
+  for (uint64_t k = 1; k <= ends; ++k) {
+    LoneNode x;
+    x.disk.fail_in(k);
+    x.start();
+    ASSERT_TRUE(x.ready || x.exit.has_value()) << k;
+    if (x.exit) {
+      EXPECT_NE(x.exit->code, 0) << k;
+      EXPECT_FALSE(x.exit->reason.empty()) << k;
+    }
+  }
+}
+
+TEST(Startup, damaged_checkpoints_do_no_harm) {
+  LoneNode x;
+  for (const char* name :
+       {log::kRecoveryPointFile, log::kHighWatermarkFile, log::kLogStartFile, log::kCleanShutdownFile})
+    x.set_file(name, "\x01\x02 not a checkpoint");
+  x.start();
+  EXPECT_TRUE(x.ready);
+}
+
+TEST(Startup, checkpoints_of_partitions_that_are_not_open_yet_are_kept) {
+  LoneNode x;
+  x.set_file("old-0/partition.metadata", "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAw");
+  x.set_file(log::kHighWatermarkFile, log::encode_offset_checkpoint({{{"old", 0}, 40}, {{"gone", 0}, 7}}));
+  x.start();
+  x.run_for(seconds(6));
+  const auto kept = log::parse_offset_checkpoint(x.file(log::kHighWatermarkFile));
+  ASSERT_TRUE(kept.has_value());
+  EXPECT_EQ(*kept, (log::OffsetCheckpoint{{{"old", 0}, 40}}));
+}
+
+TEST(Startup, directories_that_a_former_life_was_removing_go) {
+  LoneNode x;
+  x.set_file("t-0.0123456789abcdef0123456789abcdef-delete/partition.metadata", "version: 0");
+  x.start();
+  ASSERT_TRUE(x.ready);
+  for (const std::string& name : x.disk.names("")) EXPECT_FALSE(contains(name, "-delete")) << name;
+}
+
+TEST(Shutdown, an_orderly_end_says_so_once_and_not_after_a_loss_of_power) {
+  LoneNode x;
+  x.start();
+  EXPECT_EQ(x.file(log::kCleanShutdownFile), "");
+  x.stop();
+  ASSERT_TRUE(x.exit.has_value());
+  EXPECT_TRUE(log::parse_clean_shutdown(x.file(log::kCleanShutdownFile)).has_value());
+  x.start();
+  ASSERT_TRUE(x.ready);
+  x.disk.lose_power([](uint64_t) { return 0; });  // nothing that was not synced survives: nor does its removal
+  EXPECT_EQ(x.file(log::kCleanShutdownFile), "");
+}
+
+TEST(Shutdown, takes_few_turns_whenever_it_comes) {
+  for (int ms = 0; ms < 12'000; ms += 700) {
+    LoneNode x;
+    x.start();
+    x.run_for(milliseconds(ms));
+    const uint64_t before = x.turns;
+    const Instant asked = x.world.now;
+    x.stop();
+    ASSERT_TRUE(x.exit.has_value()) << ms;
+    EXPECT_EQ(x.exit->code, 0);
+    EXPECT_LT(x.turns - before, 200u) << ms;
+    EXPECT_LT((x.world.now - asked).ns, milliseconds(100).ns) << ms;
+  }
+}
+
+TEST(Shutdown, a_disk_that_never_answers_delays_it_for_less_than_a_second) {
+  LoneNode x;
+  x.start();
+  x.run_for(milliseconds(4'990));
+  const Instant asked = x.world.now;
+  x.turn({Asked{1, "stop", {}}});
+  uint64_t turns = 0;
+  while (!x.exit && turns < 1000) {
+    const Instant next = x.node->next_deadline();
+    ASSERT_NE(next, kNever);
+    if (next > x.world.now) x.world.now = next;
+    x.turn({});
+    ++turns;
+  }
+  ASSERT_TRUE(x.exit.has_value());
+  EXPECT_LT((x.world.now - asked).ns, seconds(1).ns);
+  EXPECT_LT(turns, 200u);
+  EXPECT_EQ(x.file(log::kCleanShutdownFile), "");
+}
+
+TEST(Shutdown, before_the_start_is_done_it_ends_at_once) {
+  LoneNode x;
+  x.node = make_node([] {
+    Boot b;
+    b.directories = {"/data"};
+    b.listeners = {{"PLAINTEXT", "here", 9092, "here", 9092}, {"CONTROLLER", "here", 9093, "here", 9093}};
+    b.properties = {{"process.roles", "broker,controller"},
+                    {"node.id", "1"},
+                    {"controller.quorum.voters", "1@here:9093"},
+                    {"controller.listener.names", "CONTROLLER"},
+                    {"listeners", "PLAINTEXT://here:9092,CONTROLLER://here:9093"},
+                    {"log.dirs", "/data"}};
+    return b;
+  }());
+  x.turn({Asked{1, "stop", {}}});
+  ASSERT_TRUE(x.exit.has_value());
+  EXPECT_EQ(x.exit->code, 0);
+}
+
+}  // namespace
+}  // namespace klamm::broker
