@@ -55,13 +55,13 @@ class Node {
     opening_hw_ = high_watermark;
     turn([&](Io& io) { partition.log().open(io, {}); });
   }
-  // A new life on the same disk.
-  void restart() {
+  // Killed, and a new life on the same disk.
+  void restart(const FakeStorage::Choose& choose) {
+    disk.kill(choose);
     partition = make(common.self.value);
     ops_ = OpTable();
     moved = {};
     open();
-    settle();
   }
   void assign(const Assignment& a) {
     turn([&](Io& io) { partition.assign(io, common, brokers_, a, moved); });
@@ -121,7 +121,10 @@ class Node {
     a.reply.high_watermark = partition.high_watermark();
     if (a.error != ErrorCode::none || f.at.offset >= e.written) return a;
     const log::ReadResult r = partition.log().read({f.at.offset, 4096, e.written, true});
-    EXPECT_EQ(r.status, log::ReadStatus::ok);
+    if (r.status == log::ReadStatus::cold)
+      turn([&](Io& io) { partition.log().load_cold(io, {f.at.offset, 4096}); });  // a later fetch finds it
+    else
+      EXPECT_EQ(r.status, log::ReadStatus::ok);
     std::string bytes;
     for (const Slice& s : r.pieces) bytes += s.text();
     a.reply.records = Slice::copy(bytes);
@@ -136,17 +139,14 @@ class Node {
 
   Offset hw() const { return partition.high_watermark(); }
   Offset end() const { return partition.log().ends().submitted; }
-  // The log's bytes from its start to `to`.
+  // The batches before `to`, as the disk shows them: at most what is written.
   std::string content(Offset to) const {
-    std::string all;
-    for (Offset at = partition.log().ends().log_start; at < to;) {
-      const log::ReadResult r = partition.log().read({at, 1 << 20, to, true});
-      EXPECT_EQ(r.status, log::ReadStatus::ok);
-      if (r.status != log::ReadStatus::ok || r.next <= at) break;
-      for (const Slice& s : r.pieces) all += s.text();
-      at = r.next;
-    }
-    return all;
+    const FakeStorage::Content* file = disk.content("t-0/00000000000000000000.log");
+    if (!file) return "";
+    size_t at = 0;
+    for (protocol::BatchCursor cursor(*file); cursor.next(); at += cursor.batch().size())
+      if (protocol::read_batch_header(cursor.batch().data()).base_offset >= to) break;
+    return std::string(file->begin(), file->begin() + static_cast<ptrdiff_t>(at));
   }
 
  private:
