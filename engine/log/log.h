@@ -87,7 +87,8 @@ class Log final {
 
   // ---- truncation. Takes effect at once in memory; later appends wait in memory until it is durable on disk.
   // Offsets >= `offset` go, and with them the batch that holds `offset`, and epochs that wrote nothing before it; not
-  // below the log start. Deeper than memory reaches, ready() is lost until Out.ready; ends().submitted is final only then.
+  // below the log start. Deeper than memory reaches, ready() is lost until Out.ready; ends().submitted is final only
+  // then.
   void truncate_to(Io& io, Offset offset);
   void truncate_fully_and_start_at(Io& io, Offset start, const Uuid& away);
   void advance_log_start(Ctx& ctx, Offset start);  // never back; not beyond the end
