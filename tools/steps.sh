@@ -140,7 +140,7 @@ run_steps() {
   shift
   [ "${1:-}" = --all ] && ALL=1
   mkdir -p "$STEPS"
-  for step in $([ "$what" = check ] && echo "$CHECK_STEPS" || echo "$TEST_STEPS"); do
+  for step in $([ "$what" = check ] && echo "$CHECK_STEPS" || echo "$TEST_STEPS $([ $ALL = 1 ] && echo "$ALL_STEPS")"); do
     run_step "$step" || failures="$failures $step"
     passed=$((passed + STEP_PASSED)) failed=$((failed + STEP_FAILED))
   done
