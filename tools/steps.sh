@@ -4,7 +4,9 @@
 
 CHECK_STEPS="style build_release units_release seeds_quick cluster"
 TEST_STEPS="style build_release units_release seeds_twice flaws codec_tool cluster conversations clients python
-  build_clang tidy units_clang seeds_clang build_sanitised units_sanitised seeds_sanitised"
+  build_clang units_clang seeds_clang"
+# Not yet seen green as a whole: part of --all until they were; then they belong above.
+ALL_STEPS="tidy build_sanitised units_sanitised seeds_sanitised"
 
 ALL=0  # --all: every client and tool, nothing sampled
 STEPS=build/steps
