@@ -4,11 +4,17 @@
 
 namespace klamm::controller {
 
+// The text beside an error that is about the controller and not about what was asked.
+inline Str told(int16_t code) {
+  return code == static_cast<int16_t>(ErrorCode::not_controller) ? "this is not the active controller"
+                                                                 : "the controller did not get to it in time";
+}
+
 // Most answers have one error for the whole.
 template<class Request, class Response>
 void refuse_all(Arena&, const Request&, int16_t code, Response& a) {
   a.error_code = code;
-  if constexpr (requires { a.error_message; }) a.error_message = kNullStr;
+  if constexpr (requires { a.error_message; }) a.error_message = told(code);
 }
 
 inline void refuse_all(Arena& arena, const protocol::CreateTopicsRequest& q, int16_t code,
@@ -17,7 +23,7 @@ inline void refuse_all(Arena& arena, const protocol::CreateTopicsRequest& q, int
     auto& out = a.topics.add(arena);
     out.name = t.name;
     out.error_code = code;
-    out.error_message = kNullStr;
+    out.error_message = told(code);
   }
 }
 
@@ -28,6 +34,7 @@ inline void refuse_all(Arena& arena, const protocol::DeleteTopicsRequest& q, int
     out.name = name;
     out.topic_id = id;
     out.error_code = code;
+    out.error_message = told(code);
   };
   for (Str name : q.topic_names) add(name, Uuid{});
   for (const auto& t : q.topics) add(t.name, t.topic_id);
@@ -39,6 +46,7 @@ inline void refuse_all(Arena& arena, const protocol::CreatePartitionsRequest& q,
     auto& out = a.results.add(arena);
     out.name = t.name;
     out.error_code = code;
+    out.error_message = told(code);
   }
 }
 
@@ -49,7 +57,7 @@ void refuse_resources(Arena& arena, const Resources& resources, int16_t code, Re
     out.resource_type = r.resource_type;
     out.resource_name = r.resource_name;
     out.error_code = code;
-    out.error_message = kNullStr;
+    out.error_message = told(code);
   }
 }
 inline void refuse_all(Arena& arena, const protocol::AlterConfigsRequest& q, int16_t code,

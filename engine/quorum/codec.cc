@@ -14,7 +14,6 @@ namespace {
 namespace p = klamm::protocol;
 
 constexpr int16_t kFetchNamesLeaders = 17;  // from this version on a fetch answer says where the leader is
-constexpr int16_t kFetchByTopicId = 13;
 constexpr int16_t kFetchReplicaState = 15;
 
 template<class M>
@@ -175,8 +174,8 @@ std::optional<raft::RequestBody> take(p::FetchRequest& m, int16_t version) {
   if (m.topics.size() != 1 || m.topics[0].partitions.size() != 1) return std::nullopt;
   const auto& topic = m.topics[0];
   const auto& t = topic.partitions[0];
-  const bool named = version >= kFetchByTopicId ? topic.topic_id == kMetadataTopicId : topic.topic == kMetadataTopic;
-  if (!named || t.partition != 0) return std::nullopt;
+  // The metadata log is known by its id alone: a fetch by name, version 12, is refused (as by Kafka's quorum).
+  if (topic.topic_id != kMetadataTopicId || t.partition != 0) return std::nullopt;
   raft::FetchRequest r;
   r.epoch = t.current_leader_epoch;
   r.replica.id = NodeId{version >= kFetchReplicaState ? m.replica_state.replica_id : m.replica_id};
@@ -201,10 +200,7 @@ p::FetchResponse response_to(Arena& a, ApiVersion as, const raft::FetchReply& f,
                              std::span<const Slice> records) {
   p::FetchResponse m;
   auto& topic = m.responses.add(a);
-  if (as.version >= kFetchByTopicId)
-    topic.topic_id = kMetadataTopicId;
-  else
-    topic.topic = kMetadataTopic;
+  topic.topic_id = kMetadataTopicId;
   auto& t = topic.partitions.add(a);
   t.error_code = static_cast<int16_t>(f.verdict.error);
   t.high_watermark = f.high_watermark;

@@ -10,7 +10,11 @@ VoteAnswer Raft::on_vote_request(Step& s, const VoteRequest& r) {
   const bool log_possible =
       r.last.offset >= 0 && r.last.epoch >= 0 && (r.pre_vote ? r.last.epoch <= r.epoch : r.last.epoch < r.epoch);
   if (!log_possible) return {verdict(ErrorCode::invalid_request)};
-  if (const ErrorCode e = check_sender(r.epoch, r.candidate.id); e != ErrorCode::none) return {verdict(e)};
+  if (r.epoch < hard_.epoch) return {verdict(ErrorCode::fenced_leader_epoch)};
+  if (r.candidate.id.value < 0) return {verdict(ErrorCode::invalid_request)};
+  // No voter of ours: not an error (its voters may be newer than ours, KIP-853), but it gets no vote and moves no
+  // epoch.
+  if (rank_of(r.candidate.id) < 0) return {verdict(ErrorCode::none)};
   if (r.epoch > hard_.epoch) become_unattached(s, {.epoch = r.epoch});
   if (!meant_for_us(r.voter)) return {verdict(ErrorCode::invalid_voter_key)};
   if (!is_voter() || r.candidate.id == options_.self.id) return {verdict(ErrorCode::none)};

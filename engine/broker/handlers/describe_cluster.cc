@@ -8,21 +8,27 @@ namespace {
 
 constexpr int8_t kBrokers = 1, kControllers = 2;
 
+// A listener describes endpoints of its own type. Version 0 cannot name a type, so a controller has no answer to it.
+ErrorCode refusal(int16_t version, int8_t here, int8_t asked) {
+  if (asked == here) return ErrorCode::none;
+  if (version == 0) return ErrorCode::invalid_request;
+  const bool known = asked == kBrokers || asked == kControllers;
+  return known ? ErrorCode::mismatched_endpoint_type : ErrorCode::unsupported_endpoint_type;
+}
+
 }  // namespace
 
 void handle_describe_cluster(Turn& t, Request& r) {
   protocol::DescribeClusterRequest q;
   if (!decode_body(r, t.arena(), q)) return t.close(r.ticket);
   protocol::DescribeClusterResponse m;
-  m.endpoint_type = q.endpoint_type;
   const int8_t here = r.kind == ListenerKind::broker ? kBrokers : kControllers;
-  if (q.endpoint_type != here) {
-    const bool known = q.endpoint_type == kBrokers || q.endpoint_type == kControllers;
-    m.error_code = code(known ? ErrorCode::mismatched_endpoint_type : ErrorCode::unsupported_endpoint_type);
-    m.error_message = known ? "this listener does not serve endpoints of that type" : "unknown endpoint type";
-    if (r.ticket.version >= 1) m.endpoint_type = here;
+  if (const ErrorCode e = refusal(r.ticket.version, here, q.endpoint_type); e != ErrorCode::none) {
+    m.error_code = code(e);
+    m.error_message = "this listener does not describe endpoints of that type";
     return t.answer(r.ticket, m);
   }
+  m.endpoint_type = here;
   m.cluster_id = t.p.startup.cluster_id;
   m.controller_id = t.active_controller().value;
   if (q.include_cluster_authorized_operations) m.cluster_authorized_operations = cluster_operations();

@@ -176,6 +176,14 @@ TEST_F(RaftCore, refused_leader_is_gone_but_a_lost_answer_is_not) {
   for (const Send& s : ready.sends) EXPECT_TRUE(std::get<VoteRequest>(s.body).pre_vote);
 }
 
+TEST_F(RaftCore, stranger_gets_no_vote_and_moves_no_epoch) {
+  boot({.epoch = 3}, {});
+  ask(VoteRequest{.epoch = 7, .candidate = {NodeId{9}, {}}, .last = {5, 2}});
+  EXPECT_EQ(replied<VoteAnswer>().verdict.error, ErrorCode::none);
+  EXPECT_FALSE(replied<VoteAnswer>().granted);
+  EXPECT_EQ(core->epoch(), 3);
+}
+
 TEST_F(RaftCore, contradictions_are_answered_and_not_believed) {
   boot({.epoch = 3, .leader = NodeId{2}}, {});
   ask(BeginRequest{3, NodeId{3}, {}});
