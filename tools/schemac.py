@@ -29,6 +29,7 @@ def outputs(files):
         out[f"engine/protocol/codec_{i}.cc"] = cpp_codec.unit(part)
     for i, part in enumerate(spread(coded, DESCRIPTOR_UNITS)):
         out[f"engine/protocol/descriptors_{i}.cc"] = cpp_descriptor.unit(part)
+    out["engine/protocol/api_keys.h"] = cpp_descriptor.api_keys(files)
     out["engine/protocol/tables.cc"] = cpp_descriptor.tables(files)
     return out
 

@@ -27,8 +27,8 @@ void Turn::call(uint64_t peer, Channel channel, NodeId to, int16_t api, int16_t 
 bool Turn::call_controller(int16_t api, int16_t version, std::vector<Slice> body, Owner owner, Duration timeout) {
   const NodeId leader = active_controller();
   if (leader == kNoNode) return false;
-  call(controller_peer(leader), api == 58 ? kForwardChannel : kQuick, leader, api, version, std::move(body), owner,
-       timeout);
+  call(controller_peer(leader), api == protocol::api::kEnvelope ? kForwardChannel : kQuick, leader, api, version,
+       std::move(body), owner, timeout);
   return true;
 }
 

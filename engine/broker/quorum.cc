@@ -1,6 +1,7 @@
 // The metadata quorum, the controller on it, and the image that its committed records make.
 #include "engine/broker/turn.h"
 #include "engine/metadata/features.h"
+#include "engine/protocol/api_keys.h"
 #include "engine/protocol/messages/controller_registration.h"
 
 namespace klamm::broker {
@@ -12,7 +13,7 @@ constexpr int kBatchesPerTurn = 4096;  // of committed records, then another tur
 
 void Turn::drain(quorum::Out& out) {
   for (quorum::Call& c : out.calls) {
-    const Channel channel = c.api == 1 ? kQuorumFetch : kVotes;
+    const Channel channel = c.api == protocol::api::kFetch ? kQuorumFetch : kVotes;
     call(controller_peer(c.to), channel, c.to, c.api, c.version, std::move(c.body), c.owner, c.timeout);
   }
   for (Reply& r : out.replies) reply(std::move(r));

@@ -1,5 +1,4 @@
-// Which APIs and versions this node serves and advertises, per listener: Kafka's table, narrowed to what is complete
-// here.
+// Which APIs and versions this node serves and advertises, per listener, and which function serves each.
 #pragma once
 #include <span>
 
@@ -8,10 +7,14 @@
 
 namespace klamm::broker {
 
+struct Turn;
+using Handler = void (*)(Turn&, Request&);
+
 struct Served {
   int16_t api;
   protocol::Versions versions;    // that we answer
   protocol::Versions advertised;  // that ApiVersions names; Produce is advertised from 0 although served from 3
+  Handler handler;
 };
 // Ascending by api.
 std::span<const Served> served(ListenerKind kind);

@@ -2,6 +2,7 @@
 #pragma once
 #include <span>
 
+#include "engine/protocol/api_keys.h"
 #include "engine/protocol/types.h"
 
 namespace klamm::protocol {
@@ -22,7 +23,7 @@ struct ApiInfo {
   bool flexible(int16_t version) const { return version >= first_flexible; }
   int16_t request_header(int16_t version) const { return flexible(version) ? 2 : 1; }
   // ApiVersions is answered with header 0 in every version: the client may not know ours.
-  int16_t response_header(int16_t version) const { return flexible(version) && key != 18 ? 1 : 0; }
+  int16_t response_header(int16_t version) const { return flexible(version) && key != api::kApiVersions ? 1 : 0; }
 };
 
 std::span<const ApiInfo> all_apis();  // ascending by key, without gaps: all_apis()[key].key == key

@@ -65,3 +65,9 @@ def tables(files):
             "\n".join(f"    &k{n}," for n in names) + "\n  };\n  return kAll;\n}\n\n"
             "std::span<const ApiInfo> all_apis() {\n  static constexpr ApiInfo kAll[] = {\n" +
             "\n".join(api(f.api, f.messages) for f in apis) + "\n  };\n  return kAll;\n}\n\n}  // namespace klamm::protocol\n")
+
+
+def api_keys(files):
+    apis = sorted((f.api for f in files if f.api), key=lambda a: a.key)
+    return (cpp_struct.GENERATED.format(source="engine/schema") + "#pragma once\n#include <cstdint>\n\nnamespace klamm::protocol::api {\n\n" +
+            "\n".join(f"inline constexpr int16_t k{a.name} = {a.key};" for a in apis) + "\n\n}  // namespace klamm::protocol::api\n")

@@ -23,11 +23,11 @@ bool plain(Str s) {
 void handle_api_versions(Turn& t, Request& r) {
   Ticket ticket = r.ticket;
   protocol::ApiVersionsResponse m;
-  const Served* own = find_served(r.kind, 18);
+  const Served* own = find_served(r.kind, ticket.api);
   if (!own->versions.contains(ticket.version)) {
     ticket.version = 0;
     m.error_code = code(ErrorCode::unsupported_version);
-    m.api_keys.push_back(t.arena(), {18, own->versions.low, own->versions.high});
+    m.api_keys.push_back(t.arena(), {ticket.api, own->versions.low, own->versions.high});
     return t.answer(ticket, m);
   }
   protocol::ApiVersionsRequest q;
