@@ -54,12 +54,12 @@ class Workload final {
   int64_t group_position(int32_t partition) const;
   int64_t reader_position(int32_t partition) const { return history_.position(0, partition); }
   int64_t acked_last_at() const { return acked_last_at_; }
+  // A record's token is its name; the records of one Produce are numbered on.
+  static uint64_t record_token(const Written& w);
 
  private:
   enum class Verb : uint64_t { create = 1, open, produce, consume, subscribe, assign };
   static uint64_t token(Verb v, uint64_t who) { return static_cast<uint64_t>(v) << 60 | who; }
-  // A record's token is its name; the records of one Produce are numbered on.
-  static uint64_t record_token(const Written& w);
   static Written record_of(uint64_t token);
 
   template<class T>

@@ -1,9 +1,11 @@
 // Every checker must fire on a history that breaks its rule, and be silent on one that does not.
 #include <gtest/gtest.h>
 
+#include "engine/client/verbs.h"
 #include "sim/checkers/history.h"
 #include "sim/checkers/leaders.h"
 #include "sim/checkers/replicas.h"
+#include "sim/workload.h"
 
 namespace klamm::sim {
 namespace {
@@ -121,6 +123,21 @@ TEST(Checkers, epochs_votes_and_high_watermarks_fire) {
   EXPECT_EQ(hw.first(), "R12 monotonic high watermark");
 }
 
+TEST(Checkers, high_watermark_and_content_of_the_metadata_log_fire) {
+  const auto metadata = [](TraceEvent e) {
+    e.b = 0;
+    return e;
+  };
+  Case hw, content;
+  hw.feed(0, metadata(high_watermark(5, 1))), hw.feed(0, metadata(high_watermark(4, 1)));
+  EXPECT_EQ(hw.first(), "K8 monotonic high watermark");
+  content.feed(0, metadata(append(0, 3, 1, 10))), content.feed(1, metadata(append(0, 3, 1, 99)));
+  content.feed(0, metadata(high_watermark(3, 1)));
+  EXPECT_EQ(content.first(), "");
+  content.feed(1, metadata(high_watermark(3, 1)));
+  EXPECT_EQ(content.first(), "K11 consistent committed data");
+}
+
 TEST(Checkers, restart_begins_a_new_life) {
   Case c;
   c.feed(0, high_watermark(5, 1));
@@ -204,6 +221,38 @@ TEST(Checkers, polls_that_skip_return_or_go_astray_fire) {
   failed.h.ended(1, failed.w(0), History::Fate::failed, -1, failed.out);
   failed.read(0, 0);
   EXPECT_EQ(failed.first(), "J1 failed but there");
+}
+
+TEST(Checkers, high_watermark_behind_what_was_read_fires) {
+  Client c;
+  c.acked(0, 0), c.acked(1, 1);
+  c.read(0, 0), c.read(1, 1);
+  c.h.polled_to(1, 0, 0, 2, 2, c.out);
+  EXPECT_EQ(c.first(), "");
+  c.h.polled_to(1, 0, 0, 2, 1, c.out);
+  EXPECT_EQ(c.first(), "C3 high watermark");
+}
+
+TEST(Checkers, acknowledgement_of_what_is_not_committed_fires) {
+  Uuid topic;
+  for (int i = 0; i < 8; ++i) topic.bytes[i] = static_cast<uint8_t>(kTopic >> (56 - 8 * i));
+  Workload load{{}};
+  Case c;
+  const auto acknowledge = [&](int64_t number) {
+    const Written w{0, 0, number};
+    load.history().sent(w);
+    client::Produced p;
+    p.topic_id = topic;
+    p.partition = 0;
+    p.offset = number;
+    load.answered(1, {Workload::record_token(w), true, client::pack(p)}, c.replicas, c.out);
+  };
+  c.feed(0, append(0, 1, 0, 10)), c.feed(0, append(1, 1, 0, 11));
+  c.feed(0, high_watermark(1, 0));
+  acknowledge(0);
+  EXPECT_EQ(c.first(), "");
+  acknowledge(1);
+  EXPECT_EQ(c.first(), "R13 acknowledged before committed");
 }
 
 TEST(Checkers, rebalance_may_read_again) {

@@ -1,0 +1,177 @@
+#include "engine/protocol/messages/alter_configs.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/protocol/messages/incremental_alter_configs.h"
+#include "tests/engine/controller/lab.h"
+
+namespace klamm::controller {
+namespace {
+
+using E = ErrorCode;
+using metadata::ConfigResource;
+using metadata::ResourceType;
+constexpr auto kTopic = ResourceType::topic, kBroker = ResourceType::broker, kGroup = ResourceType::group,
+               kMetrics = ResourceType::client_metrics;
+enum Do : int8_t { kSet, kRemove, kAppend, kSubtract };
+
+struct Change {
+  const char* name;
+  const char* value = nullptr;
+  int8_t how = kSet;
+};
+struct Resource {
+  ResourceType type = kTopic;
+  std::string name = "t";
+};
+
+// A cluster of one broker with topic t.
+class ConfigLab : public Lab {
+ public:
+  ConfigLab() {
+    start_broker(1);
+    EXPECT_EQ(create_one({.name = "t"}), E::none);
+  }
+  protocol::IncrementalAlterConfigsRequest request(const std::vector<std::pair<Resource, std::vector<Change>>>& all) {
+    protocol::IncrementalAlterConfigsRequest q;
+    for (const auto& [resource, changes] : all) {
+      auto& r = q.resources.add(scratch.arena);
+      r.resource_type = static_cast<int8_t>(resource.type);
+      r.resource_name = scratch.arena.copy(resource.name);
+      for (const Change& c : changes) {
+        auto& out = r.configs.add(scratch.arena);
+        out.name = c.name, out.value = c.value ? Str(c.value) : kNullStr, out.config_operation = c.how;
+      }
+    }
+    return q;
+  }
+  ErrorCode change(const Resource& resource, const std::vector<Change>& changes) {
+    const auto a = ask<protocol::IncrementalAlterConfigsResponse>(request({{resource, changes}}), 1);
+    EXPECT_EQ(a->responses[0].error_code == 0, is_null(a->responses[0].error_message));
+    return static_cast<E>(a->responses[0].error_code);
+  }
+  ErrorCode replace(const Resource& resource, const std::vector<Change>& configs) {
+    protocol::AlterConfigsRequest q;
+    auto& r = q.resources.add(scratch.arena);
+    r.resource_type = static_cast<int8_t>(resource.type);
+    r.resource_name = scratch.arena.copy(resource.name);
+    for (const Change& c : configs) {
+      auto& out = r.configs.add(scratch.arena);
+      out.name = c.name, out.value = c.value ? Str(c.value) : kNullStr;
+    }
+    return static_cast<E>(ask<protocol::AlterConfigsResponse>(q, 2)->responses[0].error_code);
+  }
+  std::string value(const Resource& r, const std::string& name) {
+    const std::string* v = controller.latest().config({r.type, r.name}, name);
+    return v ? *v : "(none)";
+  }
+};
+
+TEST(AlterConfigs, what_is_refused_and_why) {
+  const struct {
+    Resource resource;
+    Change change;
+    ErrorCode error;
+  } cases[] = {
+      {{kTopic, "t"}, {"retention.ms", "5000"}, E::none},
+      {{kTopic, "nope"}, {"retention.ms", "5000"}, E::unknown_topic_or_partition},
+      {{kTopic, "t"}, {"retention.ms", "soon"}, E::invalid_config},
+      {{kTopic, "t"}, {"no.such.config", "1"}, E::invalid_config},
+      {{kTopic, "t"}, {"retention.ms"}, E::invalid_request},  // set to nothing
+      {{kTopic, "t"}, {"retention.ms", nullptr, kRemove}, E::none},
+      {{kTopic, "t"}, {"retention.ms", "1", kAppend}, E::invalid_config},  // no list
+      {{kTopic, "t"}, {"retention.ms", "1", 9}, E::invalid_request},       // no such operation
+      {{kTopic, "t"}, {"remote.storage.enable", "true"}, E::invalid_config},
+      {{kBroker, "1"}, {"num.io.threads", "16"}, E::none},                // twice eight
+      {{kBroker, "1"}, {"num.io.threads", "17"}, E::invalid_request},     // more (KIP-226)
+      {{kBroker, "1"}, {"num.io.threads", "3"}, E::invalid_request},      // less than half
+      {{kBroker, "1"}, {"process.roles", "broker"}, E::invalid_request},  // read-only
+      {{kBroker, "9"}, {"num.io.threads", "16"}, E::invalid_request},     // no such broker
+      {{kBroker, "one"}, {"num.io.threads", "16"}, E::invalid_request},
+      {{kBroker, ""}, {"num.io.threads", "16"}, E::none},  // of every broker
+      {{kBroker, ""}, {"listeners", "PLAINTEXT://:1"}, E::invalid_request},
+      {{kBroker, "1"}, {"own.plugin.option", "x"}, E::none},  // not ours to know
+      {{kMetrics, "m"}, {"interval.ms", "1000"}, E::none},
+      {{kMetrics, ""}, {"interval.ms", "1000"}, E::invalid_request},
+      {{kMetrics, "m"}, {"interval.ms", "99"}, E::invalid_request},
+      {{kMetrics, "m"}, {"no.such", "1"}, E::invalid_request},
+      {{kMetrics, "m"}, {"match", "client_id=a.*,client_software_name=x"}, E::none},
+      {{kMetrics, "m"}, {"match", "client_id=(a"}, E::invalid_config},
+      {{kMetrics, "m"}, {"match", "shoe_size=44"}, E::invalid_config},
+      {{kGroup, "g"}, {"consumer.session.timeout.ms", "50000"}, E::none},
+      {{kGroup, "g"}, {"consumer.session.timeout.ms", "1"}, E::invalid_config},        // below the broker's least
+      {{kGroup, "g"}, {"consumer.session.timeout.ms", "9999999"}, E::invalid_config},  // above its most
+      {{kGroup, "g"}, {"share.auto.offset.reset", "sometimes"}, E::invalid_config},
+      {{kGroup, "g"}, {"no.such", "1"}, E::invalid_config},
+      {{kGroup, ""}, {"consumer.session.timeout.ms", "50000"}, E::invalid_request},
+      {{static_cast<ResourceType>(77), "x"}, {"a", "1"}, E::invalid_request},
+  };
+  for (const auto& c : cases) {
+    ConfigLab lab;
+    const size_t before = lab.log.size();
+    EXPECT_EQ(lab.change(c.resource, {c.change}), c.error) << c.resource.name << " " << c.change.name;
+    if (c.error != E::none) {
+      EXPECT_EQ(lab.log.size(), before) << "refused and written: " << c.change.name;
+    } else if (c.change.how == kSet) {
+      EXPECT_EQ(lab.value(c.resource, c.change.name), c.change.value);
+    }
+  }
+}
+
+TEST(AlterConfigs, increments_leave_the_rest_and_replacements_do_not) {
+  ConfigLab lab;
+  const Resource t;
+  EXPECT_EQ(lab.change(t, {{"retention.ms", "5000"}, {"segment.ms", "7000"}}), E::none);
+  EXPECT_EQ(lab.change(t, {{"retention.ms", nullptr, kRemove}, {"min.insync.replicas", "1"}}), E::none);
+  EXPECT_EQ(lab.value(t, "retention.ms"), "(none)");
+  EXPECT_EQ(lab.value(t, "segment.ms"), "7000");
+  EXPECT_EQ(lab.value(t, "min.insync.replicas"), "1");
+  EXPECT_EQ(lab.replace(t, {{"retention.ms", "9000"}}), E::none);
+  EXPECT_EQ(lab.value(t, "retention.ms"), "9000");
+  EXPECT_EQ(lab.value(t, "segment.ms"), "(none)");
+  const size_t before = lab.log.size();
+  EXPECT_EQ(lab.replace(t, {{"retention.ms", "9000"}}), E::none);
+  EXPECT_EQ(lab.log.size(), before) << "what is so already is not written";
+}
+
+TEST(AlterConfigs, lists_grow_and_shrink_from_what_they_are) {
+  ConfigLab lab;
+  const Resource t;
+  EXPECT_EQ(lab.change(t, {{"cleanup.policy", "compact", kAppend}}), E::none);
+  EXPECT_EQ(lab.value(t, "cleanup.policy"), "delete,compact");  // the default was delete
+  EXPECT_EQ(lab.change(t, {{"cleanup.policy", "compact", kAppend}}), E::none);
+  EXPECT_EQ(lab.value(t, "cleanup.policy"), "delete,compact");
+  EXPECT_EQ(lab.change(t, {{"cleanup.policy", "delete", kSubtract}}), E::none);
+  EXPECT_EQ(lab.value(t, "cleanup.policy"), "compact");
+  EXPECT_EQ(lab.change(t, {{"cleanup.policy", "shred", kAppend}}), E::invalid_config);
+  EXPECT_EQ(lab.value(t, "cleanup.policy"), "compact");
+}
+
+TEST(AlterConfigs, a_resource_changes_whole_or_not_at_all) {
+  ConfigLab lab;
+  ASSERT_EQ(lab.create_one({.name = "u"}), E::none);
+  const auto a = lab.ask<protocol::IncrementalAlterConfigsResponse>(
+      lab.request({{{kTopic, "t"}, {{"retention.ms", "5000"}, {"segment.ms", "no"}}},
+                   {{kTopic, "u"}, {{"retention.ms", "6000"}}}}),
+      1);
+  EXPECT_EQ(a->responses[0].error_code, static_cast<int16_t>(E::invalid_config));
+  EXPECT_EQ(a->responses[1].error_code, 0);
+  EXPECT_EQ(lab.value({kTopic, "t"}, "retention.ms"), "(none)");
+  EXPECT_EQ(lab.value({kTopic, "u"}, "retention.ms"), "6000");
+  EXPECT_EQ(lab.change({}, {{"retention.ms", "1"}, {"retention.ms", "2"}}), E::invalid_request) << "a key twice";
+  const auto twice = lab.ask<protocol::IncrementalAlterConfigsResponse>(
+      lab.request({{{}, {{"retention.ms", "1"}}}, {{}, {{"segment.ms", "1"}}}}), 1);
+  for (const auto& r : twice->responses) EXPECT_EQ(r.error_code, static_cast<int16_t>(E::invalid_request));
+}
+
+TEST(AlterConfigs, validate_only_changes_nothing) {
+  ConfigLab lab;
+  auto q = lab.request({{{}, {{"retention.ms", "5000"}}}});
+  q.validate_only = true;
+  const size_t before = lab.log.size();
+  EXPECT_EQ(lab.ask<protocol::IncrementalAlterConfigsResponse>(q, 1)->responses[0].error_code, 0);
+  EXPECT_EQ(lab.log.size(), before);
+}
+
+}  // namespace
+}  // namespace klamm::controller

@@ -1,0 +1,198 @@
+// What changes a cluster that runs: partitions of a topic, levels of features.
+#include <gtest/gtest.h>
+
+#include "engine/protocol/messages/create_partitions.h"
+#include "engine/protocol/messages/update_features.h"
+#include "tests/engine/controller/lab.h"
+
+namespace klamm::controller {
+namespace {
+
+using E = ErrorCode;
+
+using Replicas = std::vector<std::vector<int32_t>>;  // of each new partition
+struct Growth {
+  const char* topic = "t";
+  int32_t count = 3;
+  std::optional<Replicas> assignments = std::nullopt;
+};
+
+protocol::CreatePartitionsRequest growth(Lab& lab, const std::vector<Growth>& all) {
+  protocol::CreatePartitionsRequest q;
+  for (const Growth& g : all) {
+    auto& t = q.topics.add(lab.scratch.arena);
+    t.name = g.topic;
+    t.count = g.count;
+    t.assignments = {};
+    if (!g.assignments) {
+      t.assignments = decltype(t.assignments)::null();
+      continue;
+    }
+    for (const auto& replicas : *g.assignments) {
+      auto& a = t.assignments.add(lab.scratch.arena);
+      for (const int32_t id : replicas) a.broker_ids.push_back(lab.scratch.arena, id);
+    }
+  }
+  return q;
+}
+
+std::vector<ErrorCode> grow(Lab& lab, const std::vector<Growth>& all) {
+  std::vector<ErrorCode> errors;
+  for (const auto& r : lab.ask<protocol::CreatePartitionsResponse>(growth(lab, all), 3)->results)
+    errors.push_back(static_cast<E>(r.error_code));
+  return errors;
+}
+
+// Brokers 1 and 2, broker 3 fenced; topic t of two partitions with two replicas.
+void start_cluster(Lab& lab) {
+  for (const int id : {1, 2}) lab.start_broker(id);
+  ASSERT_EQ(lab.register_broker(3, 1), E::none);
+  ASSERT_EQ(lab.create_one({.name = "t", .partitions = 2, .factor = 2}), E::none);
+}
+
+TEST(CreatePartitions, what_is_refused_and_why) {
+  const struct {
+    Growth wanted;
+    ErrorCode error;
+  } cases[] = {
+      {{"t", 3}, E::none},
+      {{"t", 2}, E::invalid_partitions},  // as many as there are
+      {{"t", 1}, E::invalid_partitions},
+      {{"t", -1}, E::invalid_partitions},
+      {{"nope", 3}, E::unknown_topic_or_partition},
+      {{"t", 100'000}, E::policy_violation},
+      {{"t", INT32_MAX}, E::policy_violation},
+      {{"t", 3, Replicas{{2, 1}}}, E::none},
+      {{"t", 4, Replicas{{2, 1}}}, E::invalid_replica_assignment},          // for one of two
+      {{"t", 3, Replicas{{2, 1}, {1, 2}}}, E::invalid_replica_assignment},  // for one too many
+      {{"t", 3, Replicas{{1}}}, E::invalid_replica_assignment},             // other than the topic's two replicas
+      {{"t", 3, Replicas{{1, 1}}}, E::invalid_replica_assignment},
+      {{"t", 3, Replicas{{1, 9}}}, E::invalid_replica_assignment},
+      {{"t", 3, Replicas{{}}}, E::invalid_replica_assignment},
+  };
+  for (const auto& c : cases) {
+    Lab lab;
+    start_cluster(lab);
+    EXPECT_EQ(grow(lab, {c.wanted}), std::vector{c.error}) << c.wanted.topic << " " << c.wanted.count;
+    EXPECT_EQ(lab.controller.latest().topic("t")->partitions.size(), c.error == E::none ? 3u : 2u);
+  }
+}
+
+TEST(CreatePartitions, new_ones_lead_where_they_were_put) {
+  Lab lab;
+  start_cluster(lab);
+  ASSERT_EQ(grow(lab, {{"t", 4, Replicas{{2, 1}, {3, 1}}}}), std::vector{E::none});
+  EXPECT_EQ(lab.partition("t", 2).leader, NodeId{2});
+  EXPECT_EQ(lab.partition("t", 2).isr.size(), 2u);
+  EXPECT_EQ(lab.partition("t", 3).leader, NodeId{1}) << "a fenced broker leads nothing";
+  EXPECT_EQ(lab.partition("t", 3).isr, std::vector{NodeId{1}});
+}
+
+TEST(CreatePartitions, a_topic_twice_spoils_only_itself_and_validation_makes_nothing) {
+  Lab lab;
+  start_cluster(lab);
+  ASSERT_EQ(lab.create_one({.name = "u", .partitions = 1}), E::none);
+  EXPECT_EQ(grow(lab, {{"t", 3}, {"u", 2}, {"t", 4}}), (std::vector{E::invalid_request, E::none}));
+  EXPECT_EQ(lab.controller.latest().topic("t")->partitions.size(), 2u);
+  EXPECT_EQ(lab.controller.latest().topic("u")->partitions.size(), 2u);
+  auto q = growth(lab, {{"t", 3}});
+  q.validate_only = true;
+  EXPECT_EQ(lab.ask<protocol::CreatePartitionsResponse>(q, 3)->results[0].error_code, 0);
+  EXPECT_EQ(lab.controller.latest().topic("t")->partitions.size(), 2u);
+}
+
+// ---- features
+
+struct Level {
+  const char* feature;
+  int16_t level;
+  int8_t type = 1;  // upgrade; 2: safe downgrade, 3: unsafe
+};
+
+protocol::UpdateFeaturesRequest update(Lab& lab, const std::vector<Level>& all) {
+  protocol::UpdateFeaturesRequest q;
+  for (const Level& l : all) {
+    auto& u = q.feature_updates.add(lab.scratch.arena);
+    u.feature = l.feature, u.max_version_level = l.level, u.upgrade_type = l.type;
+  }
+  return q;
+}
+
+TEST(UpdateFeatures, what_is_refused_and_why) {
+  const struct {
+    Level wanted;
+    ErrorCode error;
+  } cases[] = {
+      {{"group.version", 1}, E::none},  // as it is
+      {{"group.version", 0, 2}, E::none},
+      {{"group.version", 0, 3}, E::none},
+      {{"group.version", 0, 1}, E::invalid_update_version},  // a downgrade that does not say so
+      {{"group.version", 2}, E::invalid_update_version},
+      {{"group.version", -1, 2}, E::invalid_update_version},
+      {{"group.version", 0, 9}, E::invalid_request},
+      {{"no.such.feature", 1}, E::invalid_update_version},
+      {{"metadata.version", 30}, E::none},
+      {{"metadata.version", 29, 2}, E::invalid_update_version},
+      {{"kraft.version", 1}, E::invalid_update_version},
+      {{"transaction.version", 1, 2}, E::none},
+  };
+  for (const auto& c : cases) {
+    Lab lab;
+    lab.start_broker(1);
+    const int16_t before = lab.controller.latest().feature(c.wanted.feature);
+    const auto a = lab.ask<protocol::UpdateFeaturesResponse>(update(lab, {c.wanted}), 2);
+    EXPECT_EQ(static_cast<E>(a->error_code), c.error) << c.wanted.feature << " " << c.wanted.level;
+    EXPECT_EQ(a->error_code == 0, is_null(a->error_message));
+    EXPECT_EQ(lab.controller.latest().feature(c.wanted.feature), c.error == E::none ? c.wanted.level : before);
+  }
+}
+
+TEST(UpdateFeatures, all_or_none) {
+  Lab lab;
+  lab.start_broker(1);
+  const auto a =
+      lab.ask<protocol::UpdateFeaturesResponse>(update(lab, {{"group.version", 0, 2}, {"share.version", 9}}), 1);
+  EXPECT_EQ(static_cast<E>(a->error_code), E::invalid_update_version);
+  EXPECT_EQ(lab.controller.latest().feature("group.version"), 1);
+  auto only = update(lab, {{"group.version", 0, 2}});
+  only.validate_only = true;
+  const auto valid = lab.ask<protocol::UpdateFeaturesResponse>(only, 1);
+  EXPECT_EQ(valid->error_code, 0);
+  EXPECT_EQ(valid->results.size(), 1u);  // up to version 1 each feature has an answer
+  EXPECT_EQ(lab.controller.latest().feature("group.version"), 1);
+}
+
+TEST(UpdateFeatures, every_broker_must_be_able) {
+  Lab lab;
+  auto old = lab.registration(1, 1);
+  for (auto& f : old.features)
+    if (f.name == "share.version") f.max_supported_version = 0;
+  ASSERT_EQ(
+      static_cast<E>(lab.ask<protocol::UpdateFeaturesResponse>(update(lab, {{"share.version", 0, 2}}), 2)->error_code),
+      E::none);
+  ASSERT_EQ(lab.ask<protocol::BrokerRegistrationResponse>(old, 4)->error_code, 0);
+  EXPECT_EQ(
+      static_cast<E>(lab.ask<protocol::UpdateFeaturesResponse>(update(lab, {{"share.version", 1}}), 2)->error_code),
+      E::invalid_update_version);
+}
+
+// Without the feature there are no eligible leader replicas left to elect from (KIP-966).
+TEST(UpdateFeatures, a_cluster_without_elr_has_none) {
+  Lab lab;
+  for (const int id : {1, 2}) lab.start_broker(id);
+  ASSERT_EQ(lab.create_one({.name = "t",
+                            .partitions = -1,
+                            .factor = -1,
+                            .configs = {{"min.insync.replicas", "2"}},
+                            .assignments = {{0, {1, 2}}}}),
+            E::none);
+  lab.refused(2);
+  ASSERT_EQ(lab.partition("t").elr, std::vector{NodeId{2}});
+  const auto a =
+      lab.ask<protocol::UpdateFeaturesResponse>(update(lab, {{"eligible.leader.replicas.version", 0, 2}}), 2);
+  EXPECT_EQ(a->error_code, 0);
+  EXPECT_TRUE(lab.partition("t").elr.empty());
+}
+
+}  // namespace
+}  // namespace klamm::controller
