@@ -22,6 +22,7 @@ using SteadyClock = std::chrono::steady_clock;
 
 struct SimArguments {
   uint64_t first = 1, last = 0;
+  uint64_t stride = 1;
   std::string seeds;
   std::string seed;
   int jobs = 1;
@@ -73,20 +74,22 @@ Json run_one(const SimArguments& a, uint64_t seed) {
   Json rules = Json::array();
   for (const sim::Violation& v : r.violations)
     if (rules.empty() || rules.back() != v.rule) rules.push_back(v.rule);
-  return {{"seed", seed},
-          {"digest", hex16(r.digest)},
-          {"ok", r.ok},
-          {"violation", r.ok ? Json(nullptr) : Json(r.violation())},
-          {"rules", rules},
-          {"simulated_ms", r.simulated_ns / 1'000'000},
-          {"wall_ms", static_cast<int64_t>(ms_since(begun) + 0.5)},
-          {"events", r.events},
-          {"turns", r.turns},
-          {"acknowledged", r.acked},
-          {"lost", r.lost},
-          {"promise", r.beyond_promise ? "beyond" : "within"},
-          {"fired", fired},
-          {"probes", probes}};
+  Json line = {{"seed", seed},
+               {"digest", hex16(r.digest)},
+               {"ok", r.ok},
+               {"violation", r.ok ? Json(nullptr) : Json(r.violation())},
+               {"rules", rules},
+               {"simulated_ms", r.simulated_ns / 1'000'000},
+               {"wall_ms", static_cast<int64_t>(ms_since(begun) + 0.5)},
+               {"events", r.events},
+               {"turns", r.turns},
+               {"acknowledged", r.acked},
+               {"lost", r.lost},
+               {"promise", r.beyond_promise ? "beyond" : "within"},
+               {"fired", fired},
+               {"probes", probes}};
+  if (options.fail_disk) line["disk_failed"] = r.disk_failed;
+  return line;
 }
 
 // ---- many seeds
@@ -120,6 +123,8 @@ struct Worker {
   std::string partial;
 };
 
+uint64_t seeds_of(const SimArguments& a) { return (a.last - a.first) / a.stride + 1; }
+
 Worker start_worker(const SimArguments& a, int index) {
   int ends[2];
   if (pipe(ends) != 0) return {};
@@ -129,7 +134,9 @@ Worker start_worker(const SimArguments& a, int index) {
     return {pid, ends[0], {}};
   }
   close(ends[0]);
-  for (uint64_t seed = a.first + static_cast<uint64_t>(index); seed <= a.last; seed += static_cast<uint64_t>(a.jobs)) {
+  const uint64_t jobs = static_cast<uint64_t>(a.jobs);
+  for (uint64_t i = static_cast<uint64_t>(index); i < seeds_of(a); i += jobs) {
+    const uint64_t seed = a.first + i * a.stride;
     const std::string line = run_one(a, seed).dump() + "\n";
     for (size_t done = 0; done < line.size();) {
       const ssize_t n = write(ends[1], line.data() + done, line.size() - done);
@@ -142,7 +149,7 @@ Worker start_worker(const SimArguments& a, int index) {
 
 void show_progress(const SimArguments& a, const Totals& t, SteadyClock::time_point begun) {
   const double seconds = ms_since(begun) / 1'000;
-  const uint64_t all = a.last - a.first + 1;
+  const uint64_t all = seeds_of(a);
   const double rate = static_cast<double>(t.seeds) / (seconds > 0 ? seconds : 1);
   std::fprintf(stderr, "\r%llu of %llu seeds, %llu failed, %.1f a second, %.0f s left   ",
                static_cast<unsigned long long>(t.seeds), static_cast<unsigned long long>(all),
@@ -156,7 +163,10 @@ std::string again(const SimArguments& a, uint64_t seed) {
   for (const std::string& c : a.config) text += " --config " + c;
   if (a.run.promise == sim::Promise::beyond) text += " --promise beyond";
   if (a.run.promise == sim::Promise::within) text += " --promise within";
-  if (!a.run.faults) text += " --no-faults";
+  if (a.run.fail_disk)
+    text += " --fail-disk";
+  else if (!a.run.faults)
+    text += " --no-faults";
   return text;
 }
 
@@ -215,7 +225,7 @@ int run_many(const SimArguments& a) {
   const auto take_line = [&](const std::string& text) {
     const Json line = Json::parse(text);
     waiting.emplace(line["seed"].get<uint64_t>(), line);
-    for (auto it = waiting.find(next); it != waiting.end(); it = waiting.find(++next)) {
+    for (auto it = waiting.find(next); it != waiting.end(); it = waiting.find(next += a.stride)) {
       add(totals, it->second);
       if (a.json)
         std::cout << it->second.dump() << std::endl;
@@ -250,7 +260,8 @@ int run_many(const SimArguments& a) {
     }
   }
   if (terminal) std::fprintf(stderr, "\r%70s\r", "");
-  if (crashed) std::cerr << "klamm sim: a worker died at seed " << next << " or one of the next " << a.jobs << "\n";
+  if (crashed)
+    std::cerr << "klamm sim: a worker died at seed " << next << " or one of the next " << a.jobs * a.stride << "\n";
   const double wall = ms_since(begun);
   if (a.json)
     std::cout << totals_line(totals, wall).dump() << std::endl;
@@ -342,6 +353,7 @@ int sim_main(int argc, char** argv) {
   app.name("klamm sim");
   app.add_option("--seeds", a.seeds, "seeds to run, A..B");
   app.add_option("--seed", a.seed, "one seed");
+  app.add_option("--stride", a.stride, "run each how-manieth of --seeds")->check(CLI::Range(1, 1'000'000));
   app.add_option("--jobs", a.jobs, "processes");
   app.add_option("--flaw", a.flaws, "put a historic flaw back (repeatable): the museum's id or the switch's name");
   app.add_option("--config", a.config, "key=value for every broker (repeatable)");
@@ -353,6 +365,8 @@ int sim_main(int argc, char** argv) {
   app.add_flag("--verbose", a.verbose, "with --trace: requests, appends and syncs too");
   app.add_flag("--twice", a.twice, "run each seed twice and compare digests");
   app.add_flag("--no-faults", no_faults, "no faults");
+  app.add_flag("--fail-disk", a.run.fail_disk,
+               "instead of drawn faults one operation of one broker's disk fails; the seed says which and whose");
   app.add_flag("--calm", calm, "the same links and disks in every run");
   app.add_option("--promise", promise,
                  "faults within what the settings promise to survive, or beyond it, where records may be lost and are "
@@ -369,11 +383,11 @@ int sim_main(int argc, char** argv) {
     for (const FlawEntry& f : flaw_entries()) std::cout << f.id << "\t" << f.name << "\t" << f.about << "\n";
     return 0;
   }
-  a.run.faults = !no_faults;
+  a.run.faults = !no_faults && !a.run.fail_disk;
   a.run.promise = promise == "within"   ? sim::Promise::within
                   : promise == "beyond" ? sim::Promise::beyond
                                         : sim::Promise::drawn;
-  a.run.rough = !calm;
+  a.run.rough = !calm && !a.run.fail_disk;
   a.run.faults_ns = static_cast<int64_t>(seconds * 1e9);
   if (const std::string wrong = understand(a); !wrong.empty()) return bad_usage(wrong);
   if (a.trace && a.first != a.last) return bad_usage("--trace wants one seed");

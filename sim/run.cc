@@ -16,6 +16,7 @@ RunResult result_of(Simulation& s, const RunOptions& options) {
   r.violations = s.verdicts().list();
   r.beyond_promise = s.beyond_promise();
   r.ok = r.violation().empty();
+  r.disk_failed = s.disk_failed();
   r.lost = s.workload().history().lost();
   r.simulated_ns = w.now();
   r.events = w.events();

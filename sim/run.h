@@ -15,6 +15,7 @@ struct RunResult {
   bool ok = false;
   bool beyond_promise = false;        // losses are legal
   std::vector<Violation> violations;  // the first ones, in order; losses too
+  bool disk_failed = false;           // with RunOptions::fail_disk: the operation was reached
   uint64_t lost = 0;                  // acknowledged records that no log holds any more, if the run came to read them
   int64_t simulated_ns = 0;
   uint64_t events = 0;

@@ -35,7 +35,9 @@ World make_world(const RunOptions& options) {
   Tape tape(options.seed, options.tape_mode);
   tape.keep_log(options.log_choices);
   const WorldOptions world = draw_world(options, tape);
-  return World(std::move(tape), world, cluster_hosts({options.brokers, 3, options.flaws, options.config}));
+  std::map<std::string, std::string> config = options.config;
+  if (options.fail_disk) config.emplace("log.roll.ms", "700");  // so that segments end while one looks
+  return World(std::move(tape), world, cluster_hosts({options.brokers, 3, options.flaws, std::move(config)}));
 }
 
 WorkloadOptions make_load(const RunOptions& o) {
@@ -58,6 +60,7 @@ Simulation::Simulation(RunOptions options)
       load_(make_load(options_)) {
   if (options_.promise == Promise::drawn && options_.rough)
     beyond_ = Draws{stream(kSwarm), 3, 0}.below(world_.tape(), 4) == 3;
+  if (options_.fail_disk) world_.storage(failing()).model().fail_operation = options_.seed / options_.brokers + 1;
   for (HostId h = 0; h < world_.hosts(); ++h) world_.start(h, *this);
   phase_ends_ = options_.boot_limit_ns;
 }
@@ -91,24 +94,14 @@ void Simulation::advance_phase() {
   switch (phase_) {
     case Phase::boot:
       if (load_.running() && load_.history().acked() > 0) {
-        phase_ = Phase::faults;
-        phase_ends_ = now + options_.faults_ns;
-        if (options_.faults) {
-          FaultOptions f;
-          for (HostId h = 0; h < world_.hosts(); ++h) (is_broker(h) ? f.brokers : f.clients).push_back(h);
-          f.clients.pop_back();  // the reader is the judge
-          f.from = now;
-          f.until = phase_ends_;
-          f.over_promise = beyond_;
-          plan_ = Plan(std::move(f), world_.tape());
-        }
+        begin_faults();
       } else if (over) {
         stuck("V boot", "no record was acknowledged within the time to boot");
       }
       return;
     case Phase::faults:
       if (!over) return;
-      plan_.heal(world_, *this, *this);
+      if (options_.faults) plan_.heal(world_, *this, *this);
       healed_at_ = now;
       phase_ = Phase::healed;
       phase_ends_ = now + options_.after_heal_ns;
@@ -121,7 +114,7 @@ void Simulation::advance_phase() {
       phase_ends_ = healed_at_ + options_.liveness_limit_ns;
       return;
     case Phase::draining:
-      if (load_.history().pending() == 0 && all_read()) return finish();
+      if (load_.history().pending() == 0 && all_read() && all_back()) return finish();
       if (over) {
         std::string text = std::to_string(load_.history().pending()) + " records without an answer";
         for (int32_t p = 0; p < options_.partitions; ++p)
@@ -133,6 +126,36 @@ void Simulation::advance_phase() {
       return;
     case Phase::done: return;
   }
+}
+
+void Simulation::begin_faults() {
+  const int64_t now = world_.now();
+  phase_ = Phase::faults;
+  phase_ends_ = now + options_.faults_ns;
+  if (options_.fail_disk) {
+    world_.ask(failing(), Asked{0, "stop", {}});
+    plan_.crash_at(now + options_.faults_ns / 2, failing());
+  } else if (options_.faults) {
+    FaultOptions f;
+    for (HostId h = 0; h < world_.hosts(); ++h) (is_broker(h) ? f.brokers : f.clients).push_back(h);
+    f.clients.pop_back();  // the reader is the judge
+    f.from = now;
+    f.until = phase_ends_;
+    f.over_promise = beyond_;
+    plan_ = Plan(std::move(f), world_.tape());
+  }
+}
+
+// Where nothing stays broken every broker must come back and hold all.
+bool Simulation::all_back() const {
+  for (HostId b = 0; b < options_.brokers && !options_.faults; ++b)
+    if (!caught_up(b)) return false;
+  return true;
+}
+
+bool Simulation::disk_failed() const {
+  const Storage& s = world_.storage(failing());
+  return options_.fail_disk && s.submitted() >= options_.seed / options_.brokers + 1;
 }
 
 // Where the partition's log ends for its readers. Beyond the promise what was committed may be gone.
@@ -185,7 +208,7 @@ void Simulation::answered(int64_t at, HostId host, const Answered& a) {
 }
 
 void Simulation::exited(int64_t at, HostId host, const Exit& e) {
-  if (is_broker(host) && phase_ == Phase::faults)
+  if (is_broker(host) && (phase_ == Phase::faults || options_.fail_disk))
     plan_.exited(at, host);
   else
     verdicts_.add(at, "a process ends by itself",

@@ -29,6 +29,9 @@ struct RunOptions {
   TapeMode tape_mode = TapeMode::seeded;
   Flaws flaws;
   bool faults = true;
+  // Instead of drawn faults: one broker stops once and dies once, and one operation of its disk fails. The seed says
+  // whose and which: of broker seed % brokers the operation seed / brokers + 1.
+  bool fail_disk = false;
   bool rough = true;  // the swarm draws delays, cuts, slow disks; else a calm world
   Promise promise = Promise::drawn;
   uint32_t brokers = 3;
@@ -66,6 +69,8 @@ class Simulation final : public Observer, public Standing {
   const Verdicts& verdicts() const { return verdicts_; }
   int64_t healed_at() const { return healed_at_; }
   bool beyond_promise() const { return beyond_; }
+  // With fail_disk: whether the run came as far as the operation that was to fail.
+  bool disk_failed() const;
 
   // ---- Observer
   void trace(int64_t at, HostId host, const TraceEvent& e) override;
@@ -79,6 +84,9 @@ class Simulation final : public Observer, public Standing {
 
  private:
   bool is_broker(HostId h) const { return h < options_.brokers; }
+  HostId failing() const { return static_cast<HostId>(options_.seed % options_.brokers); }
+  void begin_faults();
+  bool all_back() const;
   void advance_phase();
   void finish();
   bool all_read() const;

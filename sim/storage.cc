@@ -175,7 +175,20 @@ bool Storage::due(const Item& item, int64_t now, Queue& q, Tape& t, Event* out) 
   return true;
 }
 
+// Nothing was done, but for a sync: what it should have saved is never saved.
+Event Storage::fail(const Op& op) {
+  if (std::holds_alternative<ReadOp>(op.what) || std::holds_alternative<LoadOp>(op.what))
+    return ReadEnded{op.token, IoError::failed, {}};
+  if (std::holds_alternative<ListOp>(op.what)) return Listed{op.token, IoError::failed, {}};
+  if (const auto* x = std::get_if<OpenOp>(&op.what)) file(x->file).error = IoError::failed;
+  if (const auto* x = std::get_if<CloseOp>(&op.what)) file(x->file).open = false;
+  if (const auto* x = std::get_if<SyncOp>(&op.what))
+    if (const File& f = file(x->file); f.error == IoError::none) disk_.poison(f.inode);
+  return Ended{op.token, IoError::failed, 0};
+}
+
 Event Storage::end(Op& op, Tape&) {
+  if (op.number == model_.fail_operation) return fail(op);
   if (auto* x = std::get_if<OpenOp>(&op.what)) {
     File& f = file(x->file);
     f.error = disk_.open(x->dir, x->path, x->mode, &f.inode);
@@ -207,10 +220,7 @@ Event Storage::end(Op& op, Tape&) {
   const File& f = file(sync.file);
   if (f.error != IoError::none) return Ended{op.token, f.error, 0};
   KLAMM_ASSERT(sync.taken);
-  if (sync.fails) {
-    disk_.poison(f.inode);
-    return Ended{op.token, IoError::failed, 0};
-  }
+  if (sync.fails) return fail(op);
   disk_.make_durable(f.inode, sync.what);
   return Ended{op.token, IoError::none, 0};
 }

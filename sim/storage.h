@@ -21,6 +21,7 @@ struct DiskModel {
   uint32_t fail_writes = 0;                             // this many of the next ones
   uint32_t fail_syncs = 0;
   uint32_t fail_reads = 0;
+  uint64_t fail_operation = 0;  // the one of this number, from 1 and over all lives; 0: none
 };
 
 // Value, forkable. Lives with its host; what is open belongs to the host's present process.
@@ -57,6 +58,7 @@ class Storage final {
   const Disk& disk() const { return disk_; }
   DiskModel& model() { return model_; }
   size_t under_way() const { return ops_in_use_; }
+  uint64_t submitted() const { return submitted_; }  // operations, over all lives
 
  private:
   struct OpenOp {
@@ -131,6 +133,7 @@ class Storage final {
   void sample(ReadOp& r);
   IoError do_name(const NameOp& op);
   Event end(Op& op, Tape& t);
+  Event fail(const Op& op);
   void crash_file_ops(const std::vector<Op*>& ops, Tape& t);
 
   HostId host_;

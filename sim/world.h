@@ -69,6 +69,7 @@ class World final {
   const Trace& host_trace(HostId h) const { return hosts_[h].trace; }
   const Boot& boot(HostId h) const { return hosts_[h].spec.boot; }
   Storage& storage(HostId h) { return hosts_[h].storage; }
+  const Storage& storage(HostId h) const { return hosts_[h].storage; }
   Clock& clock(HostId h) { return hosts_[h].clock; }
   Network& network() { return network_; }
   Tape& tape() { return tape_; }

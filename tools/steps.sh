@@ -1,14 +1,16 @@
 # What ./run check and ./run test do. A step is a function step_NAME: its output goes to build/steps/NAME.log, it says
-# how many checks passed and failed by `counted`, and a step that says nothing counts as one. Add a step by writing its
-# function and naming it in the lists below.
+# how many checks passed and failed by `counted`, and a step that says nothing counts as one; its lines that begin with
+# "sampled" are shown, so that what a run has drawn can be run again. Add a step by writing its function and naming it in
+# the lists below.
 
 CHECK_STEPS="style build_release units_release seeds_quick cluster"
-TEST_STEPS="style build_release units_release seeds_twice flaws codec_tool cluster conversations clients python
+TEST_STEPS="style build_release units_release seeds_twice disk_failures flaws codec_tool cluster conversations clients python
   build_clang units_clang seeds_clang"
 # Not yet seen green as a whole: part of --all until they were; then they belong above.
 ALL_STEPS="tidy build_sanitised units_sanitised seeds_sanitised"
 
 ALL=0  # --all: every client and tool, nothing sampled
+SAMPLE=$((16#$(git rev-parse --short=7 HEAD | cut -c-7)))  # what a run samples hangs on the commit
 STEPS=build/steps
 
 counted() { printf '%s %s\n' "$1" "$2" >> "$COUNTS"; }
@@ -83,6 +85,16 @@ step_seeds_quick() { seeds release quick --seeds 1..10 --twice; }
 step_seeds_twice() { seeds release gcc --seeds 1..60 --twice; }
 step_seeds_clang() { seeds clang clang --seeds 1..60 && same_digests gcc clang; }
 step_seeds_sanitised() { seeds asan-ubsan sanitised --seeds 1..10 && same_digests gcc sanitised; }
+
+# One operation of one broker's disk fails: every one with --all, else each how-manieth.
+step_disk_failures() {
+  local stride=40 first last=6000 file="$STEPS/seeds-disk.json"
+  [ $ALL = 1 ] && stride=1
+  first=$((SAMPLE % stride))
+  echo "sampled: klamm sim --fail-disk --seconds 3 --seeds $first..$last --stride $stride"
+  seeds release disk --fail-disk --seconds 3 --seeds $first..$last --stride $stride || return 1
+  grep '"disk_failed":false' "$file" | tail -1 | grep -q . || { echo "more than $last operations: raise last"; return 1; }
+}
 
 # Each historic flaw must be found within a minute by seeds that pass without it, or the simulator is blind.
 step_flaws() {
@@ -167,6 +179,7 @@ run_step() {
   if [ $status = 0 ] && [ $((STEP_PASSED + STEP_FAILED)) = 0 ]; then STEP_PASSED=1; fi
   if [ "$STEP_FAILED" = 0 ]; then
     printf 'ok    %-18s %5d passed  %4d s\n' "$step" "$STEP_PASSED" $((SECONDS - started))
+    grep '^sampled' "$LOG" | sed 's/^/      /'
     return 0
   fi
   printf 'FAIL  %-18s %5d passed, %d failed  %4d s\n' "$step" "$STEP_PASSED" "$STEP_FAILED" $((SECONDS - started))

@@ -252,6 +252,11 @@ void Plan::end(const Due& due, World& w, Observer& o) {
     case End::start: return w.start(due.host, o);
     case End::resume: return w.pause(due.host, false);
     case End::unblock: --cut_[due.host], --cut_[due.other]; return w.network().block(due.host, due.other, false);
+    case End::crash:
+      later(w.now() + 500 * kMs, End::start, due.host);
+      if (w.state(due.host) != HostState::up) return;
+      fired(Fault::kill, w, due.host, 500 * kMs, 0, o);
+      return w.kill(due.host, o);
     case End::undrift: w.clock(due.host).drift(w.now(), 0); return w.bend_clock(due.host);
     case End::thaw: w.clock(due.host).freeze(w.now(), false); return w.bend_clock(due.host);
     case End::room: w.storage(due.host).disk().set_capacity(kRoom); return w.space(due.host);
@@ -277,6 +282,8 @@ void Plan::exited(int64_t at, HostId host) {
     if (d.end == End::start && d.host == host) return;
   later(at + 100 * kMs, End::start, host);
 }
+
+void Plan::crash_at(int64_t at, HostId host) { later(at, End::crash, host); }
 
 // Liveness must not hang on the heal of everything: a majority that hears itself is enough.
 void Plan::keep_one_out(World& w, const Standing& standing, Observer& o) {

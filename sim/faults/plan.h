@@ -40,7 +40,8 @@ class Plan final {
   int64_t next_at() const;
   void act(World& world, const Standing& standing, Observer& o);
   void trace(int64_t at, HostId host, const TraceEvent& e, World& world);
-  void exited(int64_t at, HostId host);  // a process ended by itself: it is started again
+  void exited(int64_t at, HostId host);    // a process ended by itself: it is started again
+  void crash_at(int64_t at, HostId host);  // besides what is drawn: it dies, and is started again
   // Ends every fault for good and starts every broker, but for one that may stay dead or cut off if the others hold
   // all.
   void heal(World& world, const Standing& standing, Observer& o);
@@ -49,7 +50,7 @@ class Plan final {
   const std::array<uint64_t, kFaults>& fired() const { return fired_; }
 
  private:
-  enum class End : uint8_t { start, resume, unblock, kill, undrift, thaw, room };
+  enum class End : uint8_t { start, resume, unblock, kill, crash, undrift, thaw, room };
   struct Due {
     int64_t at = 0;
     End end = End::start;

@@ -74,6 +74,24 @@ TEST(Run, fork_in_the_middle_of_faults_goes_on_alike) {
   EXPECT_EQ(s.workload().history().acked(), fork.workload().history().acked());
 }
 
+// A failed write or sync is final: the node stops, comes back with what it had, and no acknowledged record is lost.
+TEST(Run, any_operation_of_a_disk_may_fail) {
+  struct Exits final : Observer {
+    uint64_t of_disks = 0;
+    void exited(int64_t, HostId, const Exit& e) override { of_disks += e.code != 0; }
+  } exits;
+  for (uint64_t seed = 7; seed < 4'500; seed += 450) {
+    RunOptions o = small(seed);
+    o.faults = o.rough = false;
+    o.faults_ns = 3'000'000'000;
+    o.fail_disk = true;
+    const RunResult r = run_seed(o, &exits);
+    EXPECT_TRUE(r.ok) << "seed " << seed << ": " << r.violation();
+    EXPECT_TRUE(r.disk_failed) << seed;
+  }
+  EXPECT_GT(exits.of_disks, 0u);
+}
+
 // The museum's first two exhibits: seeds find the damage, and the same seeds are well without the flaw.
 uint64_t seeds_until_found(bool Flaws::*flaw, uint64_t most) {
   for (uint64_t seed = 1; seed <= most; ++seed) {
