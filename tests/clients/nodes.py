@@ -101,16 +101,35 @@ def create_topic(brokers: str, topic: str, partitions: int = 1) -> None:
     raise TimeoutError(f"{topic} has no leaders")
 
 
+def wait_for_members(brokers: str, group: str, count: int) -> None:
+    """Until the group is stable with that many: DescribeGroups tells."""
+    from confluent_kafka.admin import AdminClient
+
+    admin = AdminClient({"bootstrap.servers": brokers})
+    until = time.monotonic() + 40
+    while time.monotonic() < until:
+        told = admin.describe_consumer_groups([group])[group].result(10)
+        if len(told.members) == count and told.state.name == "STABLE":
+            return
+        time.sleep(0.1)
+    raise TimeoutError(f"{group} has not {count} members")
+
+
 def read_all(brokers: str, topic: str, partition: int = 0) -> list[bytes]:
     """Every value of a partition, up to its end of now."""
-    from confluent_kafka import Consumer, TopicPartition
+    from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
     consumer = Consumer({"bootstrap.servers": brokers, "group.id": "nobody", "enable.auto.commit": False})
     try:
-        _, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)
+        end, until = -1, time.monotonic() + 60
+        while end < 0:
+            try:
+                _, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)
+            except KafkaException as e:  # a new leader does not know yet what is committed (KIP-207); librdkafka passes it on
+                assert e.args[0].code() == KafkaError.OFFSET_NOT_AVAILABLE and time.monotonic() < until, e
         consumer.assign([TopicPartition(topic, partition, 0)])
         values: list[bytes] = []
-        position, until = 0, time.monotonic() + 60
+        position = 0
         while position < end:
             assert time.monotonic() < until, f"read {position} of {end}"
             for message in consumer.consume(1000, 0.2):

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from nodes import ROOT, Nodes, check_log, create_topic, leader_of
+from nodes import ROOT, Nodes, check_log, create_topic, leader_of, wait_for_members
 
 PRODUCER = "org.apache.kafka.tools.ConsoleProducer"
 CONSUMER = "org.apache.kafka.tools.consumer.ConsoleConsumer"
@@ -62,7 +62,7 @@ def test_group_of_two(cluster: Nodes, topic: str, java: list[str]) -> None:
     members = [threading.Thread(target=run, args=[i]) for i in range(2)]
     for m in members:
         m.start()
-    wait_for_members(cluster, topic, 2)
+    wait_for_members(cluster.brokers, topic, 2)
     producer = [*java, PRODUCER, "--bootstrap-server", cluster.brokers, "--topic", topic]
     # Round robin, so that every partition gets its share.
     producer += ["--command-property", "partitioner.class=org.apache.kafka.clients.producer.RoundRobinPartitioner"]
@@ -71,20 +71,6 @@ def test_group_of_two(cluster: Nodes, topic: str, java: list[str]) -> None:
         m.join()
     assert sorted(outputs[0] + outputs[1], key=int) == [str(i) for i in range(100)]
     assert outputs[0] and outputs[1]
-
-
-def wait_for_members(cluster: Nodes, group: str, count: int) -> None:
-    """Until the group is stable with that many: DescribeGroups tells."""
-    from confluent_kafka.admin import AdminClient
-
-    admin = AdminClient({"bootstrap.servers": cluster.brokers})
-    until = time.monotonic() + 40
-    while time.monotonic() < until:
-        told = admin.describe_consumer_groups([group])[group].result(10)
-        if len(told.members) == count and told.state.name == "STABLE":
-            return
-        time.sleep(0.1)
-    raise TimeoutError(f"{group} has not {count} members")
 
 
 def test_kill_of_the_leader_under_load(cluster: Nodes, topic: str, java: list[str], load: int) -> None:

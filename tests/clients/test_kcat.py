@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 
-from nodes import Nodes, check_log, create_topic, leader_of
+from nodes import Nodes, check_log, create_topic, leader_of, wait_for_members
 
 
 def kcat(cluster: Nodes, *arguments: str, text: str = "", timeout: float = 60) -> str:
@@ -35,7 +35,7 @@ def test_group_of_two(cluster: Nodes, topic: str) -> None:
     command = ["kcat", "-b", cluster.brokers, "-G", topic, *options, topic]
     members = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) for _ in range(2)]
     try:
-        time.sleep(3)  # kcat does not tell when it has joined
+        wait_for_members(cluster.brokers, topic, 2)
         for p in range(4):
             kcat(cluster, "-P", "-t", topic, "-p", str(p), text="".join(f"{p}-{i}\n" for i in range(25)))
         time.sleep(2)
