@@ -82,7 +82,14 @@ def leader_of(brokers: str, topic: str, partition: int = 0) -> int:
     """As librdkafka is told."""
     from confluent_kafka.admin import AdminClient
 
-    return int(AdminClient({"bootstrap.servers": brokers}).list_topics(topic, 10).topics[topic].partitions[partition].leader)
+    admin = AdminClient({"bootstrap.servers": brokers})
+    until = time.monotonic() + 30
+    while time.monotonic() < until:  # any broker may be asked: the news may still be on its way to it
+        known = admin.list_topics(topic, 10).topics[topic].partitions
+        if partition in known and known[partition].leader >= 0:
+            return int(known[partition].leader)
+        time.sleep(0.02)
+    raise TimeoutError(f"{topic} has no leader")
 
 
 def create_topic(brokers: str, topic: str, partitions: int = 1) -> None:
