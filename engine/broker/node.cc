@@ -15,6 +15,7 @@ net::ServerLimits limits(const metadata::BrokerConfig& c) {
   net::ServerLimits l;
   l.request_bytes_max = static_cast<uint32_t>(std::max(c.request_max_bytes, 1));
   l.connections_max = static_cast<uint32_t>(std::max(c.max_connections, 0));
+  l.idle_max = c.connections_max_idle;
   return l;
 }
 
@@ -66,6 +67,7 @@ Instant Node::next_deadline() const {
   if (p.startup.phase == Phase::fresh || p.again) return Instant{0};
   if (p.startup.phase == Phase::ended) return kNever;
   Instant at = earlier(p.calls.next_deadline(), p.startup.give_up);
+  at = earlier(at, p.server.next_deadline());
   at = earlier(at, earlier(p.produces.next_deadline(), p.fetches.next_deadline()));
   at = earlier(at, p.deletes.next_deadline());
   at = earlier(at, earlier(p.replicas.next_deadline(), p.forwards.retries.next()));
@@ -226,6 +228,7 @@ void Turn::on_time() {
     p.calls.on_time(net(), answers);
     for (const net::Answer& a : answers) on_answer(a);
   }
+  p.server.on_time(io);
   if (p.quorum && p.quorum->next_deadline() <= now) {
     quorum::Out out;
     p.quorum->on_time(io, out);

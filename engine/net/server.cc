@@ -22,6 +22,8 @@ void Server::accepted(NetIo net, const Accepted& e) {
   Connection& c = by_conn_.try_emplace(id, limits_.request_bytes_max).first->second;
   c.listener = e.listener;
   c.peer = e.peer_host;
+  c.active = net.io.ctx.now;
+  if (limits_.idle_max > Duration{}) look_at(c.active + limits_.idle_max, id, c);
   net.io.out.push_back(Adopt{e.pending, id});
   net.io.ctx.trace.event({TraceKind::connection_opened, 0, 0, static_cast<int64_t>(id.packed()), e.peer_port, 0});
 }
@@ -40,6 +42,7 @@ bool Server::on_event(NetIo net, const Event& event) {
     it->second.left = e->total;
     queue_if_runnable(it->first, it->second);
   } else if (const auto* e = std::get_if<Closed>(&event)) {
+    idle_looks_.erase({it->second.look, it->first});
     by_conn_.erase(it);
     net.conns.remove(e->conn);
     net.io.ctx.trace.event({TraceKind::connection_closed, 0, static_cast<int32_t>(e->error),
@@ -53,9 +56,13 @@ void Server::received(Io& io, ConnId id, const Slice& bytes) {
   if (c.draining) return;
   std::vector<Slice> frames;
   const bool sound = c.frames.feed(bytes, frames);
-  for (Slice& frame : frames) c.waiting.push_back(std::move(frame));
+  c.active = io.ctx.now;
+  for (Slice& frame : frames) {
+    c.waiting_bytes += frame.size();
+    c.waiting.push_back(std::move(frame));
+  }
   if (!sound) return close(io, id);
-  if (c.waiting.size() >= kWaitingMax && !c.paused) {
+  if ((c.waiting.size() >= kWaitingMax || c.waiting_bytes >= kWaitingBytesMax) && !c.paused) {
     c.paused = true;
     io.out.push_back(Pause{id});
   }
@@ -86,7 +93,9 @@ bool Server::next(Io& io, Incoming* out) {
     *out = Incoming{};
     out->frame = std::move(c.waiting.front());
     c.waiting.pop_front();
-    if (c.paused && c.waiting.size() <= kWaitingMax / 2) {
+    KLAMM_ASSERT_REL(out->frame.size(), <=, c.waiting_bytes);
+    c.waiting_bytes -= out->frame.size();
+    if (c.paused && c.waiting.size() <= kWaitingMax / 2 && c.waiting_bytes <= kWaitingBytesMax / 2) {
       c.paused = false;
       io.out.push_back(Resume{id});
     }
@@ -171,11 +180,33 @@ void Server::close(Io& io, ConnId id) {
   if (it == by_conn_.end() || it->second.draining) return;
   it->second.draining = true;
   it->second.waiting.clear();
+  it->second.waiting_bytes = 0;
   io.out.push_back(Close{id, true});
 }
 
 void Server::close_all(Io& io) {
   for (auto& [id, c] : by_conn_) close(io, id);
+}
+
+void Server::look_at(Instant when, ConnId id, Connection& c) {
+  c.look = when;
+  idle_looks_.insert({when, id});
+}
+
+// A look costs a connection nothing while it is in use: it is only moved on when it is due.
+void Server::on_time(Io& io) {
+  while (!idle_looks_.empty() && idle_looks_.begin()->first <= io.ctx.now) {
+    const ConnId id = idle_looks_.begin()->second;
+    idle_looks_.erase(idle_looks_.begin());
+    Connection& c = by_conn_.at(id);
+    if (c.draining) continue;
+    const bool asks = !c.slots.empty() || !c.waiting.empty();
+    const Instant until = (asks ? io.ctx.now : c.active) + limits_.idle_max;
+    if (until <= io.ctx.now)
+      close(io, id);
+    else
+      look_at(until, id, c);
+  }
 }
 
 const std::string* Server::peer_host(ConnId conn) const {

@@ -8,7 +8,9 @@
 #pragma once
 #include <deque>
 #include <map>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/base/ticket.h"
@@ -22,6 +24,7 @@ struct ServerLimits {
   uint32_t request_bytes_max = 100 * 1024 * 1024;  // socket.request.max.bytes
   uint32_t unsent_bytes_max = 4 * 1024 * 1024;     // replies that have not left: above it no request starts
   uint32_t connections_max = 2'000'000;            // max.connections
+  Duration idle_max = seconds(600);                // connections.max.idle.ms; 0 or less: for ever
 };
 
 // One request, whole: valid for the turn, but `frame` may be kept.
@@ -48,13 +51,16 @@ class Server final {
   // Close after what was answered has left: protocol violations, shutdown.
   void close(Io& io, ConnId conn);
   void close_all(Io& io);
+  // Closes the connections that asked nothing for too long and wait for nothing.
+  void on_time(Io& io);
+  Instant next_deadline() const { return idle_looks_.empty() ? kNever : idle_looks_.begin()->first; }
   size_t connections() const { return by_conn_.size(); }
   bool has(ConnId conn) const { return by_conn_.count(conn) != 0; }
   const std::string* peer_host(ConnId conn) const;
 
   template<class V>
   void fields(V& v) const {
-    v("by_conn", by_conn_), v("runnable", runnable_);
+    v("by_conn", by_conn_), v("runnable", runnable_), v("idle_looks", idle_looks_);
   }
 
  private:
@@ -73,8 +79,12 @@ class Server final {
     ListenerId listener;
     std::string peer;
     Frames frames;
-    std::deque<Slice> waiting;  // whole requests that have not started; at most kWaitingMax, then reading pauses
-    std::deque<Slot> slots;     // started and not yet sent, in order
+    // Whole requests that have not started. Reading pauses at kWaitingMax of them, or kWaitingBytesMax.
+    std::deque<Slice> waiting;
+    size_t waiting_bytes = 0;
+    Instant active;          // when bytes came last
+    Instant look = kNever;   // of its entry in idle_looks_
+    std::deque<Slot> slots;  // started and not yet sent, in order
     uint32_t next_slot = 0;
     uint64_t sent = 0;  // bytes given to Send since the connection began
     uint64_t left = 0;  // bytes that are known to have left
@@ -86,11 +96,12 @@ class Server final {
     void fields(V& v) const {
       v("listener", listener), v("peer", peer), v("frames", frames), v("waiting", waiting), v("slots", slots),
           v("next_slot", next_slot);
-      v("sent", sent), v("left", left), v("told", told), v("paused", paused), v("draining", draining),
-          v("queued", queued);
+      v("waiting_bytes", waiting_bytes), v("active", active), v("look", look), v("sent", sent), v("left", left),
+          v("told", told), v("paused", paused), v("draining", draining), v("queued", queued);
     }
   };
   static constexpr size_t kWaitingMax = 16;
+  static constexpr size_t kWaitingBytesMax = 4 << 20;
   static constexpr size_t kProduceOverlapMax = 64;
   static constexpr uint64_t kTellEvery = 256 * 1024;
 
@@ -98,12 +109,14 @@ class Server final {
   void received(Io& io, ConnId id, const Slice& bytes);
   void queue_if_runnable(ConnId id, Connection& c);
   bool may_start(const Connection& c) const;
+  void look_at(Instant when, ConnId id, Connection& c);
   void flush(Io& io, ConnId id, Connection& c);
   Slot* find_slot(Connection& c, const Ticket& ticket);
 
   ServerLimits limits_;
   std::map<ConnId, Connection> by_conn_;
   std::deque<ConnId> runnable_;
+  std::set<std::pair<Instant, ConnId>> idle_looks_;  // at most one a connection: when to see whether it is in use
 };
 
 }  // namespace klamm::net

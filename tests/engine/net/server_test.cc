@@ -120,5 +120,49 @@ TEST(Server, a_reader_that_does_not_read_gets_no_more_requests_started) {
   EXPECT_TRUE(f.server.next(f.io, &in));
 }
 
+TEST(Server, reading_pauses_at_too_many_bytes_that_wait) {
+  Fixture f;
+  const ConnId conn = f.accept();
+  Writer w;  // header 1 of Metadata 1, and a body that nobody looks at
+  w.i32(1 << 20), w.i16(3), w.i16(1), w.i32(0), w.i16(-1);
+  w.raw(ByteSpan(std::vector<uint8_t>((1 << 20) - 10)));
+  const Slice large = w.finish_contiguous();
+  for (int i = 0; i < 5; ++i) f.server.on_event(f.net, Received{conn, large});
+  const auto count = [&]<class T>(T) {
+    return std::count_if(f.out.begin(), f.out.end(), [](const Command& c) { return std::holds_alternative<T>(c); });
+  };
+  EXPECT_EQ(count(Pause{}), 1);
+  Incoming in;
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(count(Resume{}), 0);
+    ASSERT_TRUE(f.server.next(f.io, &in));
+    f.server.reply(f.io, {in.ticket, {Slice::copy("x")}});
+  }
+  EXPECT_EQ(count(Resume{}), 1);
+}
+
+TEST(Server, idle_connections_are_closed_and_those_in_use_are_not) {
+  Fixture f;
+  const Instant start = f.ctx.now;
+  const ConnId idle = f.accept(), used = f.accept(), waits = f.accept();
+  f.ctx.now = start + seconds(400);
+  f.server.on_event(f.net, Received{used, Fixture::frame(protocol::MetadataRequest{}, 12, 1)});
+  f.server.on_event(f.net, Received{waits, Fixture::frame(protocol::MetadataRequest{}, 12, 1)});
+  Incoming in;
+  while (f.server.next(f.io, &in))
+    if (in.ticket.conn == used) f.server.reply(f.io, {in.ticket, {Slice::copy("x")}});
+  std::vector<ConnId> closed;
+  const auto look_until = [&](Instant end) {
+    for (; f.server.next_deadline() <= end; f.server.on_time(f.io)) f.ctx.now = f.server.next_deadline();
+    closed.clear();
+    for (const Command& c : f.out)
+      if (const auto* x = std::get_if<Close>(&c)) closed.push_back(x->conn);
+  };
+  look_until(start + seconds(999));
+  EXPECT_EQ(closed, std::vector{idle});
+  look_until(start + seconds(5000));
+  EXPECT_EQ(closed, (std::vector{idle, used}));
+}
+
 }  // namespace
 }  // namespace klamm::net
