@@ -49,7 +49,9 @@ def build_fuzzers():
     build = ROOT / "build/fuzz"
     if not (build / "build.ninja").exists():
         subprocess.run(["cmake", "--preset", "fuzz"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["cmake", "--build", "--preset", "fuzz"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    targets = [*(f"fuzz_{target}" for target in FUZZERS), "fuzz_seeds"]
+    subprocess.run(["cmake", "--build", "--preset", "fuzz", "--target", *targets], cwd=ROOT, check=True,
+                   stdout=subprocess.DEVNULL)
     if not (KEPT / "corpus").exists():
         subprocess.run([build / "tests/fuzz/fuzz_seeds", KEPT / "corpus"], check=True)
     return build / "tests/fuzz"

@@ -5,7 +5,7 @@
 
 CHECK_STEPS="style build_release units_release seeds_quick cluster"
 TEST_STEPS="style build_release units_release seeds_twice disk_failures flaws codec_tool cluster conversations clients python
-  build_clang units_clang seeds_clang"
+  build_clang units_clang seeds_clang fuzz"
 # Not yet seen green as a whole: part of --all until they were; then they belong above.
 ALL_STEPS="tidy build_sanitised units_sanitised seeds_sanitised"
 
@@ -108,6 +108,32 @@ step_flaws() {
     else
       echo "$flaw was not found" && counted 0 1 && failed=1
     fi
+  done
+  return $failed
+}
+
+# ---- fuzzing: the corpus is read again, then new inputs are tried for a few seconds
+
+step_fuzz() {
+  local target seed=$SAMPLE failed=0 jobs=() fuzzers=build/fuzz/tests/fuzz corpus=build/fuzz/corpus
+  build fuzz fuzz_frame fuzz_message fuzz_batch fuzz_seeds || return 1
+  rm -rf "$corpus" && "$fuzzers/fuzz_seeds" "$corpus" || return 1
+  for target in frame message batch; do
+    [ -d "tests/fuzz/corpus/$target" ] && cp "tests/fuzz/corpus/$target"/* "$corpus/$target"
+    if "$fuzzers/fuzz_$target" -runs=0 "$corpus/$target" > "$STEPS/corpus-$target.log" 2>&1; then
+      counted "$(find "$corpus/$target" -type f | wc -l)" 0
+    else
+      tail -30 "$STEPS/corpus-$target.log" && counted 0 1 && failed=1
+    fi
+    "$fuzzers/fuzz_$target" -seed="$seed" -max_total_time=$([ $ALL = 1 ] && echo 60 || echo 10) \
+      -artifact_prefix="build/fuzz/finding-$target-" "$corpus/$target" > "$STEPS/fuzz-$target.log" 2>&1 &
+    jobs+=($!)
+  done
+  for target in frame message batch; do
+    echo "sampled: fuzz_$target -seed=$seed"
+    if wait "${jobs[0]}"; then counted 1 0; else counted 0 1 && failed=1; fi
+    jobs=("${jobs[@]:1}")
+    tail -3 "$STEPS/fuzz-$target.log"
   done
   return $failed
 }
