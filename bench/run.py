@@ -27,7 +27,7 @@ OUT = ROOT / "build/bench"
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one short run of each: about three minutes")
+    parser.add_argument("--quick", action="store_true", help="one short run of each: three to four minutes, not twenty")
     parser.add_argument("--only", action="append", choices=NAMES, default=[], metavar="NAME", help="one of " + ", ".join(NAMES) + "; repeatable")
     parser.add_argument("--nodes", action="append", type=int, choices=(1, 3), default=[], help="only clusters of this size")
     parser.add_argument("--peers", default="klamm,kafka", help="two of kafka, klamm, klamm:BINARY; the first is compared with the second")
@@ -73,8 +73,6 @@ def main():
         print(f"[{time.monotonic() - started:6.1f} s] {text}", file=sys.stderr, flush=True)
 
     peers = [peer(spec) for spec in asked.peers.split(",")]
-    if len(peers) == 2 and peers[0].name == peers[1].name:
-        peers[1] = type(peers[1].__name__, (peers[1],), {"name": peers[1].name + "'"})
     OUT.mkdir(parents=True, exist_ok=True)
     figures, about = Figures(), machine()
     try:
@@ -82,11 +80,10 @@ def main():
             data = stack.enter_context(tempfile.TemporaryDirectory(dir=asked.data, prefix="klamm-bench-"))
             bench = Bench(peers, Plan(asked.quick), figures, data, asked.only, say)
             if bench.wants("produce", "small", "latency"):
-                about["ballast_mib"] = stack.enter_context(ballast.held(asked.ballast, 4000 if asked.quick else 7000, say))
+                about["ballast_mib"] = stack.enter_context(ballast.held(asked.ballast, say))
             measure(bench, asked, figures, say)
     finally:
-        ours, other = peers[0].name, peers[-1].name
-        table = figures.table(ours, other)
+        table = figures.table(peers[0].name, peers[-1].name)
         about["took_s"] = round(time.monotonic() - started, 1)
         (OUT / "results.json").write_text(json.dumps({"machine": about, "quick": asked.quick, "figures": figures.as_json()}, indent=1) + "\n")
         (OUT / "table.md").write_text(table + "\n")

@@ -1,4 +1,4 @@
-// Topics made, removed and looked at.
+// Topics made and removed.
 #include <functional>
 
 #include "bench/load/client.h"
@@ -71,11 +71,6 @@ nlohmann::json delete_topic(const Options& options) {
   rd_kafka_DeleteTopic_destroy(unwanted);
   if (error != RD_KAFKA_RESP_ERR_NO_ERROR) fail("delete " + options.topic + ": " + rd_kafka_err2str(error));
   return {{"deleted", options.topic}};
-}
-
-nlohmann::json describe(const Options& options) {
-  const Client client = open_client(RD_KAFKA_PRODUCER, options, {});
-  return look(client, open_topic(client, options));
 }
 
 }  // namespace bench

@@ -70,7 +70,6 @@ nlohmann::json percentiles(std::vector<int64_t> samples);
 // The modes. Each returns what is printed.
 nlohmann::json create_topic(const Options& options);
 nlohmann::json delete_topic(const Options& options);
-nlohmann::json describe(const Options& options);
 nlohmann::json produce(const Options& options);
 nlohmann::json consume(const Options& options);
 nlohmann::json latency(const Options& options);

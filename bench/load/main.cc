@@ -21,7 +21,6 @@ int main(int argc, char** argv) {
   add("create", "make a topic and wait until it is led", bench::create_topic)
       ->add_option("--replicas", options.replicas);
   add("delete", "remove a topic", bench::delete_topic);
-  add("describe", "brokers and leaders", bench::describe);
   CLI::App* produce = add("produce", "produce flat out, or at --rate", bench::produce);
   CLI::App* consume = add("consume", "read from the beginning until --messages came", bench::consume);
   CLI::App* latency = add("latency", "end-to-end latency at --rate, open loop", bench::latency);

@@ -15,7 +15,6 @@ void world_seed(benchmark::State& state) {
   double simulated_s = 0;
   double failed = 0;
   options.seed = 0;
-  options.faults = options.rough = state.range(0) != 0;
   for (auto _ : state) {
     ++options.seed;
     const RunResult result = run_seed(options);
@@ -33,7 +32,7 @@ void world_seed(benchmark::State& state) {
   state.counters["seeds_per_core_s"] = Counter(1, Counter::kIsIterationInvariantRate);
   state.counters["times_real_time"] = Counter(simulated_s, Counter::kIsRate);
 }
-BENCHMARK(world_seed)->ArgName("faults")->Arg(1)->Arg(0)->Unit(benchmark::kMillisecond)->MinTime(3);
+BENCHMARK(world_seed)->Unit(benchmark::kMillisecond)->MinTime(3);
 
 // In the middle of the load, with faults.
 Simulation in_the_middle() {

@@ -2,8 +2,8 @@
 
 Some virtual machines give free memory back to their host at once (free page reporting, in blocks of 128 KiB and more).
 The next touch of such a page costs about 2 microseconds, six times what writing its 4 KiB costs: on such a machine a
-broker that stores bytes measures the host. So we touch a piece of memory and free every other 64 KiB of it: those
-blocks are too small to be given back, and data on tmpfs is put into them. Both peers get the same.
+broker that stores bytes measures the host. So we touch a piece of memory and free it but for a page in every 128 KiB:
+what lies between is too small to be given back, and data on tmpfs is put there. Both peers get the same.
 """
 
 import contextlib
@@ -12,7 +12,9 @@ import os
 import pathlib
 
 MIB = 1 << 20
-PIECE = 64 << 10
+BLOCK = 128 << 10
+PAGE = 4 << 10
+DEFAULT_MIB = 6000
 PUNCH_HOLE_KEEP_SIZE = 3
 
 
@@ -20,11 +22,16 @@ def needed():
     return pathlib.Path("/sys/module/page_reporting").exists()
 
 
+def available_mib():
+    lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")) // 1024
+
+
 @contextlib.contextmanager
-def held(mib, default_mib, say):
-    """Half of `mib` (None: the default where it is needed) is held, half is free and stays ours."""
+def held(mib, say):
+    """`mib` (None: what is good, where it is needed) of free memory that stays in the machine."""
     if mib is None:
-        mib = default_mib if needed() else 0
+        mib = min(DEFAULT_MIB, available_mib() // 3) if needed() else 0
     if mib == 0:
         yield 0
         return
@@ -36,8 +43,8 @@ def held(mib, default_mib, say):
         block = b"\1" * MIB
         for i in range(mib):
             os.pwrite(memory, block, i * MIB)
-        for at in range(0, mib * MIB, 2 * PIECE):
-            if libc.fallocate(memory, PUNCH_HOLE_KEEP_SIZE, at, PIECE) != 0:
+        for at in range(0, mib * MIB, BLOCK):
+            if libc.fallocate(memory, PUNCH_HOLE_KEEP_SIZE, at + PAGE, BLOCK - PAGE) != 0:
                 raise OSError(ctypes.get_errno(), "fallocate")
         yield mib
     finally:

@@ -12,18 +12,23 @@ class Figure:
     unit: str
     better: str = "more"
     wanted: tuple = ()
+    best: bool = False  # the best run counts, not the median
     values: dict = dataclasses.field(default_factory=dict)  # peer -> [value of each run]
 
     def add(self, peer, value):
         self.values.setdefault(peer, []).append(value)
 
-    def median(self, peer):
+    def value(self, peer):
         values = self.values.get(peer)
-        return statistics.median(values) if values else None
+        if not values:
+            return None
+        if self.best:
+            return max(values) if self.better == "more" else min(values)
+        return statistics.median(values)
 
     def ratio(self, ours, peer):
         """How many times better ours is."""
-        a, b = self.median(ours), self.median(peer)
+        a, b = self.value(ours), self.value(peer)
         if not a or not b:
             return None
         return a / b if self.better == "more" else b / a
@@ -36,7 +41,7 @@ class Figure:
             got, text = self.ratio(ours, peer), f"{bound:g} x"
             met = got is not None and got >= bound
         else:
-            got, text = self.median(ours), f"at {kind} {bound:g}"
+            got, text = self.value(ours), f"at {kind} {bound:g}"
             met = got is not None and (got <= bound if kind == "most" else got >= bound)
         if got is None:
             return f"{text}: not measured"
@@ -59,7 +64,7 @@ class Figures:
         yield ["what", "unit", ours, peer, "times better", "wanted"]
         for f in self.by_key.values():
             ratio = f.ratio(ours, peer)
-            yield [f.label, f.unit, shown(f, ours), shown(f, peer), f"{ratio:.2f}" if ratio else "", f.verdict(ours, peer)]
+            yield [f.label, f.unit, shown(f, ours), shown(f, peer), number(ratio) if ratio else "", f.verdict(ours, peer)]
 
     def table(self, ours, peer):
         rows = list(self.rows(ours, peer))
@@ -76,11 +81,11 @@ def number(value):
 
 
 def shown(figure, peer):
-    """Median, and the least and most of the runs."""
+    """The value that counts, and the least and most of the runs."""
     values = figure.values.get(peer)
     if not values:
         return ""
-    text = number(statistics.median(values))
+    text = number(figure.value(peer))
     if len(values) > 1:
         text += f" ({number(min(values))} to {number(max(values))})"
     return text

@@ -1,32 +1,37 @@
 """The measurements, each on running clusters of the peers in turn: A B A B, so that a slow minute meets both."""
 
+import contextlib
 import time
 
 from side.load import Failed, Topic
-from side.peers import Unavailable
+from side.peers import Kafka, KlammInOne, Unavailable
 
-SMALL = ("linger.ms=0", "batch.num.messages=1")
+SMALL = ("linger.ms=0", "batch.num.messages=1", "max.in.flight=5")
 BULK = ("linger.ms=5",)
 SMALL_RATES = {1: (5000, 15000), 3: (2000, 6000)}  # requests a second offered
 LATENCY_RATE = 1000
 KIB = 1024
+PROCESSES = " --processes"
 
 
 class Plan:
     """How long and how often; `quick` is for a first look."""
 
     def __init__(self, quick):
-        self.repeats = 1 if quick else 3
+        self.repeats = 1 if quick else 5
+        self.small_repeats = 1 if quick else 3
         self.bulk_s = 30  # at most; as many bytes for both
-        self.bulk_mb = {(1, 100): 400, (1, KIB): 1000, (3, 100): 300, (3, KIB): 400} if not quick else {(1, 100): 200, (1, KIB): 400, (3, 100): 100, (3, KIB): 150}
+        megabytes = (200, 400, 100, 150) if quick else (400, 1000, 300, 400)
+        self.bulk_mb = dict(zip(((1, 100), (1, KIB), (3, 100), (3, KIB)), megabytes))
         self.small_s = 4 if quick else 8
-        self.latency_s = 5 if quick else 15
+        self.small_rates = {nodes: rates[:1] if quick else rates for nodes, rates in SMALL_RATES.items()}
+        self.latency_s = 5 if quick else 10
         self.warm_s = 2 if quick else 6
-        self.idle_s = 5 if quick else 20
-        self.starts = 2 if quick else 5
-        self.kills = {"Kafka": 1} if quick else {"Kafka": 2}
-        self.kills_else = 2 if quick else 6
-        self.in_flight = (5,) if quick else (1, 5)
+        self.idle_s = 4 if quick else 20
+        self.starts = 5
+        self.kafka_starts = 0 if quick else 4  # beside the clusters that the other figures need
+        self.kills = 2 if quick else 6
+        self.kafka_kills = 1 if quick else 2
 
 
 class Bench:
@@ -38,10 +43,11 @@ class Bench:
     def wants(self, *names):
         return not self.only or any(name in self.only for name in names)
 
-    def alternate(self, clusters, what, once):
-        for repeat in range(self.plan.repeats):
+    def alternate(self, clusters, what, once, repeats=None):
+        repeats = repeats or self.plan.repeats
+        for repeat in range(repeats):
             for cluster in clusters:
-                self.say(f"{what}: {cluster.name}, {repeat + 1} of {self.plan.repeats}")
+                self.say(f"{what}: {cluster.name}, {repeat + 1} of {repeats}")
                 try:
                     once(cluster)
                 except (Failed, TimeoutError) as why:
@@ -51,13 +57,13 @@ class Bench:
 
     def on_clusters(self, nodes):
         """All peers' clusters of this size up at once; the idle one disturbs little and the runs can alternate."""
-        import contextlib
-
         with contextlib.ExitStack() as stack:
             clusters = []
             for kind in self.peers:
                 try:
                     clusters.append(stack.enter_context(kind(nodes, f"{self.data}/{kind.name}-{nodes}")))
+                    if kind is Kafka:
+                        self.ready_figure(nodes, "tmpfs", PROCESSES).add(kind.name, clusters[-1].ready_ms)
                 except (Unavailable, TimeoutError) as why:
                     self.say(f"{kind.name} with {nodes} nodes cannot be measured: {why}")
             if self.wants("idle"):
@@ -68,9 +74,8 @@ class Bench:
                 self.bulk(clusters, nodes, 100)
                 self.bulk(clusters, nodes, KIB)
             if self.wants("small"):
-                for rate in SMALL_RATES[nodes]:
-                    for in_flight in self.plan.in_flight if rate == SMALL_RATES[nodes][0] else (5,):
-                        self.small(clusters, nodes, in_flight, rate)
+                for rate in self.plan.small_rates[nodes]:
+                    self.small(clusters, nodes, rate)
             if self.wants("latency"):
                 self.latency(clusters, nodes)
             if self.wants("idle"):
@@ -88,7 +93,7 @@ class Bench:
 
     def idle(self, clusters, nodes):
         self.say(f"idle, {nodes} node(s): {self.plan.idle_s} s")
-        time.sleep(3)
+        time.sleep(2)
         resident = self.figures.figure(f"idle.rss.{nodes}", f"resident memory idle, a node of {nodes}", "MiB", "less", ("most", 10))
         cpu = self.figures.figure(f"idle.cpu.{nodes}", f"idle CPU, {nodes} node(s)", "% of a core", "less")
         before = [cluster.cpu() for cluster in clusters]
@@ -119,20 +124,19 @@ class Bench:
 
         self.alternate(clusters, label, once)
 
-    def small(self, clusters, nodes, in_flight, offered):
-        label = f"a request a message, RF {nodes}, {offered:,} a second, in flight {in_flight}"
-        per_cpu = self.figures.figure(f"small.{nodes}.{offered}.{in_flight}.per_cpu", f"{label}: requests per broker CPU second", "requests", "more",
-                                      ("ratio", 10))
-        rate = self.figures.figure(f"small.{nodes}.{offered}.{in_flight}.rate", f"{label}: done", "requests/s")
+    def small(self, clusters, nodes, offered):
+        label = f"a request a message, RF {nodes}, {offered:,} a second offered"
+        per_cpu = self.figures.figure(f"small.{nodes}.{offered}.per_cpu", f"{label}: per broker CPU second", "requests", "more", ("ratio", 10))
+        rate = self.figures.figure(f"small.{nodes}.{offered}.rate", f"{label}: done", "requests/s")
 
         def once(cluster):
             with Topic(cluster) as topic:
-                got = topic.run("produce", (*SMALL, f"max.in.flight={in_flight}"), size=100, rate=offered, seconds=self.plan.small_s)
+                got = topic.run("produce", SMALL, size=100, rate=offered, seconds=self.plan.small_s)
                 self.check(cluster, got)
                 per_cpu.add(cluster.name, got["acked"] / max(got["broker_cpu"], 0.01))
                 rate.add(cluster.name, got["rate"])
 
-        self.alternate(clusters, label, once)
+        self.alternate(clusters, label, once, self.plan.small_repeats)
 
     def latency(self, clusters, nodes):
         label = f"end to end at {LATENCY_RATE:,} msg/s, RF {nodes}"
@@ -155,45 +159,49 @@ class Bench:
 
     # ---- on clusters of their own
 
+    def ready_figure(self, nodes, place, how=""):
+        wanted = ("most", 20) if (nodes, place, how) == (3, "tmpfs", "") else ()
+        return self.figures.figure(f"ready.{nodes}{how}.{place}", f"time to ready, cluster {nodes}{how}, {place}: best", "ms", "less", wanted, best=True)
+
     def ready(self, disk):
+        """From the spawn to the answers of all brokers. Kafka's seconds are the same wherever the data lie."""
+        ours = [kind for kind in self.peers if kind is not Kafka]
+        ways = [(kind, PROCESSES) for kind in ours] + ([(KlammInOne, "")] if ours else [])
         for nodes in (1, 3):
             for place, folder in (("tmpfs", self.data), ("disk", disk)):
-                wanted = ("most", 20) if (nodes, place) == (3, "tmpfs") else ()
-                figure = self.figures.figure(f"ready.{nodes}.{place}", f"time to ready, {nodes} node(s), {place} (best)", "ms", "less", wanted)
-                starts = {}
-                for repeat in range(self.plan.starts):
-                    for kind in self.peers:
-                        if kind.name == "Kafka" and (place == "disk" or repeat >= 3):
-                            continue  # seconds, wherever the data lie
-                        self.say(f"start {nodes} node(s) on {place}: {kind.name}, {repeat + 1} of {self.plan.starts}")
-                        try:
-                            with kind(nodes, f"{folder}/start") as cluster:
-                                starts.setdefault(kind.name, []).append(cluster.ready_ms)
-                        except (Unavailable, TimeoutError) as why:
-                            self.say(f"  failed: {why}")
-                for name, took in starts.items():
-                    figure.add(name, min(took))
+                self.say(f"start {nodes} node(s) on {place}, {self.plan.starts} times")
+                for _ in range(self.plan.starts):
+                    for kind, how in ways:
+                        self.start_once(kind, nodes, folder, self.ready_figure(nodes, place, how))
+            for repeat in range(self.plan.kafka_starts if Kafka in self.peers else 0):
+                self.say(f"start {nodes} node(s): Kafka, {repeat + 1} of {self.plan.kafka_starts}")
+                self.start_once(Kafka, nodes, self.data, self.ready_figure(nodes, "tmpfs", PROCESSES))
+
+    def start_once(self, kind, nodes, folder, figure):
+        try:
+            with kind(nodes, f"{folder}/start") as cluster:
+                figure.add(cluster.name, cluster.ready_ms)
+        except (Unavailable, TimeoutError) as why:
+            self.say(f"  failed: {why}")
 
     def failover(self):
-        figure = self.figures.figure("failover", "kill -9 of a leader to the next acknowledged write (defaults)", "ms", "less", ("most", 300))
+        figure = self.figures.figure("failover", "kill -9 of a leader to the next acknowledged write, defaults", "ms", "less", ("most", 300))
         for kind in self.peers:
-            for repeat in range(self.plan.kills.get(kind.name, self.plan.kills_else)):
-                self.say(f"kill -9: {kind.name}, {repeat + 1}")
+            for repeat in range(self.plan.kafka_kills if kind is Kafka else self.plan.kills):
+                victim = repeat % 3 + 1  # node 1 is also the quorum's leader where the lowest id campaigns first
+                self.say(f"kill -9 of node {victim}: {kind.name}")
                 try:
-                    figure.add(kind.name, self.kill_once(kind, victim=repeat % 3 + 1))
+                    figure.add(kind.name, self.kill_once(kind, victim))
                 except (Failed, Unavailable, TimeoutError) as why:
                     self.say(f"  failed: {why}")
 
     def kill_once(self, kind, victim):
-        """A new cluster each time: node 1 is also the quorum's leader where the lowest id campaigns first."""
-        with kind(3, f"{self.data}/kill") as cluster:
-            topic = Topic(cluster)
-            topic.__enter__()
+        with kind(3, f"{self.data}/kill") as cluster, Topic(cluster) as topic:
             led = [int(p) for p, leader in topic.seen["leaders"].items() if leader == victim]
             if not led:
                 raise Failed(f"node {victim} leads none of {topic.seen['leaders']}")
             got = topic.run("failover", partition=led[0], victim=cluster.pids[victim], seconds=30)
             if got["gap_ms"] is None:
                 raise Failed(f"no write was acknowledged within 30 s of the kill of node {victim}: {got}")
-            self.say(f"  node {victim} killed: {got['gap_ms']:.0f} ms, {got['failed']} of {got['sent']} messages failed")
+            self.say(f"  {got['gap_ms']:.0f} ms, {got['failed']} of {got['sent']} messages failed")
             return got["gap_ms"]

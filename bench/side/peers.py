@@ -93,13 +93,15 @@ class Klamm(Cluster):
 
     name = "Klamm"
     binary = ROOT / "build/release/klamm"
+    processes = True  # as Kafka's nodes are
+    process = None
 
     def start(self):
         if not self.binary.exists():
             raise Unavailable(f"{self.binary} is not built")
-        majority = min(2, self.nodes)
-        command = [str(self.binary), "cluster", str(self.nodes), "--processes", "--json", "--dir", str(self.folder),
-                   "--config", f"min.insync.replicas={majority}", "--config", "auto.create.topics.enable=false"]
+        command = [str(self.binary), "cluster", str(self.nodes), "--json", "--dir", str(self.folder), "--config", "auto.create.topics.enable=false"]
+        if self.processes:
+            command.append("--processes")
         self.log = open(self.folder / "log", "wb")
         spawned = time.monotonic()
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log)
@@ -113,7 +115,7 @@ class Klamm(Cluster):
         self.pids = {node["id"]: node["pid"] for node in told["nodes"]}
 
     def stop(self):
-        if not hasattr(self, "process"):
+        if not self.process:
             return
         self.process.send_signal(signal.SIGTERM)
         try:
@@ -123,31 +125,50 @@ class Klamm(Cluster):
         self.log.close()
 
 
+class KlammInOne(Klamm):
+    """All nodes in one process: `klamm cluster N` as people type it."""
+
+    processes = False
+
+
 class Kafka(Cluster):
     """Apache Kafka by the script in the folder of peers."""
 
     name = "Kafka"
-    next_port = int(os.environ.get("KLAMM_BENCH_KAFKA_PORT", "39092"))
+    next_port = int(os.environ.get("KLAMM_BENCH_KAFKA_PORT", "24092"))  # below what the kernel gives to clients
+    environment = None
 
     def script(self, *arguments):
-        return subprocess.run([str(self.tool), *arguments], env=self.environment, check=True, capture_output=True, text=True).stdout
+        done = subprocess.run([str(self.tool), *arguments], env=self.environment, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise Unavailable(f"kafka {' '.join(arguments)}: {(done.stderr or done.stdout).strip()[-500:]}")
+        return done.stdout
 
     def start(self):
         self.tool = kafka_script()
-        jars = pathlib.Path(subprocess.run([str(self.tool), "jars"], check=True, capture_output=True, text=True).stdout.strip()).parent
+        jars = pathlib.Path(self.script("jars").strip()).parent  # fetched once, for all runs
         (self.folder / "lib").symlink_to(jars)
         port, Kafka.next_port = Kafka.next_port, Kafka.next_port + 10
         self.environment = dict(os.environ, KAFKA_PEER=str(self.folder), KAFKA_PORT=str(port), KAFKA_AUTO_TOPICS="0",
                                 KAFKA_OPTS_EXTRA="log.segment.delete.delay.ms=1000")  # memory is short on tmpfs
-        lines = dict(line.split() for line in self.script("start", str(self.nodes)).splitlines())
+        lines = dict(line.split() for line in self.formatted_start().splitlines())
         answered = time.monotonic()
         self.addresses = lines["bootstrap"].split(",")
         wire.wait_ready(self.addresses)
         self.ready_ms = float(lines["ready"]) + (time.monotonic() - answered) * 1000
         self.pids = {int(i): int(pid) for i, pid in (line.split() for line in self.script("pids").splitlines())}
 
+    def formatted_start(self):
+        """The script draws a cluster id; one in 64 begins with '-', and Kafka's own tool takes it for an option."""
+        while True:
+            try:
+                return self.script("start", str(self.nodes))
+            except Unavailable as why:
+                if "--cluster-id/-t: expected one argument" not in str(why):
+                    raise
+
     def stop(self):
-        if hasattr(self, "environment"):
+        if self.environment:
             self.script("stop")
 
 

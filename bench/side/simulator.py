@@ -29,12 +29,11 @@ def world(figures, repetitions):
         name = run["run_name"]
         ns = run["cpu_time"] * TO_NS[run["time_unit"]]
         if name.startswith("world_seed"):
-            faults = "faults on" if "faults:1" in name else "calm"
 
             def add(key, label, unit, value, better="more", wanted=()):
-                figures.figure(f"sim.{key}.{faults}", f"simulator, {faults}: {label}", unit, better, wanted).add("Klamm", value)
+                figures.figure(f"sim.{key}", f"simulator: {label}", unit, better, wanted).add("Klamm", value)
 
-            add("speed", "simulated over CPU time of one core", "times", run["times_real_time"], wanted=("least", 300) if faults == "faults on" else ())
+            add("speed", "simulated over CPU time of one core", "times", run["times_real_time"], wanted=("least", 300))
             add("event", "an event", "ns", run["event_s"] * 1e9, "less")
             add("events", "events of a simulated second", "", run["events_per_simulated_s"], "less")
             add("seeds", "seeds of a core second", "", run["seeds_per_core_s"])

@@ -34,6 +34,18 @@ TEST(Run, same_seed_same_digest) {
   }
 }
 
+TEST(Run, without_faults_none_is_struck_and_nothing_is_lost) {
+  for (uint64_t seed = 1; seed <= 12; ++seed) {
+    RunOptions o = small(seed);
+    o.faults = o.rough = false;
+    o.faults_ns = 100'000'000;
+    const RunResult r = run_seed(o);
+    EXPECT_TRUE(r.ok) << "seed " << seed << ": " << r.violation();
+    EXPECT_EQ(r.lost, 0u);
+    for (const uint64_t fired : r.fired) EXPECT_EQ(fired, 0u) << "seed " << seed;
+  }
+}
+
 TEST(Run, telling_the_story_changes_nothing) {
   Observer listener;
   EXPECT_EQ(run_seed(small(3)).digest, run_seed(small(3), &listener).digest);
