@@ -285,7 +285,6 @@ int tell(const SimArguments& a) {
   bool more = true;
   while (more) {
     more = s.step(&story);
-    if (!s.workload().topic().zero()) story.name_topic(topic_key(s.workload().topic()), sim::Workload::kTopic);
     for (; told < s.verdicts().list().size(); ++told) {
       const sim::Violation& v = s.verdicts().list()[told];
       story.tell(v.at, "VIOLATION", std::string(v.rule) + ": " + v.text);
@@ -294,7 +293,7 @@ int tell(const SimArguments& a) {
       phase = s.phase();
       story.tell(s.world().now(), "----", std::string("phase: ") + kPhases[static_cast<size_t>(phase)]);
     }
-    std::cout << story.take();
+    std::cout << story.take(s.world());
   }
   const sim::RunResult r = sim::result_of(s, options);
   std::cout << "seed " << r.seed << (r.ok ? " ok" : " FAILED") << ", digest " << hex16(r.digest) << ", " << r.events

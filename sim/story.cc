@@ -2,6 +2,8 @@
 
 #include <cstdio>
 
+#include "engine/broker/node.h"
+#include "engine/group/rules.h"
 #include "engine/raft/raft.h"
 #include "sim/checkers/verdicts.h"
 #include "sim/faults/kinds.h"
@@ -21,7 +23,30 @@ std::string nodes(int64_t mask) {
     if (mask >> i & 1) text += (text.empty() ? "" : ",") + n(i);
   return "{" + text + "}";
 }
+// As LogKey tells its partitions.
+std::string by_key(int64_t key) {
+  const std::string text = LogKey{key, 0}.text();
+  return text.substr(0, text.size() - 1);
+}
 }  // namespace
+
+void Story::name_topics(const World& world) {
+  for (HostId h = 0; h < world.hosts(); ++h) {
+    const auto* node = dynamic_cast<const broker::Node*>(world.machine(h));
+    if (!node) continue;
+    for (const auto& [id, topic] : node->parts().image.topics()) {
+      if (!topics_.emplace(topic_key(id), topic.name).second) continue;
+      const std::string unnamed = by_key(topic_key(id));
+      for (size_t at = text_.find(unnamed); at != std::string::npos; at = text_.find(unnamed, at + topic.name.size()))
+        text_.replace(at, unnamed.size(), topic.name + "-");
+    }
+  }
+}
+
+std::string Story::take(const World& world) {
+  if (std::exchange(unnamed_, false)) name_topics(world);
+  return std::exchange(text_, {});
+}
 
 void Story::tell(int64_t at, const std::string& who, const std::string& what) {
   char head[64];
@@ -34,9 +59,10 @@ std::string Story::host(int64_t h) const {
   return h >= 0 && h < static_cast<int64_t>(hosts_.size()) ? hosts_[static_cast<size_t>(h)] : "host " + n(h);
 }
 
-std::string Story::log(const TraceEvent& e) const {
+std::string Story::log(const TraceEvent& e) {
   if (e.b == 0) return "the metadata log";
   const auto name = topics_.find(e.b);
+  unnamed_ = unnamed_ || name == topics_.end();
   return name == topics_.end() ? LogKey{e.b, e.a}.text() : name->second + "-" + n(e.a);
 }
 
@@ -83,7 +109,7 @@ std::string Story::render_fault(const TraceEvent& e) const {
   }
 }
 
-std::string Story::render(const TraceEvent& e) const {
+std::string Story::render(const TraceEvent& e) {
   switch (e.kind) {
     case TraceKind::node_started: return "node " + n(e.a) + " serves";
     case TraceKind::node_stopping: return "node " + n(e.a) + " stops";
@@ -108,7 +134,9 @@ std::string Story::render(const TraceEvent& e) const {
     case TraceKind::log_recovered: return "has recovered " + log(e) + " up to " + n(e.c);
     case TraceKind::log_start_moved: return log(e) + " now starts at " + n(e.c);
     case TraceKind::disk_failed: return "has lost directory " + n(e.a);
-    case TraceKind::group_state: return "group of " + n(e.a) + " members, generation " + n(e.c) + ", state " + n(e.d);
+    case TraceKind::group_state:
+      return "group of " + n(e.a) + " members, generation " + n(e.c) + ", is " +
+             std::string(group::name(static_cast<group::State>(e.d)));
     case TraceKind::fault: return render_fault(e);
     case TraceKind::client_failed:
       return "fails to write " + n(e.d) + " records to partition " + n(e.a) + ", error " + n(e.c);

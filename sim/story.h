@@ -13,9 +13,8 @@ class Story final : public Observer {
  public:
   // `all`: requests, appends, syncs and high watermarks too.
   Story(std::vector<std::string> hosts, bool all) : hosts_(std::move(hosts)), all_(all) {}
-  void name_topic(int64_t key, const std::string& name) { topics_[key] = name; }
-  // What has been told since the last call.
-  std::string take() { return std::exchange(text_, {}); }
+  // What has been told since the last call. Topics that it names for the first time are looked up in the brokers' images.
+  std::string take(const World& world);
 
   void trace(int64_t at, HostId host, const TraceEvent& e) override;
   void exited(int64_t at, HostId host, const Exit& e) override;
@@ -25,12 +24,14 @@ class Story final : public Observer {
 
  private:
   std::string host(int64_t h) const;
-  std::string log(const TraceEvent& e) const;
-  std::string render(const TraceEvent& e) const;  // empty: not told
+  std::string log(const TraceEvent& e);
+  std::string render(const TraceEvent& e);  // empty: not told
+  void name_topics(const World& world);
   std::string render_fault(const TraceEvent& e) const;
 
   std::vector<std::string> hosts_;
   std::map<int64_t, std::string> topics_;
+  bool unnamed_ = false;  // text_ has a topic by its key
   bool all_;
   std::string text_;
 };
