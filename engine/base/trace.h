@@ -75,6 +75,7 @@ static_assert(sizeof(TraceEvent) == 32);
   X(log_rolled)                \
   X(fenced_by_refused_dial)    \
   X(fenced_by_session)         \
+  X(answer_in_doubt)           \
   X(controller_failed_over)    \
   X(uncommitted_reverted)      \
   X(group_rebalanced)          \

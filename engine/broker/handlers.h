@@ -4,11 +4,12 @@
 
 namespace klamm::broker {
 
+// `until`: the request has waited, and is answered by then.
 void handle_produce(Turn& t, Request& request);
 void handle_fetch(Turn& t, Request& request, std::optional<Instant> until = std::nullopt);
 void handle_list_offsets(Turn& t, Request& request);
-void handle_metadata(Turn& t, Request& request);
-void handle_find_coordinator(Turn& t, Request& request);
+void handle_metadata(Turn& t, Request& request, std::optional<Instant> until = std::nullopt);
+void handle_find_coordinator(Turn& t, Request& request, std::optional<Instant> until = std::nullopt);
 void handle_api_versions(Turn& t, Request& request);
 void handle_init_producer_id(Turn& t, Request& request);
 void handle_offset_for_leader_epoch(Turn& t, Request& request);

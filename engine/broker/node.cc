@@ -152,18 +152,15 @@ void Turn::on_event(const Event& event) {
   std::vector<net::Answer> answers;
   if (const auto* closed = std::get_if<Closed>(&event)) {
     broker_connection_closed(closed->conn);
-    if (p.server.has(closed->conn)) forget_parked(closed->conn);
+    if (p.server.has(closed->conn)) {
+      follower_closed(closed->conn);
+      forget_parked(closed->conn);
+    }
   }
   if (p.server.on_event(net(), event)) return;
   if (p.calls.on_event(net(), event, answers)) {
     for (const net::Answer& a : answers) on_answer(a);
-    for (uint64_t peer : p.calls.take_refused())
-      if (peer < kControllerPeers && p.controller && p.controller->active()) {
-        PROBE(ctx(), fenced_by_refused_dial);
-        controller::Out out;
-        p.controller->broker_refused(ctx(), NodeId{static_cast<int32_t>(peer)}, out);
-        drain(out);
-      }
+    look_at_peers();
     return;
   }
   if (const auto* e = std::get_if<Ended>(&event)) return on_ended(e->token, {e->error, e->value, {}, nullptr});
@@ -227,6 +224,7 @@ void Turn::on_time() {
     std::vector<net::Answer> answers;
     p.calls.on_time(net(), answers);
     for (const net::Answer& a : answers) on_answer(a);
+    look_at_peers();
   }
   p.server.on_time(io);
   if (p.quorum && p.quorum->next_deadline() <= now) {

@@ -48,7 +48,13 @@ inline constexpr uint64_t kControllerPeers = uint64_t{1} << 32;
 inline constexpr uint64_t broker_peer(NodeId id) { return static_cast<uint32_t>(id.value); }
 inline constexpr uint64_t controller_peer(NodeId id) { return kControllerPeers + static_cast<uint32_t>(id.value); }
 // Channels: what may wait at its receiver must not delay the rest.
-enum Channel : uint16_t { kQuick = 0, kFetchChannel = 1, kQuorumFetch = 2, kForwardChannel = 3, kVotes = 4 };
+enum Channel : uint16_t {
+  kQuick = 0,
+  kQuorumFetch = 1,
+  kForwardChannel = 2,
+  kVotes = 3,
+  kFetchChannels = 4,  // one for each lane of replication
+};
 
 // ---- starting and stopping
 enum class Phase : uint8_t { fresh, locking, loading, formatting, running, leaving, closing, ended };
@@ -104,7 +110,8 @@ struct ParkedProduce {
     v("ticket", ticket), v("acks", acks), v("partitions", partitions);
   }
 };
-// A Fetch (or another request whose bytes are cold): served again from its frame each time that it may go on.
+// A Fetch (or another request whose bytes are cold, or whose answer is in doubt): served again from its frame each time
+// that it may go on.
 struct ParkedFetch {
   Request request;
   Instant until;  // when it is answered with what there is
@@ -113,6 +120,8 @@ struct ParkedFetch {
     v("ticket", request.ticket), v("frame", request.frame), v("until", until);
   }
 };
+// The Fetch of a follower that waits here, as far as it does: the next of the same follower lets it go.
+using StandingFetches = std::map<NodeId, parked::ParkedId>;  // at most one a broker
 // A DeleteRecords that waits for the logs of other replicas to start where it said; looked at again by time.
 struct DeletedPartition {
   TopicIdPartition id;
@@ -139,6 +148,7 @@ enum class Wait : uint8_t {
   committed,  // the high watermark (acks=all; consumers)
   written,    // the leader's own write (acks=1; followers)
   changed,    // role or epoch changed, or cold bytes came
+  doubt,      // who lives and leads (rules.h); of no partition
 };
 struct WaitKey {
   TopicIdPartition id;
@@ -270,6 +280,7 @@ struct Parts {
   std::set<TopicIdPartition> stirred_groups;  // to go on loading
   ParkedProduces produces;
   ParkedFetches fetches;
+  StandingFetches standing;
   FetchSessions sessions;
   ParkedDeletes deletes;
   Forwards forwards;
@@ -295,7 +306,7 @@ struct Parts {
         v("controller_registering", controller_registering),
         v("controller_registration_at", controller_registration_at);
     v("groups", groups), v("stirred_groups", stirred_groups), v("produces", produces), v("fetches", fetches),
-        v("sessions", sessions), v("deletes", deletes);
+        v("standing", standing), v("sessions", sessions), v("deletes", deletes);
     v("forwards", forwards), v("producer_ids", producer_ids), v("auto_create", auto_create), v("local", local),
         v("envelopes", envelopes);
     v("again", again), v("reads_on", reads_on), v("checkpoint_at", checkpoint_at), v("files", files);

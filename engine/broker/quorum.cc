@@ -152,6 +152,7 @@ void Turn::carry(const metadata::Delta& delta) {
       for (const auto& [id, partition] : p.replicas.all())
         if (id.topic == topic->id) p.replicas.configure(id, settings_of(topic->name));
   }
+  p.stirred.insert({{}, Wait::doubt});
   for (const TopicIdPartition& id : gone) {
     wake_produces({id, Wait::changed}, parked::kAnyValue);
     p.stirred.insert({id, Wait::changed});

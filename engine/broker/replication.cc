@@ -14,7 +14,8 @@ void Turn::wake_produces(const WaitKey& key, int64_t reached) {
 
 void Turn::drain(replication::Out& out) {
   for (replication::ToBroker& c : out.calls)
-    call(broker_peer(c.to), kFetchChannel, c.to, c.api, c.version, std::move(c.body), c.owner, c.timeout);
+    call(broker_peer(c.to), static_cast<Channel>(kFetchChannels + c.lane), c.to, c.api, c.version, std::move(c.body),
+         c.owner, c.timeout);
   if (!out.alter.empty()) {
     const Owner owner{kAlter, 0, 0};
     if (!call_controller(protocol::AlterPartitionRequest::kApiKey, 3, std::move(out.alter), owner,

@@ -1,3 +1,4 @@
+#include "engine/broker/rules.h"
 #include "engine/broker/turn.h"
 #include "engine/protocol/messages/broker_heartbeat.h"
 #include "engine/protocol/messages/broker_registration.h"
@@ -47,13 +48,63 @@ void Turn::broker_connection_closed(ConnId conn) {
   p.broker_conns.erase(it);
   if (!p.controller || !p.controller->active() || p.startup.phase >= Phase::leaving) return;
   p.controller->broker_disconnected(broker);
-  const metadata::Broker* known = p.controller->latest().broker(broker);
-  const metadata::BrokerEndpoint* e = known ? known->endpoint(p.config.inter_broker_listener_name) : nullptr;
-  if (!e) return;
+  if (const metadata::Broker* known = p.controller->latest().broker(broker)) suspect(*known);
+}
+
+// A connection with its process has broken: a dial tells the living from the dead.
+void Turn::suspect(const metadata::Broker& broker) {
+  const metadata::BrokerEndpoint* e = broker.endpoint(p.config.inter_broker_listener_name);
+  if (!e || broker.id == NodeId{p.config.node_id} || p.startup.phase >= Phase::leaving) return;
   std::vector<net::Answer> lost;
-  p.calls.set_address(net(), broker_peer(broker), {e->host, e->port}, lost);
+  p.calls.set_address(net(), broker_peer(broker.id), {e->host, e->port}, lost);
   for (net::Answer& a : lost) p.mailbox.push_back(std::move(a));
-  p.calls.probe(net(), broker_peer(broker));
+  p.calls.suspect(ctx().now, broker_peer(broker.id));
+  p.calls.probe(net(), broker_peer(broker.id));
+}
+
+// The same for a connection that the broker's follower had opened.
+void Turn::follower_closed(ConnId conn) {
+  for (auto it = p.standing.begin(); it != p.standing.end(); ++it) {
+    const ParkedFetch* f = p.fetches.find(it->second);
+    if (!f || f->request.ticket.conn != conn) continue;
+    const metadata::Broker* b = p.image.broker(it->first);
+    p.standing.erase(it);
+    if (b && !b->fenced) suspect(*b);
+    return;
+  }
+}
+
+// What became of connections to others, brokers' and controllers': they may be one process.
+void Turn::look_at_peers() {
+  for (uint64_t peer : p.calls.take_refused())
+    if (peer < kControllerPeers && p.controller && p.controller->active()) {
+      PROBE(ctx(), fenced_by_refused_dial);
+      controller::Out out;
+      p.controller->broker_refused(ctx(), NodeId{static_cast<int32_t>(peer)}, out);
+      drain(out);
+    }
+  for (uint64_t peer : p.calls.take_broken())
+    if (const metadata::Broker* b = p.image.broker(NodeId{static_cast<int32_t>(peer & (kControllerPeers - 1))});
+        b && !b->fenced)
+      suspect(*b);
+  for (uint64_t peer : p.calls.take_reached())
+    if (peer < kControllerPeers) p.stirred.insert({{}, Wait::doubt});
+}
+
+Instant Turn::doubt_ends(NodeId leader) const {
+  const metadata::Broker* b = leader == kNoNode ? nullptr : p.image.broker(leader);
+  return broker::doubt_ends({b && !b->fenced, p.calls.broke_at(broker_peer(leader))});
+}
+
+// An answer that names a leader in doubt until `doubt_ends`: parked until the metadata moves or the leader is reached
+// again; `until` it has waited once it is given.
+bool Turn::waits_in_doubt(Request& request, std::optional<Instant> until, Instant doubt_ends) {
+  const Instant end = until.value_or(doubt_ends);
+  if (ctx().now >= std::min(end, doubt_ends)) return false;
+  PROBE(ctx(), answer_in_doubt);
+  const parked::Watch<WaitKey> watch{{{}, Wait::doubt}};
+  p.fetches.park({&watch, 1}, end, ParkedFetch{std::move(request), end});
+  return true;
 }
 
 void Turn::note_broker_connection(const Request& r) {

@@ -13,6 +13,8 @@ namespace {
 namespace api = protocol::api;
 
 void fetch(Turn& t, Request& r) { handle_fetch(t, r); }
+void metadata_of(Turn& t, Request& r) { handle_metadata(t, r); }
+void find_coordinator(Turn& t, Request& r) { handle_find_coordinator(t, r); }
 void to_groups(Turn& t, Request& r) { t.on_group_request(r); }
 void forward(Turn& t, Request& r) { t.forward(r); }
 void envelope(Turn& t, Request& r) { t.on_envelope(r); }
@@ -46,10 +48,10 @@ constexpr Row kBroker[] = {
     {api::kProduce, handle_produce},
     {api::kFetch, fetch},
     {api::kListOffsets, handle_list_offsets},
-    {api::kMetadata, handle_metadata},
+    {api::kMetadata, metadata_of},
     {api::kOffsetCommit, to_groups},
     {api::kOffsetFetch, to_groups},
-    {api::kFindCoordinator, handle_find_coordinator},
+    {api::kFindCoordinator, find_coordinator},
     {api::kJoinGroup, to_groups},
     {api::kHeartbeat, to_groups},
     {api::kLeaveGroup, to_groups},

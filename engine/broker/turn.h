@@ -69,6 +69,11 @@ struct Turn {
   void lifecycle_answered(const net::Answer& answer);
   void broker_connection_closed(ConnId conn);
   void note_broker_connection(const Request& request);
+  void suspect(const metadata::Broker& broker);
+  void follower_closed(ConnId conn);
+  void look_at_peers();
+  Instant doubt_ends(NodeId leader) const;  // rules.h
+  bool waits_in_doubt(Request& request, std::optional<Instant> until, Instant doubt_ends);
 
   // ---- replication.cc
   void drain(replication::Out& out);

@@ -117,7 +117,8 @@ Producer::Batch* Producer::next_batch(Turn& turn, Queue& queue, NodeId leader) {
     const bool retrying = b.tried || queue.batches.front().tried;
     if (retrying || queue.at != leader || queue.in_flight >= options_.in_flight) return nullptr;
   }
-  if (turn.now() < queue.backoff.until) {
+  // What failed at one leader has not failed at the next (KAFKA-15415).
+  if (turn.now() < queue.backoff.until && queue.at == leader) {
     wake_at(queue.backoff.until);
     return nullptr;
   }

@@ -5,6 +5,13 @@
 #include "engine/protocol/frame.h"
 
 namespace klamm::net {
+namespace {
+
+void add_once(std::vector<uint64_t>& peers, uint64_t peer) {
+  if (std::find(peers.begin(), peers.end(), peer) == peers.end()) peers.push_back(peer);
+}
+
+}  // namespace
 
 void Calls::set_address(NetIo net, uint64_t peer, const Address& address, std::vector<Answer>& out) {
   Address& known = peers_[peer];
@@ -27,6 +34,7 @@ const Calls::Address* Calls::address(uint64_t peer) const {
 
 void Calls::forget(NetIo net, uint64_t peer, std::vector<Answer>& out) {
   peers_.erase(peer);
+  broke_at_.erase(peer);
   for (auto it = links_.lower_bound({peer, 0}); it != links_.end() && it->first.peer == peer;) {
     drop(net, it->second);
     fail_all(it->second, IoError::aborted, out);
@@ -60,13 +68,15 @@ bool Calls::connected(uint64_t peer, uint16_t channel) const {
   return it != links_.end() && it->second.state == State::open;
 }
 
-bool Calls::lost(Instant now, uint64_t peer) const {
-  bool any = false;
-  for (auto it = links_.lower_bound({peer, 0}); it != links_.end() && it->first.peer == peer; ++it) {
-    if (it->second.state == State::open) return false;
-    any = any || it->second.lost_until > now;
-  }
-  return any;
+std::optional<Instant> Calls::broke_at(uint64_t peer) const {
+  const auto it = broke_at_.find(peer);
+  return it == broke_at_.end() ? std::nullopt : std::optional(it->second);
+}
+
+void Calls::broke(Instant now, Key key, Link& l) {
+  l.had_open = true;
+  suspect(now, key.peer);
+  add_once(broken_, key.peer);
 }
 
 void Calls::call(NetIo net, CallRequest request) {
@@ -143,8 +153,7 @@ bool Calls::on_event(NetIo net, const Event& event, std::vector<Answer>& out) {
     net.conns.remove(conn);
     if (l) {
       l->conn = {};
-      l->had_open = true;
-      l->lost_until = net.io.ctx.now + kLostFor;
+      broke(net.io.ctx.now, key, *l);
       ended(net, key, *l, z->error, out);
     }
   }
@@ -158,13 +167,13 @@ void Calls::dialed(NetIo net, Key key, Link& l, IoError error, std::vector<Answe
   if (error != IoError::none) {
     l.conn = {};
     l.probes_left = 0;
-    const bool known = std::find(refused_.begin(), refused_.end(), key.peer) != refused_.end();
-    if (error == IoError::refused && telling && !known) refused_.push_back(key.peer);
+    if (error == IoError::refused && telling) add_once(refused_, key.peer);
     return ended(net, key, l, error, out);
   }
   timers_.cancel(l.timer);
   l.state = State::open;
-  l.lost_until = {};
+  broke_at_.erase(key.peer);
+  add_once(reached_, key.peer);
   l.frames = Frames(options_.frame_max);
   net.io.ctx.trace.event({TraceKind::connection_opened, 0, 1, static_cast<int64_t>(l.conn.packed()),
                           static_cast<int64_t>(key.peer), key.channel});
@@ -266,8 +275,7 @@ void Calls::call_timed_out(NetIo net, Key key, Link& l, uint64_t number, std::ve
   const bool was_sent = take(l.sent);
   KLAMM_ASSERT(was_sent);
   drop(net, l);
-  l.had_open = true;
-  l.lost_until = net.io.ctx.now + kLostFor;
+  broke(net.io.ctx.now, key, l);
   ended(net, key, l, IoError::aborted, out);
 }
 

@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -93,13 +94,18 @@ class Calls final {
   void call(NetIo net, CallRequest request);
   size_t under_way(uint64_t peer, uint16_t channel) const;  // sent and unsent calls
   bool connected(uint64_t peer, uint16_t channel) const;
-  // An open connection to the peer broke within kLostFor, and none is open: whether it lives is being found out.
-  bool lost(Instant now, uint64_t peer) const;
+  // When last a connection to the peer broke, or it was suspected; none if one has been opened since.
+  std::optional<Instant> broke_at(uint64_t peer) const;
+  // A connection that is not of these, to the same process, broke.
+  void suspect(Instant now, uint64_t peer) { broke_at_[peer] = now; }
 
   // Dials the peer on a connection of its own, to learn whether its listener still lives: `take_refused` tells if not.
   void probe(NetIo net, uint64_t peer);
   // Peers that refused a dial, of a probe or after an open connection had been lost; since last asked.
   std::vector<uint64_t> take_refused() { return std::exchange(refused_, {}); }
+  // Peers of whose open connections one broke, or to whom one was opened; since last asked.
+  std::vector<uint64_t> take_broken() { return std::exchange(broken_, {}); }
+  std::vector<uint64_t> take_reached() { return std::exchange(reached_, {}); }
 
   // True if the event belonged to one of these connections.
   bool on_event(NetIo net, const Event& event, std::vector<Answer>& out);
@@ -108,13 +114,12 @@ class Calls final {
 
   template<class V>
   void fields(V& v) const {
-    v("peers", peers_), v("links", links_), v("refused", refused_), v("timers", timers_), v("dice", dice_),
-        v("last_call", last_call_);
+    v("peers", peers_), v("links", links_), v("refused", refused_), v("broken", broken_), v("reached", reached_);
+    v("broke_at", broke_at_), v("timers", timers_), v("dice", dice_), v("last_call", last_call_);
   }
 
  private:
   static constexpr uint16_t kProbeChannel = 0xffff;
-  static constexpr Duration kLostFor = seconds(1);
   static constexpr Duration kProbeHold = milliseconds(50);  // a dying process may still accept for a moment
 
   struct Key {
@@ -148,13 +153,12 @@ class Calls final {
     Duration backoff;       // the last one; zero after an answer
     TimerId timer;          // the end of the backoff, the latest end of a dial, or that of a probe's hold
     bool had_open = false;  // an open connection was lost and no dial has ended since
-    Instant lost_until;     // kLostFor after an open connection broke; zero once another is open
     int probes_left = 0;
     template<class V>
     void fields(V& v) const {
       v("state", state), v("conn", conn), v("frames", frames), v("sent", sent), v("unsent", unsent),
           v("next_correlation", next_correlation), v("backoff", backoff), v("timer", timer), v("had_open", had_open),
-          v("lost_until", lost_until), v("probes_left", probes_left);
+          v("probes_left", probes_left);
     }
   };
   struct Due {  // number 0: the link's own timer
@@ -173,6 +177,7 @@ class Calls final {
   void dialed(NetIo net, Key key, Link& link, IoError error, std::vector<Answer>& out);
   void received(NetIo net, Key key, Link& link, const Slice& bytes, std::vector<Answer>& out);
   bool answered(NetIo net, Link& link, const Slice& frame, std::vector<Answer>& out);
+  void broke(Instant now, Key key, Link& link);
   // The connection is over (or was never there): answers all calls, then backs off.
   void ended(NetIo net, Key key, Link& link, IoError error, std::vector<Answer>& out);
   void drop(NetIo net, Link& link);  // closes without waiting for its end
@@ -184,7 +189,8 @@ class Calls final {
   std::map<uint64_t, Address> peers_;
   std::map<Key, Link> links_;
   Timers<Due> timers_;
-  std::vector<uint64_t> refused_;
+  std::vector<uint64_t> refused_, broken_, reached_;  // sets, in the order of the events
+  std::map<uint64_t, Instant> broke_at_;              // until another connection is open
   uint64_t last_call_ = 0;
 };
 

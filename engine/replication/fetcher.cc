@@ -1,4 +1,5 @@
-// The fetch loop of a follower: one request at a time to each leader, for all partitions that follow it.
+// The fetch loop of a follower: one standing request to each leader, for all partitions that follow it, and a second
+// one when the first lacks a partition that could be asked for.
 #include <algorithm>
 
 #include "engine/protocol/messages/fetch.h"
@@ -11,8 +12,19 @@ constexpr int16_t kFetchVersion = 17;
 constexpr Duration kHoldMost = milliseconds(100);  // one slow write must not keep the others from being fetched
 }  // namespace
 
+bool Replicas::may_ask(const Fetcher& f, const TopicIdPartition& id, Instant now) const {
+  if (const auto it = f.delayed.find(id); it != f.delayed.end() && now < it->second.until) return false;
+  const Partition* p = find(id);
+  KLAMM_ASSERT(p != nullptr);
+  return p->role() == Role::follower && p->log().ready();
+}
+
 void Replicas::send_fetch(Io& io, NodeId leader, Fetcher& f, Out& out) {
-  if (f.in_flight || f.follows.empty() || io.ctx.now < f.not_before) return;
+  if (f.follows.empty() || f.calls.size() == kFetchLanes || io.ctx.now < f.not_before) return;
+  const auto lacks = [&](const TopicIdPartition& id) {
+    return may_ask(f, id, io.ctx.now) && find(id)->wants_fetch(config_.common);
+  };
+  if (!f.calls.empty() && std::none_of(f.missing.begin(), f.missing.end(), lacks)) return;
   protocol::FetchRequest m;
   m.replica_state.replica_id = config_.common.self.value;
   m.replica_state.replica_epoch = own_epoch_;
@@ -20,18 +32,15 @@ void Replicas::send_fetch(Io& io, NodeId leader, Fetcher& f, Out& out) {
   m.min_bytes = config_.fetch_min_bytes;
   m.max_bytes = config_.fetch_response_max_bytes;
   m.session_epoch = -1;
-  f.asked.clear();
+  FetchCall call;
+  std::set<TopicIdPartition> missing;
   bool held = false;
   for (const TopicIdPartition& id : f.follows) {
     const Partition* p = find(id);
-    KLAMM_ASSERT(p != nullptr);
-    if (const auto it = f.delayed.find(id); it != f.delayed.end()) {
-      if (io.ctx.now < it->second) continue;
-      f.delayed.erase(it);
-    }
-    if (p->role() != Role::follower || !p->log().ready()) continue;
-    if (!p->wants_fetch(config_.common)) {
-      held = true;
+    const bool may = may_ask(f, id, io.ctx.now);
+    if (!may || !p->wants_fetch(config_.common)) {
+      held = held || may;
+      missing.insert(id);
       continue;
     }
     if (m.topics.empty() || m.topics.back().topic_id != id.topic) m.topics.add(io.ctx.arena()).topic_id = id.topic;
@@ -43,36 +52,51 @@ void Replicas::send_fetch(Io& io, NodeId leader, Fetcher& f, Out& out) {
     x.last_fetched_epoch = p->last_epoch();
     x.log_start_offset = e.log_start;
     x.partition_max_bytes = config_.fetch_max_bytes;
-    f.asked[id] = {x.current_leader_epoch, x.fetch_offset};
+    call.asked[id] = {x.current_leader_epoch, x.fetch_offset};
   }
   if (!held) f.held = {};
   if (held && f.held == Instant{}) {
     f.held = io.ctx.now;
     wake_at(io.ctx.now + kHoldMost, Timer::fetch);
   }
-  // A write ends soon, and then all are asked for at once: a fetch without it might wait long at the leader.
-  if (f.asked.empty() || (held && io.ctx.now - f.held < kHoldMost)) return;
+  // A write ends soon, and then all are asked for at once: a fetch without it would have to be made good by another.
+  if (call.asked.empty() || (held && io.ctx.now - f.held < kHoldMost)) return;
   f.held = {};
   Writer w;
   encode(w, kFetchVersion, m);
   KLAMM_ASSERT(w.ok());
-  f.in_flight = true;
-  f.call = ++last_call_;
+  f.missing = std::move(missing);
+  call.number = ++last_call_;
+  call.lane = f.calls.empty() || f.calls[0].lane != 0 ? 0 : 1;
   out.calls.push_back({leader, protocol::FetchRequest::kApiKey, kFetchVersion, w.finish(),
-                       Owner{config_.module, 0, f.call}, config_.request_timeout});
+                       Owner{config_.module, 0, call.number}, config_.request_timeout, call.lane});
+  f.calls.push_back(std::move(call));
 }
 
 void Replicas::on_answer(Io& io, const Owner& owner, IoError error, const Slice& body, int16_t version, Out& out) {
   for (auto& [leader, f] : fetchers_) {
-    if (!f.in_flight || f.call != owner.key) continue;
-    f.in_flight = false;
-    if (error == IoError::none) return fetch_answered(io, f, body, version, out);
+    const auto it = std::find_if(f.calls.begin(), f.calls.end(), [&](const auto& c) { return c.number == owner.key; });
+    if (it == f.calls.end()) continue;
+    const FetchCall call = std::move(*it);
+    f.calls.erase(it);
+    for (const auto& [id, at] : call.asked) {  // what is left may not ask for it
+      const bool still = std::any_of(f.calls.begin(), f.calls.end(), [&](const auto& c) { return c.asked.count(id); });
+      if (!still && f.follows.count(id)) f.missing.insert(id);
+    }
+    if (error == IoError::none) return fetch_answered(io, f, call, body, version, out);
     f.not_before = io.ctx.now + config_.fetch_backoff;
     return wake_at(f.not_before, Timer::fetch);
   }
 }
 
-void Replicas::fetch_answered(Io& io, Fetcher& f, const Slice& body, int16_t version, Out& out) {
+void Replicas::delay(Fetcher& f, const TopicIdPartition& id, Instant now) {
+  Delay& d = f.delayed[id];
+  d.wait = d.wait.ns == 0 ? config_.error_backoff : std::min(d.wait * 2, config_.error_backoff_max);
+  d.until = now + d.wait;
+  wake_at(d.until, Timer::fetch);
+}
+
+void Replicas::fetch_answered(Io& io, Fetcher& f, const FetchCall& call, const Slice& body, int16_t version, Out& out) {
   protocol::FetchResponse m;
   Reader reader(body.span());
   if (!decode(reader, io.ctx.arena(), version, m) || m.error_code != 0) {
@@ -82,9 +106,9 @@ void Replicas::fetch_answered(Io& io, Fetcher& f, const Slice& body, int16_t ver
   for (const auto& topic : m.responses) {
     for (const auto& x : topic.partitions) {
       const TopicIdPartition id{topic.topic_id, x.partition_index};
-      const auto asked = f.asked.find(id);
-      Partition* p = asked == f.asked.end() ? nullptr : write(id);
-      if (!p) continue;
+      const auto asked = call.asked.find(id);
+      Partition* p = asked == call.asked.end() || !f.follows.count(id) ? nullptr : write(id);
+      if (!p || asked->second.epoch != p->assignment().leader_epoch) continue;
       Moved moved_here;
       bool wait = x.error_code != 0;
       if (!wait) {
@@ -103,10 +127,10 @@ void Replicas::fetch_answered(Io& io, Fetcher& f, const Slice& body, int16_t ver
                  x.log_start_offset > p->log().ends().submitted) {
         p->start_over(io, x.log_start_offset);
       }
-      if (wait) {
-        f.delayed[id] = io.ctx.now + config_.fetch_backoff;
-        wake_at(f.delayed[id], Timer::fetch);
-      }
+      if (wait)
+        delay(f, id, io.ctx.now);
+      else
+        f.delayed.erase(id);
       moved(id, moved_here, out);
     }
   }

@@ -37,10 +37,11 @@ void Replicas::refile(const TopicIdPartition& id) {
   const Partition* p = find(id);
   const NodeId leader = p && p->role() == Role::follower ? p->assignment().leader : kNoNode;
   for (auto& [node, f] : fetchers_)
-    if (node != leader) f.follows.erase(id), f.delayed.erase(id);
+    if (node != leader) f.follows.erase(id), f.missing.erase(id), f.delayed.erase(id);
   if (leader == kNoNode) return;
   Fetcher& f = fetchers_[leader];
   f.follows.insert(id);
+  f.missing.insert(id);
   f.delayed.erase(id);
 }
 
@@ -99,7 +100,7 @@ void Replicas::remove(Io& io, const TopicIdPartition& id) {
     else
       leaving_paths_.insert(leaving->second.path());
   }
-  for (auto& [node, f] : fetchers_) f.follows.erase(id), f.delayed.erase(id);
+  for (auto& [node, f] : fetchers_) f.follows.erase(id), f.missing.erase(id), f.delayed.erase(id);
   dirty_.erase(id), wants_alter_.erase(id), closing_.erase(id);
   partitions_.erase(id);
   keys_.erase(key);

@@ -2,7 +2,8 @@
 //
 // Owned by the node. Storage ends come in by key; what moved goes out as values, for the node's parked requests. One
 // fetcher a leader: its next Fetch leaves when the reply before it is in and all that it appended is acknowledged, so
-// that the fetch offset is position and acknowledgement at once.
+// that the fetch offset is position and acknowledgement at once. A partition that the standing Fetch does not ask for
+// is not left waiting for its end: a second Fetch for all partitions follows, and the leader lets go of the first.
 #pragma once
 #include <map>
 #include <set>
@@ -22,7 +23,9 @@ struct ReplicasConfig {
   int32_t fetch_min_bytes = 1;                  // replica.fetch.min.bytes
   int32_t fetch_max_bytes = 1024 * 1024;        // replica.fetch.max.bytes, a partition
   int32_t fetch_response_max_bytes = 10485760;  // replica.fetch.response.max.bytes
-  Duration fetch_backoff = milliseconds(50);    // between fetches after an error; Kafka waits replica.fetch.backoff.ms
+  Duration fetch_backoff = milliseconds(50);    // after a Fetch that was not answered
+  Duration error_backoff = milliseconds(5);     // the first after a partition's error; they double
+  Duration error_backoff_max = seconds(1);      // replica.fetch.backoff.ms
   Duration request_timeout = seconds(30);       // replica.socket.timeout.ms
   template<class V>
   void fields(V& v) const {
@@ -37,7 +40,9 @@ struct ToBroker {
   std::vector<Slice> body;
   Owner owner;
   Duration timeout;
+  uint16_t lane = 0;  // below kFetchLanes: requests on unlike lanes do not wait for each other
 };
+inline constexpr uint16_t kFetchLanes = 2;
 
 struct Out {
   std::vector<TopicIdPartition> grown;      // the written end moved: followers' fetches may go on
@@ -112,19 +117,37 @@ class Replicas final {
   }
 
  private:
-  // What is asked of one leader.
-  struct Fetcher {
-    bool in_flight = false;
-    uint64_t call = 0;     // an answer to another one is ignored
-    Instant not_before{};  // after an error
-    Instant held{};        // since when it waits for a partition's write; zero: it does not
-    std::set<TopicIdPartition> follows;
-    std::map<TopicIdPartition, Instant> delayed;   // partitions that erred: not before
-    std::map<TopicIdPartition, FetchedFor> asked;  // of the call under way
+  // A Fetch under way.
+  struct FetchCall {
+    uint64_t number = 0;  // an answer to another one is ignored
+    uint16_t lane = 0;
+    std::map<TopicIdPartition, FetchedFor> asked;
     template<class V>
     void fields(V& v) const {
-      v("in_flight", in_flight), v("call", call), v("not_before", not_before), v("held", held);
-      v("follows", follows), v("delayed", delayed), v("asked", asked);
+      v("number", number), v("lane", lane), v("asked", asked);
+    }
+  };
+  // A partition that erred is not asked for until then.
+  struct Delay {
+    Instant until;
+    Duration wait;  // doubles with every error in a row
+    template<class V>
+    void fields(V& v) const {
+      v("until", until), v("wait", wait);
+    }
+  };
+  // What is asked of one leader.
+  struct Fetcher {
+    std::vector<FetchCall> calls;  // at most one a lane
+    Instant not_before{};          // after an error
+    Instant held{};                // since when it waits for a partition's write; zero: it does not
+    std::set<TopicIdPartition> follows;
+    std::set<TopicIdPartition> missing;  // of these, what no call under way asks for, or not in this epoch
+    std::map<TopicIdPartition, Delay> delayed;
+    template<class V>
+    void fields(V& v) const {
+      v("calls", calls), v("not_before", not_before), v("held", held);
+      v("follows", follows), v("missing", missing), v("delayed", delayed);
     }
   };
   enum class Timer : uint8_t { shrink, fetch, alter };
@@ -133,10 +156,12 @@ class Replicas final {
   void moved(const TopicIdPartition& id, const Moved& m, Out& out);
   void refile(const TopicIdPartition& id);  // under the fetcher of its leader, or none
   void send_fetch(Io& io, NodeId leader, Fetcher& fetcher, Out& out);
+  bool may_ask(const Fetcher& fetcher, const TopicIdPartition& id, Instant now) const;
+  void delay(Fetcher& fetcher, const TopicIdPartition& id, Instant now);
   void send_alter(Io& io, Out& out);
   void left(Io& io, const std::string& path);  // the directory of a removed partition is gone
   void close(Io& io, const TopicIdPartition& id, Partition& p);
-  void fetch_answered(Io& io, Fetcher& fetcher, const Slice& body, int16_t version, Out& out);
+  void fetch_answered(Io& io, Fetcher& fetcher, const FetchCall& call, const Slice& body, int16_t version, Out& out);
   void wake_at(Instant at, Timer what);
 
   ReplicasConfig config_;

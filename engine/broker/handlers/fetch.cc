@@ -5,12 +5,17 @@
 //
 //   serve ──enough──> reply      ──too little──> parked on every partition ──woken or due──> serve
 //                                ──cold bytes──> parked until they are in memory
+//
+// A follower's Fetch that waits is answered as soon as its next one, for some of the same partitions, is here: it is
+// asked on another connection because the partitions that it follows have changed (replication/replicas.h).
 #include "engine/protocol/messages/fetch.h"
 
 #include <algorithm>
 #include <deque>
+#include <set>
 
 #include "engine/broker/handlers.h"
+#include "engine/protocol/api_keys.h"
 
 namespace klamm::broker {
 namespace {
@@ -169,7 +174,32 @@ void park(Turn& t, Serving& s, Instant until) {
       watches.push_back({{at.id, what}});
       watches.push_back({{at.id, Wait::changed}});
     }
-  t.p.fetches.park(watches, until, ParkedFetch{std::move(s.r), until});
+  const parked::ParkedId id = t.p.fetches.park(watches, until, ParkedFetch{std::move(s.r), until});
+  if (s.follower()) t.p.standing[s.replica] = id;
+}
+
+std::set<TopicIdPartition> asked_for(const FetchRequest& q) {
+  std::set<TopicIdPartition> ids;
+  for (const auto& topic : q.topics)
+    for (const auto& x : topic.partitions) ids.insert({topic.topic_id, x.partition});
+  return ids;
+}
+
+// Only where one asks for what the other asks for: a broker may have several fetchers, each for partitions of its own.
+void let_go_of_standing(Turn& t, const Serving& s) {
+  const auto it = t.p.standing.find(s.replica);
+  if (it == t.p.standing.end()) return;
+  const parked::ParkedId id = it->second;
+  ParkedFetch* f = t.p.fetches.find(id);
+  if (!f) return void(t.p.standing.erase(it));
+  FetchRequest q;
+  if (s.r.ticket.version < 13 || f->request.ticket.version < 13 || !decode_body(f->request, t.arena(), q)) return;
+  const std::set<TopicIdPartition> now = asked_for(s.q), before = asked_for(q);
+  if (std::none_of(before.begin(), before.end(), [&](const auto& x) { return now.count(x) > 0; })) return;
+  t.p.standing.erase(it);
+  ParkedFetch standing = t.p.fetches.take(id);
+  standing.until = t.ctx().now;
+  serve_parked(t, standing);
 }
 
 }  // namespace
@@ -183,6 +213,7 @@ void handle_fetch(Turn& t, Request& r, std::optional<Instant> until) {
     s.m.error_code = code(error);
     return t.answer(r.ticket, s.m);
   }
+  if (!until && s.follower()) let_go_of_standing(t, s);
   if (!until) until = t.ctx().now + milliseconds(std::max(s.q.max_wait_ms, 0));
   s.left = s.follower() ? s.q.max_bytes : std::min(s.q.max_bytes, t.p.config.fetch_max_bytes);
   size_t partitions = 0, known = 0;
@@ -215,8 +246,12 @@ void handle_fetch(Turn& t, Request& r, std::optional<Instant> until) {
 }
 
 void serve_parked(Turn& t, ParkedFetch& parked) {
-  if (parked.request.ticket.api == FetchRequest::kApiKey) return handle_fetch(t, parked.request, parked.until);
-  t.serve(parked.request);
+  switch (parked.request.ticket.api) {
+    case protocol::api::kFetch: return handle_fetch(t, parked.request, parked.until);
+    case protocol::api::kMetadata: return handle_metadata(t, parked.request, parked.until);
+    case protocol::api::kFindCoordinator: return handle_find_coordinator(t, parked.request, parked.until);
+    default: return t.serve(parked.request);
+  }
 }
 
 }  // namespace klamm::broker

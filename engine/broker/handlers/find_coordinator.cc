@@ -1,7 +1,10 @@
 // FindCoordinator 0-6: which broker leads the partition that a key hashes to: of __consumer_offsets for groups, of
 // __transaction_state for transactional ids, of __share_group_state for share groups (from 6, KIP-932). In batches from
-// 4 (KIP-699). The topic is created when somebody asks first.
+// 4 (KIP-699). The topic is created when somebody asks first. An answer that would name a broker in doubt waits
+// (rules.h).
 #include "engine/protocol/messages/find_coordinator.h"
+
+#include <algorithm>
 
 #include "engine/broker/handlers.h"
 #include "engine/protocol/hashes.h"
@@ -55,13 +58,19 @@ Found find(Turn& t, const Request& r, int8_t type, Str key) {
 
 }  // namespace
 
-void handle_find_coordinator(Turn& t, Request& r) {
+void handle_find_coordinator(Turn& t, Request& r, std::optional<Instant> until) {
   protocol::FindCoordinatorRequest q;
   if (!decode_body(r, t.arena(), q)) return t.close(r.ticket);
   protocol::FindCoordinatorResponse m;
+  Instant doubt_ends{};
+  const auto look = [&](int8_t type, Str key) {
+    const Found f = find(t, r, type, key);
+    doubt_ends = std::max(doubt_ends, t.doubt_ends(f.node));
+    return f;
+  };
   if (r.ticket.version >= 4) {
     for (Str key : q.coordinator_keys) {
-      const Found f = find(t, r, q.key_type, key);
+      const Found f = look(q.key_type, key);
       auto& x = m.coordinators.add(t.arena());
       x.key = key;
       x.error_code = code(f.error);
@@ -70,14 +79,15 @@ void handle_find_coordinator(Turn& t, Request& r) {
       x.host = f.endpoint ? Str(f.endpoint->host) : Str("");
       x.port = f.endpoint ? f.endpoint->port : -1;
     }
-    return t.answer(r.ticket, m);
+  } else {
+    const Found f = look(r.ticket.version == 0 ? kGroup : q.key_type, q.key);
+    m.error_code = code(f.error);
+    m.error_message = f.message ? Str(f.message) : Str("NONE");
+    m.node_id = f.node.value;
+    m.host = f.endpoint ? Str(f.endpoint->host) : Str("");
+    m.port = f.endpoint ? f.endpoint->port : -1;
   }
-  const Found f = find(t, r, r.ticket.version == 0 ? kGroup : q.key_type, q.key);
-  m.error_code = code(f.error);
-  m.error_message = f.message ? Str(f.message) : Str("NONE");
-  m.node_id = f.node.value;
-  m.host = f.endpoint ? Str(f.endpoint->host) : Str("");
-  m.port = f.endpoint ? f.endpoint->port : -1;
+  if (t.waits_in_doubt(r, until, doubt_ends)) return;
   t.answer(r.ticket, m);
 }
 

@@ -2,6 +2,7 @@
 // topics that are asked for by name where the broker allows it; authorized operations on request (KIP-430, from 8).
 #include "engine/protocol/messages/metadata.h"
 
+#include <algorithm>
 #include <set>
 
 #include "engine/broker/handlers.h"
@@ -13,24 +14,33 @@ namespace {
 using protocol::MetadataRequest;
 using protocol::MetadataResponse;
 
-void add_topic(Turn& t, const Request& r, const MetadataRequest& q, const metadata::Topic& topic, MetadataResponse& m) {
-  auto& x = m.topics.add(t.arena());
+struct Answering {
+  Turn& t;
+  const Request& r;
+  MetadataRequest q;
+  MetadataResponse m;
+  Instant doubt_ends{};  // the last of a leader named
+};
+
+void add_topic(Answering& a, const metadata::Topic& topic) {
+  Turn& t = a.t;
+  auto& x = a.m.topics.add(t.arena());
   x.name = topic.name;
   x.topic_id = topic.id;
   x.is_internal = internal_topic(topic.name);
-  if (q.include_topic_authorized_operations) x.topic_authorized_operations = topic_operations();
+  if (a.q.include_topic_authorized_operations) x.topic_authorized_operations = topic_operations();
   for (const auto& [index, info] : topic.partitions) {
     auto& y = x.partitions.add(t.arena());
     y.partition_index = index;
     y.leader_epoch = info.leader_epoch;
     y.leader_id = info.leader.value;
-    // A leader that fell silent just now is not offered: clients ask again at once, and meanwhile it is fenced or back.
     const metadata::Broker* leader = info.leader == kNoNode ? nullptr : t.p.image.broker(info.leader);
-    if (!leader || leader->fenced || t.p.calls.lost(t.ctx().now, static_cast<uint64_t>(info.leader.value))) {
+    a.doubt_ends = std::max(a.doubt_ends, t.doubt_ends(info.leader));
+    if (!leader || leader->fenced) {
       y.error_code = code(ErrorCode::leader_not_available);
       y.leader_id = -1;
-    } else if (!endpoint_of(t, r, *leader)) {
-      y.error_code = code(r.ticket.version >= 6 ? ErrorCode::listener_not_found : ErrorCode::leader_not_available);
+    } else if (!endpoint_of(t, a.r, *leader)) {
+      y.error_code = code(a.r.ticket.version >= 6 ? ErrorCode::listener_not_found : ErrorCode::leader_not_available);
     }
     for (NodeId n : info.replicas) {
       y.replica_nodes.push_back(t.arena(), n.value);
@@ -41,36 +51,37 @@ void add_topic(Turn& t, const Request& r, const MetadataRequest& q, const metada
   }
 }
 
-void add_error(Turn& t, MetadataResponse& m, Str name, const Uuid& id, ErrorCode error) {
-  auto& x = m.topics.add(t.arena());
+void add_error(Answering& a, Str name, const Uuid& id, ErrorCode error) {
+  auto& x = a.m.topics.add(a.t.arena());
   x.error_code = code(error);
   x.name = name;
   x.topic_id = id;
   x.is_internal = !is_null(name) && internal_topic(name);
 }
 
-void add_asked(Turn& t, const Request& r, const MetadataRequest& q, MetadataResponse& m) {
+void add_asked(Answering& a) {
+  Turn& t = a.t;
   bool ids = false;  // then names are not looked at
-  for (const auto& asked : q.topics) ids = ids || !asked.topic_id.zero();
+  for (const auto& asked : a.q.topics) ids = ids || !asked.topic_id.zero();
   std::set<std::pair<Str, Uuid>> seen;  // what is asked for twice is answered once
-  for (const auto& asked : q.topics) {
+  for (const auto& asked : a.q.topics) {
     if (!seen.insert(ids ? std::pair{Str(""), asked.topic_id} : std::pair{asked.name, Uuid{}}).second) continue;
     if (ids) {
       if (asked.topic_id.zero()) continue;
       const metadata::Topic* topic = t.p.image.topic(asked.topic_id);
       if (topic)
-        add_topic(t, r, q, *topic, m);
+        add_topic(a, *topic);
       else
-        add_error(t, m, kNullStr, asked.topic_id, ErrorCode::unknown_topic_id);
+        add_error(a, kNullStr, asked.topic_id, ErrorCode::unknown_topic_id);
       continue;
     }
     if (const metadata::Topic* topic = t.p.image.topic(asked.name)) {
-      add_topic(t, r, q, *topic, m);
+      add_topic(a, *topic);
     } else if (controller::topic_name_fault(asked.name)) {
-      add_error(t, m, asked.name, Uuid{}, ErrorCode::invalid_topic_exception);
+      add_error(a, asked.name, Uuid{}, ErrorCode::invalid_topic_exception);
     } else {
-      if (q.allow_auto_topic_creation && t.p.config.auto_create_topics) t.create_topic_for(std::string(asked.name));
-      add_error(t, m, asked.name, Uuid{}, ErrorCode::unknown_topic_or_partition);
+      if (a.q.allow_auto_topic_creation && t.p.config.auto_create_topics) t.create_topic_for(std::string(asked.name));
+      add_error(a, asked.name, Uuid{}, ErrorCode::unknown_topic_or_partition);
     }
   }
 }
@@ -88,12 +99,13 @@ ErrorCode request_error(int16_t version, const MetadataRequest& q) {
 
 }  // namespace
 
-void handle_metadata(Turn& t, Request& r) {
-  MetadataRequest q;
+void handle_metadata(Turn& t, Request& r, std::optional<Instant> until) {
+  Answering a{t, r, {}, {}};
+  MetadataRequest& q = a.q;
+  MetadataResponse& m = a.m;
   if (!decode_body(r, t.arena(), q)) return t.close(r.ticket);
-  MetadataResponse m;
   if (const ErrorCode error = request_error(r.ticket.version, q); error != ErrorCode::none) {
-    for (const auto& x : q.topics) add_error(t, m, is_null(x.name) ? Str("") : x.name, x.topic_id, error);
+    for (const auto& x : q.topics) add_error(a, is_null(x.name) ? Str("") : x.name, x.topic_id, error);
     m.error_code = r.ticket.version >= 13 ? code(error) : 0;
     return t.answer(r.ticket, m);
   }
@@ -112,10 +124,11 @@ void handle_metadata(Turn& t, Request& r) {
   if (q.include_cluster_authorized_operations) m.cluster_authorized_operations = cluster_operations();
   const bool all = q.topics.is_null() || (r.ticket.version == 0 && q.topics.empty());
   if (all) {
-    for (const auto& [name, id] : t.p.image.topics_by_name()) add_topic(t, r, q, *t.p.image.topic(id), m);
+    for (const auto& [name, id] : t.p.image.topics_by_name()) add_topic(a, *t.p.image.topic(id));
   } else {
-    add_asked(t, r, q, m);
+    add_asked(a);
   }
+  if (t.waits_in_doubt(r, until, a.doubt_ends)) return;
   t.answer(r.ticket, m, 1024);
 }
 

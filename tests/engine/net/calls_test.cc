@@ -138,22 +138,39 @@ TEST_F(CallsTest, lost_connection_then_refused_is_reported) {
   EXPECT_TRUE(calls.take_refused().empty());
 }
 
-TEST_F(CallsTest, lost_while_nothing_is_open_and_not_for_long) {
-  EXPECT_FALSE(calls.lost(world.now, kPeer));
+TEST_F(CallsTest, when_a_connection_broke_and_none_was_opened_since) {
+  EXPECT_FALSE(calls.broke_at(kPeer));
   call(1);
-  EXPECT_FALSE(calls.lost(world.now, kPeer));  // never open: nothing is known
+  EXPECT_FALSE(calls.broke_at(kPeer));  // never open: nothing is known
   const ConnId first = connect();
   call(2, 1);
   const ConnId second = connect();
   event(Closed{first});
-  EXPECT_FALSE(calls.lost(world.now, kPeer));  // the other channel lives
+  EXPECT_EQ(calls.broke_at(kPeer), world.now);  // the other channel may only not have heard yet
+  EXPECT_EQ(calls.take_broken(), std::vector<uint64_t>{kPeer});
+  pass(milliseconds(2));
   event(Closed{second});
-  EXPECT_TRUE(calls.lost(world.now, kPeer));
-  EXPECT_FALSE(calls.lost(world.now + seconds(1), kPeer));
+  EXPECT_EQ(calls.broke_at(kPeer), world.now);
+  calls.take_reached();
   pass(milliseconds(5));
+  EXPECT_EQ(calls.broke_at(kPeer), world.now - milliseconds(5));
   call(3);
+  const ConnId third = connect();
+  EXPECT_FALSE(calls.broke_at(kPeer));  // of no channel: the process lives
+  EXPECT_EQ(calls.take_reached(), std::vector<uint64_t>{kPeer});
+  event(Closed{third});
+  EXPECT_TRUE(calls.broke_at(kPeer));
+}
+
+TEST_F(CallsTest, what_we_close_ourselves_is_not_broken) {
+  with([&](NetIo net) { calls.probe(net, kPeer); });
   connect();
-  EXPECT_FALSE(calls.lost(world.now, kPeer));
+  pass(milliseconds(50));
+  call(1);
+  connect();
+  with([&](NetIo net) { calls.set_address(net, kPeer, {"10.0.0.8", 9092}, answers); });
+  EXPECT_TRUE(calls.take_broken().empty());
+  EXPECT_FALSE(calls.broke_at(kPeer));
 }
 
 TEST_F(CallsTest, probe_tells_the_dead_from_the_living) {

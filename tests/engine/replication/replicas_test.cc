@@ -94,6 +94,15 @@ struct Home {
     }
     return all;
   }
+  // The logs have opened one by one: of the fetches to one leader the last asks for all, and the others end.
+  Asked standing() {
+    std::vector<Asked> all = fetches();
+    Asked last = std::move(all.back());
+    all.pop_back();
+    for (const Asked& a : all) answer_fetch(a, {});
+    EXPECT_TRUE(out.calls.empty());
+    return last;
+  }
   struct Told {
     TopicIdPartition id;
     ErrorCode error = ErrorCode::none;
@@ -170,13 +179,16 @@ TEST(Replicas, one_fetch_a_leader_for_all_that_follow_it) {
   h.out.calls.clear();
   h.settle();
   EXPECT_TRUE(h.replicas.all_open());
-  auto first = h.fetches();
-  ASSERT_EQ(first.size(), 2u);  // the log that opened first was asked for at once
-  h.answer_fetch(first[0], {});
-  auto second = h.fetches();
-  ASSERT_EQ(second.size(), 1u);
-  EXPECT_EQ(second[0].call.to, n(2));
-  EXPECT_EQ(second[0].partitions.size(), 2u);
+  std::map<NodeId, size_t> asked;
+  for (const auto& f : h.fetches()) {
+    asked[f.call.to] = f.partitions.size();
+    h.answer_fetch(f, {});
+  }
+  EXPECT_EQ(asked, (std::map<NodeId, size_t>{{n(2), 2}, {n(3), 1}}));
+  const auto again = h.fetches();
+  ASSERT_EQ(again.size(), 2u);
+  EXPECT_EQ(again[0].call.to, n(2));
+  EXPECT_EQ(again[0].partitions.size(), 2u);
 }
 
 TEST(Replicas, what_is_fetched_is_appended_and_the_next_fetch_acknowledges_it) {
@@ -198,18 +210,87 @@ TEST(Replicas, a_partition_that_errs_waits_and_the_others_go_on) {
   Home h;
   h.assign(h.tp(0), 2, 0, 0), h.assign(h.tp(1), 2, 0, 0);
   h.settle();
-  h.answer_fetch(h.fetches().at(0), {});
+  const auto all = h.standing();
+  ASSERT_EQ(all.partitions.size(), 2u);
+  h.answer_fetch(all, {{h.tp(0), ErrorCode::unknown_topic_id}, {h.tp(1)}});
   auto f = h.fetches();
-  ASSERT_EQ(f.at(0).partitions.size(), 2u);
-  h.answer_fetch(f[0], {{h.tp(0), ErrorCode::unknown_topic_id}, {h.tp(1)}});
-  f = h.fetches();
   ASSERT_EQ(f.size(), 1u);
   ASSERT_EQ(f[0].partitions.size(), 1u);
   EXPECT_EQ(f[0].partitions[0].first, h.tp(1));
-  EXPECT_LE(h.replicas.next_deadline(), h.world.now + milliseconds(50));
-  h.pass(milliseconds(50));
   h.answer_fetch(f[0], {{h.tp(1)}});
-  EXPECT_EQ(h.fetches().at(0).partitions.size(), 2u);
+  EXPECT_EQ(h.fetches().at(0).partitions.size(), 1u);
+}
+
+TEST(Replicas, a_partition_that_the_standing_fetch_lacks_is_asked_for_at_once) {
+  for (const bool first_answered_first : {true, false}) {
+    Home h;
+    h.assign(h.tp(0), 2, 0, 0), h.assign(h.tp(1), 3, 0, 0), h.assign(h.tp(2), 3, 0, 0);
+    h.settle();
+    auto to_two = [&] {
+      auto f = h.fetches();
+      std::erase_if(f, [](const auto& a) { return a.call.to != n(2); });
+      return f;
+    };
+    const auto standing = to_two();
+    ASSERT_EQ(standing.size(), 1u);
+    h.assign(h.tp(1), 2, 1, 1);  // its leader died
+    auto second = to_two();
+    ASSERT_EQ(second.size(), 1u);
+    EXPECT_EQ(second[0].partitions.size(), 2u);
+    EXPECT_NE(second[0].call.lane, standing[0].call.lane);
+    h.assign(h.tp(2), 2, 1, 1);
+    EXPECT_TRUE(to_two().empty());  // both lanes are taken
+    // Whichever the leader answers, the newest is asked for again and all are followed.
+    h.answer_fetch(first_answered_first ? standing[0] : second[0], {});
+    const auto third = to_two();
+    ASSERT_EQ(third.size(), 1u);
+    EXPECT_EQ(third[0].partitions.size(), 3u);
+    h.answer_fetch(first_answered_first ? second[0] : standing[0], {});
+    EXPECT_TRUE(to_two().empty());  // nothing is missing
+    h.answer_fetch(third[0], {{h.tp(1), ErrorCode::none, 0, batch_at(0)}});
+    h.settle();
+    const auto fourth = to_two();
+    ASSERT_EQ(fourth.size(), 1u);
+    EXPECT_EQ(fourth[0].partitions[1].second, 1);
+  }
+}
+
+TEST(Replicas, records_that_come_twice_are_appended_once) {
+  Home h;
+  h.assign(h.tp(0), 2, 0, 0), h.assign(h.tp(1), 3, 0, 0);
+  h.settle();
+  const auto standing = h.fetches();
+  h.assign(h.tp(1), 2, 1, 1);
+  const auto second = h.fetches();
+  h.answer_fetch(standing.at(0), {{h.tp(0), ErrorCode::none, 0, batch_at(0)}});
+  h.answer_fetch(second.at(0), {{h.tp(0), ErrorCode::none, 0, batch_at(0)}, {h.tp(1)}});
+  h.settle();
+  EXPECT_EQ(h.replicas.find(h.tp(0))->log().ends().submitted, 1);
+  EXPECT_EQ(h.fetches().size(), 1u);
+}
+
+TEST(Replicas, a_partition_that_erred_does_not_wait_for_the_standing_fetch) {
+  Home h;
+  h.assign(h.tp(0), 2, 0, 0), h.assign(h.tp(1), 2, 0, 0);
+  h.settle();
+  const std::vector<Home::Told> told = {{h.tp(0), ErrorCode::not_leader_or_follower}, {h.tp(1)}};
+  h.answer_fetch(h.standing(), told);  // the leader has not heard yet that it leads
+  const auto rest = h.fetches();
+  ASSERT_EQ(rest.size(), 1u);
+  EXPECT_EQ(rest[0].partitions.size(), 1u);
+  Duration before{};
+  for (int i = 0; i < 12; ++i) {
+    const Duration wait = h.replicas.next_deadline() - h.world.now;
+    EXPECT_GE(wait, before);
+    before = wait;
+    h.pass(wait);
+    const auto f = h.fetches();
+    ASSERT_EQ(f.size(), 1u);
+    EXPECT_EQ(f[0].partitions.size(), 2u);
+    h.answer_fetch(f[0], told);
+    EXPECT_TRUE(h.fetches().empty());
+  }
+  EXPECT_EQ(before, seconds(1));
 }
 
 TEST(Replicas, a_lost_fetch_is_repeated_after_a_while) {
@@ -227,8 +308,7 @@ TEST(Replicas, a_slow_write_holds_the_others_only_for_a_while) {
   Home h;
   h.assign(h.tp(0), 2, 0, 0), h.assign(h.tp(1), 2, 0, 0);
   h.settle();
-  h.answer_fetch(h.fetches().at(0), {});
-  h.answer_fetch(h.fetches().at(0), {{h.tp(0), ErrorCode::none, 0, batch_at(0)}, {h.tp(1)}});
+  h.answer_fetch(h.standing(), {{h.tp(0), ErrorCode::none, 0, batch_at(0)}, {h.tp(1)}});
   EXPECT_TRUE(h.fetches().empty());
   EXPECT_LE(h.replicas.next_deadline(), h.world.now + milliseconds(100));
   h.pass(milliseconds(100));
