@@ -287,7 +287,7 @@ void Plan::crash_at(int64_t at, HostId host) { later(at, End::crash, host); }
 
 // Liveness must not hang on the heal of everything: a majority that hears itself is enough.
 void Plan::keep_one_out(World& w, const Standing& standing, Observer& o) {
-  if (options_.brokers.empty() || options_.over_promise || target_.below(w.tape(), 4) != 3) return;
+  if (options_.over_promise || target_.below(w.tape(), 4) != 3) return;
   const HostId h = draw_host(w, options_.brokers);
   if (!standing.others_complete(h)) return;
   enum : uint64_t { kDead, kCutOff, kDeaf, kMute, kWays };
