@@ -45,9 +45,10 @@ def machine():
 
 
 def build():
-    subprocess.run(["cmake", "--preset", "release", "-DKLAMM_BENCH=ON"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["cmake", "--build", "--preset", "release", "--target", "klamm", "klamm_load", "klamm_micro"], cwd=ROOT, check=True,
-                   stdout=sys.stderr)
+    targets = ("klamm", "klamm_load", "klamm_micro")
+    for command in (("cmake", "--preset", "release", "-DKLAMM_BENCH=ON"), ("cmake", "--build", "--preset", "release", "--target", *targets)):
+        if subprocess.run(command, cwd=ROOT, stdout=sys.stderr).returncode != 0:
+            sys.exit("bench: that does not build")
 
 
 def measure(bench, asked, figures, say):
