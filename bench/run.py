@@ -53,7 +53,7 @@ def build():
 
 def measure(bench, asked, figures, say):
     if bench.wants("ready"):
-        bench.ready(str(OUT / "data"))
+        bench.ready(asked.nodes or (1, 3), str(OUT / "data"))
     if bench.wants("idle", "produce", "small", "latency"):
         for nodes in asked.nodes or (1, 3):
             bench.on_clusters(nodes)

@@ -163,11 +163,11 @@ class Bench:
         wanted = ("most", 20) if (nodes, place, how) == (3, "tmpfs", "") else ()
         return self.figures.figure(f"ready.{nodes}{how}.{place}", f"time to ready, cluster {nodes}{how}, {place}: best", "ms", "less", wanted, best=True)
 
-    def ready(self, disk):
+    def ready(self, sizes, disk):
         """From the spawn to the answers of all brokers. Kafka's seconds are the same wherever the data lie."""
         ours = [kind for kind in self.peers if kind is not Kafka]
         ways = [(kind, PROCESSES) for kind in ours] + ([(KlammInOne, "")] if ours else [])
-        for nodes in (1, 3):
+        for nodes in sizes:
             for place, folder in (("tmpfs", self.data), ("disk", disk)):
                 self.say(f"start {nodes} node(s) on {place}, {self.plan.starts} times")
                 for _ in range(self.plan.starts):
