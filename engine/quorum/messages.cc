@@ -30,12 +30,12 @@ void Quorum::on_answer(Io& io, const net::Answer& answer, Out& out) {
 
 raft::AnswerBody Quorum::take_answer(Io& io, const net::Answer& answer, Carried& carried) const {
   if (answer.error != IoError::none) return raft::NoAnswer{answer.error == IoError::refused};
+  if (!log_.ready()) return raft::NoAnswer{};
   Answered answered = decode_answer(io.ctx.arena(), {answer.api, answer.version}, answer.body.span());
   if (!answered.body) return raft::NoAnswer{};
   auto* fetched = std::get_if<raft::FetchAnswer>(&*answered.body);
   if (!fetched || answered.records.empty()) return std::move(*answered.body);
   // Of the records, what is whole and sound and follows our log. Without that there is no answer.
-  if (!log_.ready()) return raft::NoAnswer{};
   const Result<Slice> sound = log_.check_follower_batches(answer.body.of(answered.records));
   if (!sound || sound->empty()) return raft::NoAnswer{};
   carried.answer = *sound;

@@ -113,11 +113,13 @@ void Quorum::run_if_loaded(Io& io, Out& out) {
   step(io, raft::Start{}, {}, out);
 }
 
+// A log that is read back after a cut can neither be cut again nor grow: until it is there this node hears no answer
+// (messages.cc), stands for no election and answers nobody.
 void Quorum::on_time(Io& io, Out& out) {
-  if (started() && io.ctx.now >= raft_->next_deadline()) step(io, raft::Tick{}, {}, out);
+  if (io.ctx.now >= next_deadline()) step(io, raft::Tick{}, {}, out);
 }
 
-Instant Quorum::next_deadline() const { return started() ? raft_->next_deadline() : kNever; }
+Instant Quorum::next_deadline() const { return started() && log_.ready() ? raft_->next_deadline() : kNever; }
 
 void Quorum::end_turn(Io& io, Out&) {
   if (!started() || !log_.ready()) return;

@@ -286,6 +286,41 @@ TEST(quorum, full_restart_finds_its_leader_fast) {
   EXPECT_EQ(w.quorum(*w.active()).leadership().epoch, 2);
 }
 
+// What a restart left of the log is not in memory: cutting it means reading it back. If the leader dies meanwhile, the
+// node may be the best one left; but a log that is not there cannot begin an epoch.
+TEST(quorum, a_node_that_reads_its_log_back_after_a_cut_wins_no_election) {
+  World w({.voters = 3});
+  ASSERT_TRUE(w.run_until([&] { return w.active() == std::optional<size_t>(0); }));
+  ASSERT_TRUE(w.propose(0, "kept"));
+  w.run_for(milliseconds(50));
+  w.kill(1, false), w.kill(2, false);
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(w.propose(0, "nobody else has this"));
+  w.run_for(milliseconds(20));
+  w.kill(0, false);
+  w.boot(1), w.boot(2);
+  const auto leads = [&](size_t i) {
+    return w.up(i) && w.quorum(i).leadership().leader == NodeId{static_cast<int32_t>(i) + 1};
+  };
+  ASSERT_TRUE(w.run_until([&] { return leads(1) || leads(2); }));
+  const size_t leader = leads(1) ? 1 : 2, other = 3 - leader;
+  w.kill(other, false);  // before it has a record of the new epoch
+  w.boot(0);
+  ASSERT_TRUE(w.run_until([&] { return w.quorum(0).started(); }));
+  w.node(0).reads_stall = true;
+  w.run_for(milliseconds(1500));  // the leader tells who it is, and where the logs part
+  ASSERT_FALSE(w.node(0).stalled.empty());
+  w.kill(leader, false);
+  w.boot(other);
+  w.run_for(seconds(10));
+  EXPECT_FALSE(leads(0));
+  w.node(0).reads_stall = false;
+  w.release(0);
+  ASSERT_TRUE(w.run_until([&] { return w.active().has_value(); }));
+  ASSERT_TRUE(w.propose(*w.active(), "last"));
+  ASSERT_TRUE(w.run_until([&] { return w.node(0).values == std::vector<std::string>{"kept", "last"}; }));
+  EXPECT_EQ(w.node(0).fatal, "");
+}
+
 TEST(quorum, damaged_state_file_is_fatal) {
   World w({.voters = 1});
   w.run_for(milliseconds(10));

@@ -39,6 +39,8 @@ class World {
     bool resigned = false;
     std::string fatal;
     std::vector<Leadership> told;
+    bool reads_stall = false;  // of its log
+    std::vector<std::pair<Owner, Event>> stalled;
   };
   Node& node(size_t i) { return *nodes_[i]; }
   Quorum& quorum(size_t i) { return *nodes_[i]->quorum; }
@@ -175,6 +177,9 @@ class World {
     return true;
   }
   void calm() { options_.seed = 0; }
+  void release(size_t i) {
+    for (const auto& [owner, e] : std::exchange(nodes_[i]->stalled, {})) ended(i, owner, e);
+  }
 
  private:
   struct Caller {
@@ -246,13 +251,22 @@ class World {
   }
   void deliver(size_t i, const Event& e) {
     Token token;
-    StorageEnd end;
-    if (const auto* x = std::get_if<Ended>(&e)) token = x->token, end.error = x->error, end.value = x->value;
-    if (const auto* x = std::get_if<ReadEnded>(&e)) token = x->token, end.error = x->error, end.bytes = x->bytes;
-    if (const auto* x = std::get_if<Listed>(&e)) token = x->token, end.error = x->error, end.entries = &x->entries;
+    if (const auto* x = std::get_if<Ended>(&e)) token = x->token;
+    if (const auto* x = std::get_if<ReadEnded>(&e)) token = x->token;
+    if (const auto* x = std::get_if<Listed>(&e)) token = x->token;
     const auto owner = nodes_[i]->ops.end(token);
     KLAMM_ASSERT(owner.has_value());
-    turn(i, [&](Quorum& q, Io& io, Out& out) { q.on_storage(io, *owner, end, out); });
+    if (nodes_[i]->reads_stall && std::holds_alternative<ReadEnded>(e))
+      nodes_[i]->stalled.emplace_back(*owner, e);
+    else
+      ended(i, *owner, e);
+  }
+  void ended(size_t i, const Owner& owner, const Event& e) {
+    StorageEnd end;
+    if (const auto* x = std::get_if<Ended>(&e)) end.error = x->error, end.value = x->value;
+    if (const auto* x = std::get_if<ReadEnded>(&e)) end.error = x->error, end.bytes = x->bytes;
+    if (const auto* x = std::get_if<Listed>(&e)) end.error = x->error, end.entries = &x->entries;
+    turn(i, [&](Quorum& q, Io& io, Out& out) { q.on_storage(io, owner, end, out); });
   }
   static void read_committed(Node& n, Io& io) {
     while (n.read_to < n.quorum->committed()) {
