@@ -13,7 +13,8 @@ class Story final : public Observer {
  public:
   // `all`: requests, appends, syncs and high watermarks too.
   Story(std::vector<std::string> hosts, bool all) : hosts_(std::move(hosts)), all_(all) {}
-  // What has been told since the last call. Topics that it names for the first time are looked up in the brokers' images.
+  // What has been told since the last call. Topics that it names for the first time are looked up in the brokers'
+  // images.
   std::string take(const World& world);
 
   void trace(int64_t at, HostId host, const TraceEvent& e) override;
