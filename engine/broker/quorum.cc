@@ -146,12 +146,14 @@ void Turn::carry(const metadata::Delta& delta) {
     broker_configs = broker_configs || r.type == metadata::ResourceType::broker;
   if (broker_configs) layer_broker_configs();
   for (const TopicIdPartition& id : delta.partitions) assign_partition(id);
+  replication::Out out;
   for (const metadata::ConfigResource& r : delta.configs) {
     if (r.type != metadata::ResourceType::topic) continue;
     if (const metadata::Topic* topic = p.image.topic(r.name))
       for (const auto& [id, partition] : p.replicas.all())
-        if (id.topic == topic->id) p.replicas.configure(id, settings_of(topic->name));
+        if (id.topic == topic->id) p.replicas.configure(ctx(), id, settings_of(topic->name), out);
   }
+  drain(out);
   p.stirred.insert({{}, Wait::doubt});
   for (const TopicIdPartition& id : gone) {
     wake_produces({id, Wait::changed}, parked::kAnyValue);
@@ -214,8 +216,11 @@ void Turn::layer_broker_configs() {
     if (const metadata::ConfigMap* map = p.image.config({metadata::ResourceType::broker, name}))
       for (const auto& [key, value] : *map) p.properties[key] = value;
   p.config.topic_defaults = metadata::make_topic_config({}, p.properties);
+  replication::Out out;
   for (const auto& [id, partition] : p.replicas.all())
-    if (const metadata::Topic* topic = p.image.topic(id.topic)) p.replicas.configure(id, settings_of(topic->name));
+    if (const metadata::Topic* topic = p.image.topic(id.topic))
+      p.replicas.configure(ctx(), id, settings_of(topic->name), out);
+  drain(out);
 }
 
 metadata::TopicConfig Turn::topic_config(const std::string& topic) const {

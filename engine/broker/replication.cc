@@ -50,12 +50,9 @@ void Turn::drain(replication::Out& out) {
 
 // Nobody waits any more; what a client asked to wait for hours would be kept as long.
 void Turn::forget_parked(ConnId conn) {
-  p.fetches.for_each([&](parked::ParkedId id, ParkedFetch& f) {
-    if (f.request.ticket.conn == conn) p.fetches.remove(id);
-  });
-  p.produces.for_each([&](parked::ParkedId id, ParkedProduce& w) {
-    if (w.ticket.conn == conn) p.produces.remove(id);
-  });
+  p.fetches.forget(conn.packed());
+  p.produces.forget(conn.packed());
+  p.deletes.forget(conn.packed());
 }
 
 // Once a turn, after all that happened: fetches see everything that the turn brought.

@@ -103,7 +103,8 @@ bool Turn::waits_in_doubt(Request& request, std::optional<Instant> until, Instan
   if (ctx().now >= std::min(end, doubt_ends)) return false;
   PROBE(ctx(), answer_in_doubt);
   const parked::Watch<WaitKey> watch{{{}, Wait::doubt}};
-  p.fetches.park({&watch, 1}, end, ParkedFetch{std::move(request), end});
+  const uint64_t owner = request.ticket.conn.packed();
+  p.fetches.park({&watch, 1}, end, ParkedFetch{std::move(request), end}, owner);
   return true;
 }
 

@@ -5,6 +5,8 @@
 // Owned by the part that answers; holds values only. A watch is spent when it wakes: whoever finds its entry not ready
 // sets a new one. So every wake costs what it wakes, not what waits.
 //
+// An entry may have an owner (the connection that asked, as a number that is not 0): `forget` ends all of one owner's.
+//
 // Order is determined: a key wakes by (value waited for, order of watching), a deadline fires by (deadline, order of
 // parking).
 #pragma once
@@ -36,8 +38,9 @@ class Parked final {
  public:
   static constexpr size_t kMaxIdleKeys = 1024;  // keys without watches whose memory is kept for the next
 
-  ParkedId park(std::span<const Watch<Key>> watches, Instant deadline, T value) {
-    const ParkedId id = entries_.add(Entry{std::move(value), deadline, {}});
+  ParkedId park(std::span<const Watch<Key>> watches, Instant deadline, T value, uint64_t owner = 0) {
+    const ParkedId id = entries_.add(Entry{std::move(value), deadline, {}, owner});
+    if (owner != 0) owned_[owner].push_back(id);
     entries_.at(id).keys.reserve(watches.size());
     for (const Watch<Key>& w : watches) watch(id, w);
     if (deadline != kNever) {
@@ -99,6 +102,7 @@ class Parked final {
     Entry& e = entries_.at(id);
     T value = std::move(e.value);
     const std::vector<Key> keys = std::move(e.keys);
+    if (e.owner != 0) disown(e.owner, id);
     entries_.remove(id);
     for (const Key& key : keys) {
       Queue& q = queues_.find(key)->second;
@@ -115,17 +119,21 @@ class Parked final {
   }
   void remove(ParkedId id) { (void)take(id); }
 
+  // The owner is gone: so is all that it waits for.
+  void forget(uint64_t owner) {
+    const auto it = owned_.find(owner);
+    if (it == owned_.end()) return;
+    while (!it->second.empty()) remove(it->second.back());
+    owned_.erase(it);
+  }
+
   // How many of the entry's watches have not fired.
   size_t watches_left(ParkedId id) const { return entries_.find(id)->keys.size(); }
   Instant next_deadline() const { return due_.empty() ? kNever : due_.front().at; }
   size_t size() const { return entries_.size(); }
-  template<class F>
-  void for_each(F f) {  // (id, value&), by slot; f may remove the entry that it is given
-    entries_.for_each([&](ParkedId id, Entry& e) { f(id, e.value); });
-  }
   template<class V>
   void fields(V& v) const {
-    v("entries", entries_), v("queues", queues_), v("last", last_);
+    v("entries", entries_), v("queues", queues_), v("owned", owned_), v("last", last_);
   }
 
  private:
@@ -133,9 +141,10 @@ class Parked final {
     T value;
     Instant deadline = kNever;
     std::vector<Key> keys;  // of the watches not yet fired
+    uint64_t owner = 0;
     template<class V>
     void fields(V& v) const {
-      v("value", value), v("deadline", deadline), v("keys", keys);
+      v("value", value), v("deadline", deadline), v("keys", keys), v("owner", owner);
     }
   };
   struct Item {
@@ -178,6 +187,11 @@ class Parked final {
     bool operator()(const Due& a, const Due& b) const { return a.at != b.at ? a.at > b.at : a.number > b.number; }
   };
 
+  // The list stays for the owner's next, until it is forgotten.
+  void disown(uint64_t owner, ParkedId id) {
+    std::vector<ParkedId>& ids = owned_.find(owner)->second;
+    ids.erase(std::find(ids.begin(), ids.end(), id));
+  }
   void pop_due() {
     std::pop_heap(due_.begin(), due_.end(), Later{});
     due_.pop_back();
@@ -208,6 +222,7 @@ class Parked final {
 
   Slab<Entry, ParkedId> entries_;
   std::map<Key, Queue> queues_;
+  std::map<uint64_t, std::vector<ParkedId>> owned_;
   std::vector<Due> due_;  // a heap, the earliest first; may name removed entries, never at the front
   uint64_t last_ = 0;
   size_t idle_ = 0;  // queues without live watches

@@ -8,9 +8,11 @@ Offset Partition::acked_end(const Common& common) const {
   return replication::acked_end({e.written, e.synced}, common.flush_on_commit);
 }
 
-void Partition::set_settings(const Settings& settings) {
+void Partition::set_settings(Ctx& ctx, const Common& common, const Brokers& brokers, const Settings& settings,
+                             Moved& moved) {
   settings_ = settings;
   log_.set_config(settings.log);
+  if (role_ == Role::leader) advance(ctx, common, brokers, moved);  // fewer may be enough now
 }
 
 void Partition::trace_role(Ctx& ctx) const {

@@ -113,7 +113,7 @@ class Partition final {
   Offset epoch_start() const { return epoch_start_; }
   Offset acked_end(const Common& common) const;
   const Settings& settings() const { return settings_; }
-  void set_settings(const Settings& settings);
+  void set_settings(Ctx& ctx, const Common& common, const Brokers& brokers, const Settings& settings, Moved& moved);
 
   // ---- roles
   void assign(Io& io, const Common& common, const Brokers& brokers, const Assignment& to, Moved& moved);

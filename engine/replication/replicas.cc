@@ -56,7 +56,7 @@ void Replicas::assign(Io& io, const Wanted& w, Out& out) {
   if (ending_) return;
   Moved m;
   if (Partition* p = write(w.id)) {
-    p->set_settings(w.settings);
+    p->set_settings(io.ctx, config_.common, brokers_, w.settings, m);
     p->assign(io, config_.common, brokers_, w.assignment, m);
     if (p->log().dirty()) dirty_.insert(w.id);
     return moved(w.id, m, out);
@@ -84,8 +84,12 @@ void Replicas::assign(Io& io, const Wanted& w, Out& out) {
   moved(w.id, m, out);
 }
 
-void Replicas::configure(const TopicIdPartition& id, const Settings& settings) {
-  if (Partition* p = write(id)) p->set_settings(settings);
+void Replicas::configure(Ctx& ctx, const TopicIdPartition& id, const Settings& settings, Out& out) {
+  Partition* p = write(id);
+  if (!p) return;
+  Moved m;
+  p->set_settings(ctx, config_.common, brokers_, settings, m);
+  moved(id, m, out);
 }
 
 void Replicas::remove(Io& io, const TopicIdPartition& id) {

@@ -76,7 +76,7 @@ class Replicas final {
     Place place;  // used when the partition is new here
   };
   void assign(Io& io, const Wanted& wanted, Out& out);
-  void configure(const TopicIdPartition& id, const Settings& settings);
+  void configure(Ctx& ctx, const TopicIdPartition& id, const Settings& settings, Out& out);
   void remove(Io& io, const TopicIdPartition& id);  // with its log
   bool all_open() const { return opening_ == 0; }
 

@@ -73,7 +73,8 @@ void look(Turn& t, ParkedDelete work) {
   if (!waits) return finish(t, work);
   if (t.ctx().now < work.until) {
     const Instant at = earlier(work.until, t.ctx().now + kLook);
-    t.p.deletes.park({}, at, std::move(work));
+    const uint64_t owner = work.ticket.conn.packed();
+    t.p.deletes.park({}, at, std::move(work), owner);
     return;
   }
   for (DeletedPartition& d : work.partitions)

@@ -174,7 +174,8 @@ void park(Turn& t, Serving& s, Instant until) {
       watches.push_back({{at.id, what}});
       watches.push_back({{at.id, Wait::changed}});
     }
-  const parked::ParkedId id = t.p.fetches.park(watches, until, ParkedFetch{std::move(s.r), until});
+  const uint64_t owner = s.r.ticket.conn.packed();
+  const parked::ParkedId id = t.p.fetches.park(watches, until, ParkedFetch{std::move(s.r), until}, owner);
   if (s.follower()) t.p.standing[s.replica] = id;
 }
 

@@ -165,7 +165,8 @@ void park(Turn& t, ParkedProduce parked, Instant deadline) {
     watches.push_back({{x.id, parked.acks != -1 ? Wait::written : Wait::committed}, x.wanted});
     watches.push_back({{x.id, Wait::changed}});
   }
-  t.p.produces.park(watches, deadline, std::move(parked));
+  const uint64_t owner = parked.ticket.conn.packed();
+  t.p.produces.park(watches, deadline, std::move(parked), owner);
 }
 
 }  // namespace

@@ -37,6 +37,26 @@ TEST(Parked, a_produce_waits_for_the_high_watermark_of_each_partition) {
   EXPECT_EQ(w.next_deadline(), kNever);
 }
 
+TEST(Parked, what_an_owner_waits_for_ends_with_it) {
+  Waiting w;
+  const Watch<int> watch[] = {{1, 10}};
+  constexpr uint64_t kMine = 5, kOther = 6;
+  w.park(watch, Instant{100}, 1, kMine);
+  const ParkedId other = w.park(watch, Instant{300}, 2, kOther);
+  const ParkedId nobodys = w.park(watch, Instant{200}, 3);
+  w.take(w.park(watch, Instant{50}, 4, kMine));
+  w.park({}, kNever, 5, kMine);
+  w.forget(kMine);
+  EXPECT_EQ(w.size(), 2u);
+  EXPECT_EQ(w.next_deadline(), Instant{200});
+  std::vector<ParkedId> woken;
+  w.wake(1, 10, woken, kAll);
+  EXPECT_EQ(woken, (std::vector<ParkedId>{other, nobodys}));
+  w.forget(kMine);  // nothing is left of it
+  w.forget(kOther);
+  EXPECT_EQ(w.size(), 1u);
+}
+
 TEST(Parked, a_key_wakes_in_the_order_of_values_then_of_parking) {
   Waiting w;
   for (auto [at, value] : {std::pair{5, 1}, {3, 2}, {5, 3}, {9, 4}, {3, 5}}) {

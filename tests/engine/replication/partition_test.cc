@@ -61,11 +61,27 @@ TEST(Partition, a_follower_fetches_only_once_what_it_appended_is_written) {
   EXPECT_TRUE(r.node(2).wants_fetch());
 }
 
+TEST(Partition, the_high_watermark_moves_once_fewer_replicas_are_enough) {
+  Rig r;
+  Settings s;
+  s.min_insync = 2;
+  r.node(1).configure(s);
+  r.lead(1, {1});
+  r.node(1).append(1, "a");
+  r.node(1).settle();
+  EXPECT_EQ(r.node(1).hw(), 0);
+  s.min_insync = 1;
+  r.node(1).moved = {};
+  r.node(1).configure(s);
+  EXPECT_EQ(r.node(1).hw(), 1);
+  EXPECT_TRUE(r.node(1).moved.high_watermark);  // who waits for it is told
+}
+
 TEST(Partition, the_high_watermark_rests_while_the_isr_is_too_small) {
   Rig r;
   Settings s;
   s.min_insync = 2;
-  r.node(1).partition.set_settings(s);
+  r.node(1).configure(s);
   r.lead(1, {1});
   EXPECT_EQ(r.node(1).partition.enough_replicas(), ErrorCode::not_enough_replicas);
   r.node(1).append(1, "a");

@@ -66,6 +66,9 @@ class Node {
   void assign(const Assignment& a) {
     turn([&](Io& io) { partition.assign(io, common, brokers_, a, moved); });
   }
+  void configure(const Settings& s) {
+    turn([&](Io& io) { partition.set_settings(io.ctx, common, brokers_, s, moved); });
+  }
   Offset append(int32_t records, const std::string& value) {
     Offset base = -1;
     turn([&](Io& io) { base = partition.append(io.ctx, make_batch(records, value))->base; });
