@@ -63,6 +63,8 @@ void LiveCluster::start(size_t i) {
   log_files_[i] = std::move(file.descriptor);
   o.log.descriptor = log_files_[i].get();
   o.log.name = "Broker id=" + std::to_string(i + 1);
+  o.abort_on_assertion = false;
+  o.on_ended = [this, i](const server::DriverEnd& end) { ended(i, end); };
   nodes_[i] = std::make_unique<server::NodeHost>(std::move(o));
 }
 
@@ -77,8 +79,12 @@ void LiveCluster::start_clients() {
   o.make = [](const Boot& boot) { return client::make_host(boot); };
   o.log = &log_;
   o.answered = [this](uint64_t token, bool, std::string bytes) { answered(token, std::move(bytes)); };
+  o.abort_on_assertion = false;
   clients_ = std::make_unique<server::Driver>(std::move(o));
-  thread_ = std::thread([this] { clients_->run(); });
+  thread_ = std::thread([this] {
+    const server::DriverEnd end = clients_->run();
+    if (end.code == server::kAsserted) ended(nodes_.size(), end);
+  });
 }
 
 void LiveCluster::answered(uint64_t token, std::string bytes) {
@@ -87,8 +93,28 @@ void LiveCluster::answered(uint64_t token, std::string bytes) {
   changed_.notify_all();
 }
 
+void LiveCluster::ended(size_t i, const server::DriverEnd& end) {
+  if (end.code != server::kAsserted) return;
+  const std::lock_guard lock(mutex_);
+  died_.insert(i);
+  failure_ = (i < nodes_.size() ? "node " + std::to_string(i + 1) : "the clients' host") + " died: " + end.reason;
+  changed_.notify_all();
+}
+
+void LiveCluster::check() {
+  const std::lock_guard lock(mutex_);
+  if (!failure_.empty()) throw ClusterFailure(std::exchange(failure_, {}));
+}
+
+bool LiveCluster::alive(int node) const {
+  const size_t i = index(node);
+  const std::lock_guard lock(mutex_);
+  return nodes_[i] && !died_.count(i);
+}
+
 uint64_t LiveCluster::ask(const std::string& verb, const Slice& bytes, uint64_t tokens) {
   if (!clients_) throw ClusterFailure("the cluster is closed");
+  check();
   const uint64_t token = next_token_;
   next_token_ += tokens;
   clients_->ask(token, verb, std::string(bytes.text()));
@@ -105,11 +131,20 @@ std::vector<std::string> LiveCluster::take(uint64_t token) {
 }
 
 bool LiveCluster::wait(uint64_t token, Duration at_most) {
-  std::unique_lock lock(mutex_);
-  return changed_.wait_for(lock, std::chrono::nanoseconds(at_most.ns), [&] { return answers_.count(token) > 0; });
+  {
+    std::unique_lock lock(mutex_);
+    const auto told = [&] { return answers_.count(token) > 0 || !failure_.empty(); };
+    changed_.wait_for(lock, std::chrono::nanoseconds(at_most.ns), told);
+    if (answers_.count(token) > 0) return true;
+  }
+  check();
+  return false;
 }
 
-void LiveCluster::run_for(Duration time) { std::this_thread::sleep_for(std::chrono::nanoseconds(time.ns)); }
+void LiveCluster::run_for(Duration time) {
+  std::this_thread::sleep_for(std::chrono::nanoseconds(time.ns));
+  check();
+}
 
 Duration LiveCluster::now() const { return server::monotonic_now() - began_; }
 
@@ -127,6 +162,11 @@ void LiveCluster::kill(int node) {
 
 void LiveCluster::restart(int node) {
   if (alive(node)) throw std::invalid_argument("node " + std::to_string(node) + " is running");
+  nodes_[index(node)].reset();  // one that died of itself
+  {
+    const std::lock_guard lock(mutex_);
+    died_.erase(index(node));
+  }
   start(index(node));
   for (const auto& [a, b] : cuts_)  // a new process knows of no cut
     if (a == node || b == node) block(node, a == node ? b : a, true);

@@ -33,7 +33,7 @@ class LiveCluster final : public AnyCluster {
   void run_for(Duration time) override;
   Duration now() const override;
   int nodes() const override { return static_cast<int>(nodes_.size()); }
-  bool alive(int node) const override { return nodes_.at(index(node)) != nullptr; }
+  bool alive(int node) const override;
   void kill(int node) override;
   void restart(int node) override;
   void partition(const std::vector<int>& side, const std::vector<int>& other) override;
@@ -49,6 +49,9 @@ class LiveCluster final : public AnyCluster {
   void await_ready(size_t i);
   void start_clients();
   void answered(uint64_t token, std::string bytes);
+  void ended(size_t i, const server::DriverEnd& end);
+  // A node or the clients' host that died of a failed assertion is told once, by the next call that looks.
+  void check();
 
   server::ClusterPlan plan_;
   std::vector<server::Descriptor> log_files_;             // of the nodes; they outlive them
@@ -56,9 +59,11 @@ class LiveCluster final : public AnyCluster {
   std::set<std::pair<int, int>> cuts_;                    // (smaller, larger)
   Instant began_;
   uint64_t next_token_ = 1;
-  std::mutex mutex_;  // guards the answers
+  mutable std::mutex mutex_;  // guards the answers and how nodes ended
   std::condition_variable changed_;
   std::map<uint64_t, std::vector<std::string>> answers_;
+  std::set<size_t> died_;  // of an assertion: still in nodes_, but gone
+  std::string failure_;    // not told yet
   server::LogLines log_;
   std::unique_ptr<server::Driver> clients_;
   std::thread thread_;  // of clients_

@@ -21,7 +21,7 @@ struct Driver::Impl {
   void turn();
   void execute(Commands& commands);
   void finish_sends();
-  [[noreturn]] void give_up(const AssertionFailure& failure);
+  void give_up(const AssertionFailure& failure);
 
   template<class Storage>
   void execute_one(Storage& c) {
@@ -123,7 +123,9 @@ void Driver::Impl::finish_sends() {
 void Driver::Impl::give_up(const AssertionFailure& failure) {
   options.log->error("engine", std::string("Assertion failed: ") + failure.what());
   options.log->error("engine", "The last of the trace:\n" + trace.tail(64));
-  std::abort();
+  if (options.abort_on_assertion) std::abort();
+  killed = true;
+  end = DriverEnd{kAsserted, std::string("assertion failed: ") + failure.what()};
 }
 
 Driver::Driver(DriverOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}

@@ -21,9 +21,11 @@ struct DriverOptions {
   const LogLines* log = nullptr;  // outlives the driver
   // Called on the driver's thread. Token 0 with the text "ready": the machine serves.
   std::function<void(uint64_t token, bool last, std::string bytes)> answered;
+  bool abort_on_assertion = true;  // else the run ends with kAsserted: for hosts that share a process with others
 };
 
-constexpr int kKilled = 137;  // the code of a run that `kill` ended, as after kill -9
+constexpr int kAsserted = 134;  // as after abort
+constexpr int kKilled = 137;    // the code of a run that `kill` ended, as after kill -9
 
 struct DriverEnd {
   int code = 0;
@@ -38,7 +40,7 @@ class Driver final {
   explicit Driver(DriverOptions options);
   ~Driver();
   // Boots the machine and runs it to its Exit, or until `kill`. On the calling thread, once. An assertion that fails is
-  // printed with the last trace events, and the process aborts.
+  // printed with the last trace events, and the process aborts, or the machine is touched no more.
   DriverEnd run();
   // From any thread.
   void ask(uint64_t token, std::string verb, std::string bytes);

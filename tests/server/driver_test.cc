@@ -145,5 +145,31 @@ TEST(Driver, failed_assertion_prints_trace_and_aborts) {
   EXPECT_DEATH(run(), "the sky is up[^~]*raft_role a=7");
 }
 
+// A host that shares its process with others ends alone, and says why.
+class Doomed final : public Machine {
+ public:
+  void turn(Ctx&, std::span<const Event>, Commands&) override { KLAMM_ASSERT(false); }
+  Instant next_deadline() const override { return Instant{0}; }
+  std::unique_ptr<Machine> clone() const override { return std::make_unique<Doomed>(*this); }
+  void fields(Visitor&) const override {}
+};
+
+TEST(NodeHost, failed_assertion_ends_only_its_host_where_that_is_asked_for) {
+  TemporaryDirectory directory;
+  HostOptions o = echo_options(directory.path());
+  o.make = [](const Boot&) { return std::make_unique<Doomed>(); };
+  const Opened log = open_file(directory.path() + "/log", OpenMode::create);
+  o.log.descriptor = log.descriptor.get();
+  o.abort_on_assertion = false;
+  std::optional<int> told;
+  o.on_ended = [&](const DriverEnd& end) { told = end.code; };
+  NodeHost host(std::move(o));
+  EXPECT_FALSE(host.wait_ready(seconds(5)));
+  const DriverEnd end = host.join();
+  EXPECT_EQ(end.code, kAsserted);
+  EXPECT_NE(end.reason.find("driver_test.cc"), std::string::npos);
+  EXPECT_EQ(told, kAsserted);
+}
+
 }  // namespace
 }  // namespace klamm::server
