@@ -1,7 +1,12 @@
 #include "engine/base/digest.h"
 
+#if defined(__x86_64__) && __has_include(<xxh_x86dispatch.h>)
+#define XXH_STATIC_LINKING_ONLY  // the state by value
+#include <xxh_x86dispatch.h>     // the widest vectors of this processor: the same hash, earlier
+#else
 #define XXH_INLINE_ALL
 #include <xxhash.h>
+#endif
 
 namespace klamm {
 
