@@ -38,6 +38,7 @@ struct Driver::Impl {
   void execute_one(Close& c) { network->execute(c); }
   void execute_one(Pause& c) { network->execute(c); }
   void execute_one(Resume& c) { network->execute(c); }
+  void execute_one(Room& c) { network->execute(c); }
 
   DriverOptions options;
   OsChance chance;

@@ -33,6 +33,7 @@ class Network::Impl final {
   void send(Send& c);
   void close(const Close& c);
   void pause(ConnId id, bool paused);
+  void room(Room& r);
   void block(uint16_t port, bool on);
   void flush();
   bool sending() const;
@@ -43,6 +44,7 @@ class Network::Impl final {
     ConnId id;
     tcp::socket socket;
     SendQueue sends;
+    BufferRef room;                         // for what comes next, until it is full
     std::vector<tcp::endpoint> candidates;  // of a dial, to be tried from the back
     uint64_t sent_turn = 0;                 // when and where in the events its Sent lies
     size_t sent_index = 0;
@@ -73,6 +75,8 @@ class Network::Impl final {
   void dialed(Conn& c, IoError error);
   void wait_for_bytes(Conn& c);
   void receive(Conn& c);
+  void receive_in_room(Conn& c);
+  size_t receive(Conn& c, uint8_t* into, size_t most);
   void transmit(Conn& c);
   void tell(Conn& c);
   void ended(Conn& c, IoError error);  // its Closed; `c` is gone afterwards
@@ -220,19 +224,44 @@ void Network::Impl::wait_for_bytes(Conn& c) {
 }
 
 void Network::Impl::receive(Conn& c) {
+  if (c.room) return receive_in_room(c);
   if (!scratch_) scratch_ = BufferRef::make(kReadBytes);
-  const ssize_t n = ::recv(c.socket.native_handle(), scratch_->data(), kReadBytes, 0);
-  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return mark(c);
-  if (n < 0) return ended(c, io_error(errno));
-  if (n == 0) return ended(c, IoError::none);
-  const size_t size = static_cast<size_t>(n);
+  const size_t size = receive(c, scratch_->data(), kReadBytes);
   if (size > kReadBytes - kReadBytes / 4) {
     events_.push_back(Received{c.id, Slice(scratch_, scratch_->data(), size)});
     scratch_ = BufferRef();
-  } else {
+  } else if (size > 0) {
     events_.push_back(Received{c.id, Slice::copy(ByteSpan(scratch_->data(), size))});
   }
-  mark(c);
+}
+
+void Network::Impl::receive_in_room(Conn& c) {
+  BufferRef room = c.room;
+  uint8_t* at = room->data() + room->fill;
+  const size_t size = receive(c, at, std::min(room->capacity - room->fill, kRoomBytes));
+  if (size == 0) return;
+  room->fill += static_cast<uint32_t>(size);
+  if (room->fill == room->capacity) c.room = BufferRef();
+  events_.push_back(Received{c.id, Slice(std::move(room), at, size)});
+}
+
+// How much came; 0: nothing, and at the stream's end `c` is gone.
+size_t Network::Impl::receive(Conn& c, uint8_t* into, size_t most) {
+  const ssize_t n = ::recv(c.socket.native_handle(), into, most, 0);
+  const bool none_yet = n < 0 && (errno == EAGAIN || errno == EINTR);
+  if (n > 0 || none_yet) {
+    mark(c);
+    return none_yet ? 0 : static_cast<size_t>(n);
+  }
+  ended(c, n == 0 ? IoError::none : io_error(errno));
+  return 0;
+}
+
+void Network::Impl::room(Room& r) {
+  Conn* c = find(r.conn);
+  if (!c) return;
+  const bool left = r.buffer && r.buffer->fill < r.buffer->capacity;
+  c->room = left ? std::move(r.buffer) : BufferRef();
 }
 
 void Network::Impl::pause(ConnId id, bool paused) {
@@ -353,6 +382,7 @@ void Network::execute(Send& c) { impl_->send(c); }
 void Network::execute(const Close& c) { impl_->close(c); }
 void Network::execute(const Pause& c) { impl_->pause(c.conn, true); }
 void Network::execute(const Resume& c) { impl_->pause(c.conn, false); }
+void Network::execute(Room& c) { impl_->room(c); }
 void Network::block(uint16_t port, bool on) { impl_->block(port, on); }
 void Network::flush() { impl_->flush(); }
 bool Network::sending() const { return impl_->sending(); }

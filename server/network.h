@@ -1,7 +1,8 @@
 // A machine's connections and listeners: its network commands on real sockets.
 //
 // Reading waits for readiness and then reads once a turn, so an idle connection holds no buffer: small reads go through
-// one scratch buffer and are copied, a read that nearly fills it takes the buffer along. Sends of a turn leave in one
+// one scratch buffer and are copied, a read that nearly fills it takes the buffer along, and what the machine made Room
+// for is received there. Sends of a turn leave in one
 // gathered write; what the kernel does not take waits for writability.
 #pragma once
 #include <memory>
@@ -17,6 +18,7 @@ namespace klamm::server {
 class Network final {
  public:
   static constexpr uint32_t kReadBytes = 128 << 10;  // one read, and the size of the scratch buffer
+  static constexpr uint32_t kRoomBytes = 1 << 20;    // one read into a Room
   static constexpr int kBacklog = 512;
 
   // Events are appended to `events`, which must outlive the network. Must be used on the loop's thread only.
@@ -32,6 +34,7 @@ class Network final {
   void execute(const Close& c);
   void execute(const Pause& c);
   void execute(const Resume& c);
+  void execute(Room& c);
   // A fault: connections dialed to that port, there and to come, fall silent both ways until it is lifted.
   void block(uint16_t port, bool on);
   // After a turn's commands: sends what has gathered and reads again.

@@ -52,6 +52,7 @@ struct Fold {
   void operator()(const Close& x) { all(d, x.conn, x.after_sends); }
   void operator()(const Pause& x) { all(d, x.conn); }
   void operator()(const Resume& x) { all(d, x.conn); }
+  void operator()(const Room& x) { all(d, x.conn); }  // where the memory is shows nowhere
   void operator()(const OpenFile& x) { all(d, x.file, x.token, x.dir, x.path, x.mode); }
   void operator()(const CloseFile& x) { all(d, x.file, x.token); }
   void operator()(const WriteFile& x) { all(d, x.file, x.token, x.offset, x.bytes); }

@@ -196,6 +196,7 @@ void World::execute_one(HostId id, Command& c, NetIo io, Observer& o) {
     void operator()(Close& x) { w.network_.close(id, x, io); }
     void operator()(Pause& x) { w.network_.pause(id, x, true, io); }
     void operator()(Resume& x) { w.network_.pause(id, Pause{x.conn}, false, io); }
+    void operator()(Room&) {}
     void operator()(OpenFile& x) { to_storage(x); }
     void operator()(CloseFile& x) { to_storage(x); }
     void operator()(WriteFile& x) { to_storage(x); }

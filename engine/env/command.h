@@ -41,6 +41,12 @@ struct Pause {
 struct Resume {
   ConnId conn;
 };
+// Bytes of this connection may be received straight into the buffer, behind its fill mark and moving that, until it is
+// full or another Room comes: the Received slices then lie in it. Only saves a copy; a driver may ignore it.
+struct Room {
+  ConnId conn;
+  BufferRef buffer;
+};
 
 // ---- storage. Paths are relative to a directory of the boot value, components joined by '/'.
 enum class OpenMode : uint8_t {
@@ -135,9 +141,9 @@ struct Exit {
   std::string reason;
 };
 
-using Command = std::variant<Listen, Adopt, Refuse, Dial, Send, Close, Pause, Resume, OpenFile, CloseFile, WriteFile,
-                             TruncateFile, SyncFile, ReadFile, LoadFile, ListDir, MakeDir, Rename, Remove, SyncDir,
-                             LockDir, Answered, Compute, Exit>;
+using Command = std::variant<Listen, Adopt, Refuse, Dial, Send, Close, Pause, Resume, Room, OpenFile, CloseFile,
+                             WriteFile, TruncateFile, SyncFile, ReadFile, LoadFile, ListDir, MakeDir, Rename, Remove,
+                             SyncDir, LockDir, Answered, Compute, Exit>;
 using Commands = std::vector<Command>;
 
 }  // namespace klamm

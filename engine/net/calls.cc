@@ -186,7 +186,10 @@ void Calls::received(NetIo net, Key key, Link& l, const Slice& bytes, std::vecto
   bool good = l.frames.feed(bytes, frames);
   for (const Slice& f : frames)
     if (good) good = answered(net, l, f, out);
-  if (good) return pump(net, key, l);
+  if (good) {
+    if (l.frames.wants_room()) net.io.out.push_back(Room{l.conn, l.frames.room()});
+    return pump(net, key, l);
+  }
   drop(net, l);
   ended(net, key, l, IoError::failed, out);
 }

@@ -43,9 +43,18 @@ bool Frames::feed(const Slice& chunk, std::vector<Slice>& frames) {
   return true;
 }
 
+bool Frames::wants_room() const {
+  uint32_t size = 0;
+  return end_ >= 4 && size_ok(partial_->data(), &size) && uint64_t{size} + 4 - end_ >= kRoomLeast;
+}
+
 void Frames::gather(ByteSpan bytes, uint64_t most) {
   const uint64_t need = uint64_t{end_} + bytes.size();
   KLAMM_ASSERT_REL(need, <=, most);
+  if (partial_ && bytes.data() == partial_->data() + end_) {  // received in place
+    end_ = static_cast<uint32_t>(need);
+    return;
+  }
   if (!partial_ || partial_->fill != end_ || partial_->capacity < need) {
     const uint64_t capacity = std::max<uint64_t>({need, std::min(most, need * kGrowth), kFirst});
     BufferRef grown = BufferRef::make(static_cast<uint32_t>(capacity));

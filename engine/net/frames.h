@@ -8,13 +8,17 @@
 namespace klamm::net {
 
 // Of one connection's one direction. Frames that lie within a chunk share its memory; one that spans chunks is gathered
-// in a buffer that grows with the bytes that have come, never by what a peer claims.
+// in a buffer that grows with the bytes that have come, never by what a peer claims. While much of a frame is missing
+// that buffer is offered as Room: chunks that were received into it are there already.
 class Frames final {
  public:
   explicit Frames(uint32_t size_max) : size_max_(size_max) {}
   // Appends the frames that are complete now, without their size. False: a size is negative or above the maximum;
   // the stream is lost and must be closed.
   bool feed(const Slice& chunk, std::vector<Slice>& frames);
+  // Whether a Room is worth its command, and its buffer.
+  bool wants_room() const;
+  BufferRef room() const { return partial_; }
   uint32_t pending() const { return end_; }  // bytes held of an unfinished frame, its size included
   template<class V>
   void fields(V& v) const {
@@ -23,6 +27,7 @@ class Frames final {
 
  private:
   static constexpr uint32_t kFirst = 1024;
+  static constexpr uint32_t kRoomLeast = 64 << 10;  // missing bytes
   static constexpr uint32_t kGrowth = 8;  // a large frame is copied about once; what is not filled costs no memory
   bool size_ok(const uint8_t* at, uint32_t* size) const;
   void gather(ByteSpan bytes, uint64_t most);

@@ -62,6 +62,7 @@ void Server::received(Io& io, ConnId id, const Slice& bytes) {
     c.waiting.push_back(std::move(frame));
   }
   if (!sound) return close(io, id);
+  if (c.frames.wants_room()) io.out.push_back(Room{id, c.frames.room()});
   if ((c.waiting.size() >= kWaitingMax || c.waiting_bytes >= kWaitingBytesMax) && !c.paused) {
     c.paused = true;
     io.out.push_back(Pause{id});

@@ -240,5 +240,36 @@ TEST(Frames, any_split_gives_the_same_frames_and_forks_do_not_mix) {
   }
 }
 
+// What a driver does: it receives into the room behind the fill mark.
+TEST(Frames, what_is_received_in_the_room_is_not_copied) {
+  constexpr uint32_t kSize = 1'000'000, kStep = 128 << 10;
+  std::string bytes(kSize, '\0');
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i * 7 + i / 1000);
+  Writer w;
+  w.i32(kSize), w.raw(as_bytes(bytes));
+  const Slice all = w.finish_contiguous();
+  Frames frames(kSize);
+  std::vector<Slice> got;
+  ASSERT_TRUE(frames.feed(all.part(0, kStep), got));
+  size_t at = kStep;
+  const uint8_t* in_place = nullptr;
+  while (frames.wants_room()) {
+    const BufferRef room = frames.room();
+    ASSERT_LT(room->fill, room->capacity);
+    uint8_t* to = room->data() + room->fill;
+    const size_t n = std::min<size_t>({kStep, room->capacity - room->fill, all.size() - at});
+    std::memcpy(to, all.data() + at, n);
+    room->fill += static_cast<uint32_t>(n);
+    ASSERT_TRUE(frames.feed(Slice(room, to, n), got));
+    at += n;
+    in_place = to;
+  }
+  ASSERT_TRUE(frames.feed(all.part(at, all.size() - at), got));  // too little is missing to go on so
+  ASSERT_EQ(got.size(), 1u);
+  EXPECT_EQ(got[0].text(), bytes);
+  EXPECT_TRUE(got[0].data() < in_place && in_place < got[0].data() + got[0].size());
+  EXPECT_FALSE(frames.wants_room());
+}
+
 }  // namespace
 }  // namespace klamm::net
