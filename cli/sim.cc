@@ -1,4 +1,5 @@
 // klamm sim: runs seeds of the simulated cluster, or tells the story of one.
+#include <malloc.h>
 #include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -213,7 +214,14 @@ Json totals_line(const Totals& t, double wall_ms) {
           {"probes", t.probes}};
 }
 
+// The memory of one seed serves the next; giving it back in between costs 4 % of a run.
+void keep_memory() {
+  mallopt(M_TRIM_THRESHOLD, 256 << 20);
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+}
+
 int run_many(const SimArguments& a) {
+  keep_memory();
   const auto begun = SteadyClock::now();
   const bool terminal = isatty(2) && !a.json;
   Totals totals;

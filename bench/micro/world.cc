@@ -1,5 +1,6 @@
 // The whole simulated world: 3 nodes, 6 partitions, 1,000 messages a second in batches of 20 ms, one group, faults on.
 #include <benchmark/benchmark.h>
+#include <malloc.h>
 
 #include "engine/base/visit.h"
 #include "sim/run.h"
@@ -9,6 +10,8 @@ namespace {
 
 // One iteration is one seed. CPU time of this thread, so that a busy machine does not count.
 void world_seed(benchmark::State& state) {
+  mallopt(M_TRIM_THRESHOLD, 256 << 20);  // as `klamm sim`
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
   RunOptions options;
   double events = 0;
   double turns = 0;
