@@ -49,6 +49,8 @@ step_units_sanitised() { unit_tests asan-ubsan; }
 
 unit_tests() {
   local binary failed=0 report
+  export RC_PARAMS="${RC_PARAMS:-seed=$SAMPLE}"  # of the properties
+  echo "sampled: RC_PARAMS=$RC_PARAMS"
   for binary in build/"$1"/tests/klamm_*_tests; do
     report="$STEPS/$1-$(basename "$binary").json"
     "$binary" --gtest_brief=1 --gtest_output="json:$report" || failed=1

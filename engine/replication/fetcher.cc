@@ -45,14 +45,14 @@ void Replicas::send_fetch(Io& io, NodeId leader, Fetcher& f, Out& out) {
     }
     if (m.topics.empty() || m.topics.back().topic_id != id.topic) m.topics.add(io.ctx.arena()).topic_id = id.topic;
     auto& x = m.topics.back().partitions.add(io.ctx.arena());
-    const log::Ends& e = p->log().ends();
     x.partition = id.partition;
-    x.current_leader_epoch = p->assignment().leader_epoch;
-    x.fetch_offset = e.submitted;
-    x.last_fetched_epoch = p->last_epoch();
-    x.log_start_offset = e.log_start;
+    const FetchedFor from = p->next_fetch();
+    x.current_leader_epoch = from.epoch;
+    x.fetch_offset = from.offset;
+    x.last_fetched_epoch = from.last_epoch;
+    x.log_start_offset = p->log().ends().log_start;
     x.partition_max_bytes = config_.fetch_max_bytes;
-    call.asked[id] = {x.current_leader_epoch, x.fetch_offset};
+    call.asked[id] = from;
   }
   if (!held) f.held = {};
   if (held && f.held == Instant{}) {
@@ -123,8 +123,7 @@ void Replicas::fetch_answered(Io& io, Fetcher& f, const FetchCall& call, const S
         if (p->log().ready() && p->log().dirty()) dirty_.insert(id);
       } else if (static_cast<ErrorCode>(x.error_code) == ErrorCode::offset_out_of_range &&
                  p->role() == Role::follower && p->log().ready() &&
-                 accept_fetch_reply(asked->second, {p->assignment().leader_epoch, p->log().ends().submitted}) &&
-                 x.log_start_offset > p->log().ends().submitted) {
+                 accept_fetch_reply(asked->second, p->next_fetch()) && x.log_start_offset > p->log().ends().submitted) {
         p->start_over(io, x.log_start_offset);
       }
       if (wait)

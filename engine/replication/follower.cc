@@ -23,7 +23,7 @@ bool Partition::wants_fetch(const Common& common) const {
 
 Result<void> Partition::fetched(Io& io, const Common& common, const Fetched& reply, Moved& moved) {
   if (role_ != Role::follower || !log_.ready()) return {};
-  if (!accept_fetch_reply(reply.asked, {at_.leader_epoch, log_.ends().submitted})) return {};
+  if (!accept_fetch_reply(reply.asked, next_fetch())) return {};
   if (reply.diverging) {
     PROBE(io.ctx, follower_truncated);
     const OffsetAndEpoch own = log_.end_offset_for(reply.diverging->epoch);

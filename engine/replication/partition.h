@@ -157,7 +157,7 @@ class Partition final {
   // ---- follower
   // Where to fetch from: only while all that was appended is acknowledged here.
   bool wants_fetch(const Common& common) const;
-  LeaderEpoch last_epoch() const { return log_.epochs().latest(); }
+  FetchedFor next_fetch() const { return {at_.leader_epoch, log_.ends().submitted, log_.epochs().latest()}; }
   struct Fetched {
     FetchedFor asked;
     Offset high_watermark = -1;

@@ -40,19 +40,22 @@ struct Divergence {
 };
 inline Offset divergence_point(Divergence d) { return std::min(d.leader.offset, d.own.offset); }
 
-// Rule: a fetch reply counts only if it answers the fetch of this epoch from exactly the present end of the log.
-// Why: a reply of a former leadership, or one from before a truncation, would leave a gap or append twice.
+// Rule: a fetch reply counts only if it answers the fetch of this epoch from exactly the present end of the log: the
+// same offset behind a record of the same epoch.
+// Why: a reply of a former leadership, or one from before a truncation, would leave a gap, append twice, or cut once
+// more what was truncated and filled again since.
 // Replication protocol; the guard of kafka-tlaplus' replication specification.
 struct FetchedFor {
   LeaderEpoch epoch;
   Offset offset;
+  LeaderEpoch last_epoch;  // of the record before `offset`
   template<class V>
   void fields(V& v) const {
-    v("epoch", epoch), v("offset", offset);
+    v("epoch", epoch), v("offset", offset), v("last_epoch", last_epoch);
   }
 };
 inline bool accept_fetch_reply(FetchedFor asked, FetchedFor present) {
-  return asked.epoch == present.epoch && asked.offset == present.offset;
+  return asked.epoch == present.epoch && asked.offset == present.offset && asked.last_epoch == present.last_epoch;
 }
 
 // ---- high watermark

@@ -38,8 +38,8 @@ protocol::CreatePartitionsRequest growth(Lab& lab, const std::vector<Growth>& al
 
 std::vector<ErrorCode> grow(Lab& lab, const std::vector<Growth>& all) {
   std::vector<ErrorCode> errors;
-  for (const auto& r : lab.ask<protocol::CreatePartitionsResponse>(growth(lab, all), 3)->results)
-    errors.push_back(static_cast<E>(r.error_code));
+  const auto response = lab.ask<protocol::CreatePartitionsResponse>(growth(lab, all), 3);
+  for (const auto& r : response->results) errors.push_back(static_cast<E>(r.error_code));
   return errors;
 }
 

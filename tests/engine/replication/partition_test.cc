@@ -318,7 +318,7 @@ TEST(Partition, batches_whose_epochs_fall_or_exceed_the_leaders_are_refused) {
     return std::string(b.finish().text());
   };
   Partition::Fetched reply;
-  reply.asked = {1, 0};
+  reply.asked = r.node(1).partition.next_fetch();
   reply.records = Slice::copy(batch(0, 2));
   EXPECT_FALSE(r.node(1).take(reply).has_value());
   reply.records = Slice::copy(batch(0, 1) + batch(1, 0));

@@ -89,8 +89,9 @@ class Node {
   Fetch fetch() const {
     Fetch f;
     f.from = common.self;
-    f.epoch = partition.assignment().leader_epoch;
-    f.at = {common.self, brokers_.at(common.self).epoch, partition.log().ends().submitted, partition.last_epoch(),
+    const FetchedFor from = partition.next_fetch();
+    f.epoch = from.epoch;
+    f.at = {common.self, brokers_.at(common.self).epoch, from.offset, from.last_epoch,
             partition.log().ends().log_start};
     return f;
   }
@@ -103,7 +104,7 @@ class Node {
   // ---- leader: what the Fetch handler does with one partition
   Answer serve(const Fetch& f) {
     Answer a;
-    a.reply.asked = {f.epoch, f.at.offset};
+    a.reply.asked = {f.epoch, f.at.offset, f.at.last_epoch};
     a.error = fetch_fence(f.epoch, partition.assignment().leader_epoch);
     if (a.error == ErrorCode::none && (partition.role() != Role::leader || !partition.log().ready()))
       a.error = ErrorCode::not_leader_or_follower;

@@ -32,9 +32,10 @@ TEST(ReplicationRules, divergence_point_is_the_lesser_end_of_the_shared_epoch) {
 }
 
 TEST(ReplicationRules, accept_fetch_reply_only_for_the_present_place) {
-  EXPECT_TRUE(accept_fetch_reply({3, 7}, {3, 7}));
-  EXPECT_FALSE(accept_fetch_reply({2, 7}, {3, 7}));
-  EXPECT_FALSE(accept_fetch_reply({3, 6}, {3, 7}));
+  EXPECT_TRUE(accept_fetch_reply({3, 7, 2}, {3, 7, 2}));
+  EXPECT_FALSE(accept_fetch_reply({2, 7, 2}, {3, 7, 2}));
+  EXPECT_FALSE(accept_fetch_reply({3, 6, 2}, {3, 7, 2}));
+  EXPECT_FALSE(accept_fetch_reply({3, 7, 1}, {3, 7, 2}));
 }
 
 TEST(ReplicationRules, maximal_isr_joins_the_proposal) {
