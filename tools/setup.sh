@@ -6,7 +6,7 @@ BUILD_PACKAGES="cmake ninja-build g++ ccache pkg-config python3 python3-venv pyt
 TEST_PACKAGES="clang-16 clang-format-16 clang-tidy-16 libclang-rt-16-dev libbenchmark-dev librdkafka-dev kcat maven
   openjdk-17-jre-headless"
 PYTHON="$PWD/.venv/bin/python"
-export CCACHE_BASEDIR="$PWD"
+export CCACHE_BASEDIR="$PWD" CCACHE_NOHASHDIR=1  # one compilation serves every preset and folder with the same flags
 
 say() { printf '%s\n' "$*" >&2; }
 
