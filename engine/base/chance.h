@@ -23,6 +23,7 @@ enum class Stream : uint16_t {
   client_instance_id,
   group_jitter,
   placement,
+  segment_jitter,
   simulator = 1000,
 };
 

@@ -247,6 +247,7 @@ replication::Settings Turn::settings_of(const std::string& topic) const {
                                                              : protocol::Compression::none;
   s.log.segment_bytes = c.segment_bytes;
   s.log.segment_ms = c.segment_age.ms();
+  s.log.segment_jitter_ms = c.segment_jitter.ms();
   s.log.segment_index_bytes = c.segment_index_bytes;
   s.log.index_interval_bytes = c.index_interval_bytes;
   s.log.compacted = c.compacted();

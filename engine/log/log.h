@@ -226,6 +226,8 @@ class Log final {
   // log_append.cc
   void append_batch(Ctx& ctx, const BatchHeader& header, TailBatch batch);
   void roll_if_needed(Ctx& ctx, const BatchHeader& next);
+  void begin_segment(Ctx& ctx, Offset base);
+  void draw_jitter(Ctx& ctx, Segment& s) const;
   Segment* find_segment(Offset base);
   Segment& segment_of(Offset offset);  // the one that holds it
 

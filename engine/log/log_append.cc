@@ -119,14 +119,29 @@ void Log::append_batch(Ctx& ctx, const BatchHeader& h, TailBatch b) {
 void Log::roll_if_needed(Ctx& ctx, const BatchHeader& next) {
   if (!segments_.empty()) {
     Segment& s = segments_.back();
-    const SegmentFill fill{s.size, s.base, s.first_timestamp, s.created_ms, s.index.fullest_bytes()};
+    const SegmentFill fill{s.size,       s.base,      s.first_timestamp,
+                           s.created_ms, s.jitter_ms, {s.index.offsets().size(), s.index.times().size()}};
     const BatchFit fit{static_cast<uint32_t>(next.size()), next.last_offset(), next.max_timestamp, ctx.wall.ms};
     if (roll_before(fill, fit, options_.config) == Roll::no) return;
     PROBE(ctx, log_rolled);
     s.index_durable = false;  // flush writes both indexes
   }
-  segments_.emplace_back(next.base_offset);
+  begin_segment(ctx, next.base_offset);
+}
+
+void Log::begin_segment(Ctx& ctx, Offset base) {
+  segments_.emplace_back(base);
   segments_.back().created_ms = ctx.wall.ms;
+  draw_jitter(ctx, segments_.back());
+}
+
+// Logs that were begun together need not end their segments together.
+void Log::draw_jitter(Ctx& ctx, Segment& s) const {
+  const int64_t most = std::min(options_.config.segment_jitter_ms, options_.config.segment_ms);
+  if (most <= 0) return;
+  const uint64_t entity = static_cast<uint64_t>(topic_key(options_.topic)) + static_cast<uint64_t>(options_.partition);
+  const ChoiceKey key{Stream::segment_jitter, entity, static_cast<uint64_t>(s.base)};
+  s.jitter_ms = static_cast<int64_t>(ctx.chance.below(key, static_cast<uint64_t>(most)));
 }
 
 // ---- reads

@@ -114,6 +114,7 @@ void Log::scan_segment(Io& io, Out& out) {
   s.index_loaded = true;
   s.first_timestamp = kNoTimestamp;
   s.created_ms = io.ctx.wall.ms;
+  draw_jitter(io.ctx, s);
   ScanOptions scan;
   scan.file_size = s.size;
   scan.expect = std::max(o.end, s.base);

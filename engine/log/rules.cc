@@ -21,8 +21,11 @@ Roll roll_before(const SegmentFill& segment, const BatchFit& batch, const LogCon
   if (segment.size + batch.size > config.segment_bytes) return Roll::size;
   const int64_t age =
       segment.first_timestamp >= 0 ? batch.max_timestamp - segment.first_timestamp : batch.now_ms - segment.created_ms;
-  if (age > config.segment_ms) return Roll::age;
-  return segment.index_bytes >= config.segment_index_bytes ? Roll::index_full : Roll::no;
+  if (age > config.segment_ms - segment.jitter_ms) return Roll::age;
+  const auto room = static_cast<size_t>(config.segment_index_bytes);
+  const bool full =
+      segment.index.offsets >= room / kIndexEntryBytes || segment.index.times + 1 >= room / kTimeEntryBytes;
+  return full ? Roll::index_full : Roll::no;
 }
 
 }  // namespace klamm::log

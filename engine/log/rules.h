@@ -25,12 +25,17 @@ enum class Admission : uint8_t { accepted, duplicate, out_of_order_sequence, inv
 // KIP-98, KIP-360. (A duplicate is recognised before, by its exact range.)
 Admission sequence_admission(const ProducerView& known, const BatchSequence& batch);
 
+struct IndexFill {
+  size_t offsets = 0;  // entries
+  size_t times = 0;
+};
 struct SegmentFill {
   int64_t size = 0;  // bytes
   Offset base = 0;
   int64_t first_timestamp = kNoTimestamp;  // of its first batch
   int64_t created_ms = 0;
-  int64_t index_bytes = 0;
+  int64_t jitter_ms = 0;  // how much earlier than segment.ms this one ends
+  IndexFill index;
 };
 struct BatchFit {
   uint32_t size = 0;
@@ -40,8 +45,9 @@ struct BatchFit {
 };
 enum class Roll : uint8_t { no, size, age, index_full, offset_overflow };
 
-// Rule: a segment ends before a batch that would overfill it, is older than segment.ms by record time (wall time if it
-// has none), or cannot be named relative to its base in 31 bits. An empty segment takes any batch that can be named.
+// Rule: a segment ends before a batch that would overfill it, is older than segment.ms less its jitter by record time
+// (wall time if it has none), or cannot be named relative to its base in 31 bits; or once an index is full, the time
+// index with an entry to spare for its end. An empty segment takes any batch that can be named.
 Roll roll_before(const SegmentFill& segment, const BatchFit& batch, const LogConfig& config);
 
 }  // namespace klamm::log

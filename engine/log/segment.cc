@@ -8,9 +8,6 @@
 namespace klamm::log {
 namespace {
 
-constexpr size_t kIndexEntryBytes = 8;
-constexpr size_t kTimeEntryBytes = 12;
-
 void put_u32(uint8_t* p, uint32_t v) {
   for (int i = 0; i < 4; ++i) p[i] = static_cast<uint8_t>(v >> (24 - 8 * i));
 }
@@ -77,10 +74,6 @@ Offset SegmentIndex::offset_before(int64_t timestamp) const {
   const auto from = std::lower_bound(times_.begin(), times_.end(), timestamp,
                                      [](const TimeEntry& e, int64_t asked) { return e.timestamp < asked; });
   return from == times_.begin() ? base_ : base_ + std::prev(from)->relative + 1;
-}
-
-int64_t SegmentIndex::fullest_bytes() const {
-  return static_cast<int64_t>(std::max(offsets_.size() * kIndexEntryBytes, times_.size() * kTimeEntryBytes));
 }
 
 std::vector<Slice> SegmentIndex::encode_offsets() const {

@@ -46,7 +46,6 @@ class SegmentIndex final {
   int64_t position_for(Offset offset) const;      // of a batch that begins at or before `offset`
   Offset offset_before(int64_t timestamp) const;  // all batches below it are older than `timestamp`
   int64_t last_position() const { return offsets_.empty() ? 0 : offsets_.back().position; }
-  int64_t fullest_bytes() const;
   const TimestampAndOffset& newest() const { return newest_; }
   void set_newest(const TimestampAndOffset& t) { newest_ = t; }
 
@@ -85,13 +84,15 @@ struct Segment {
   int64_t pending_bytes = 0;
   int64_t first_timestamp = kNoTimestamp;
   int64_t created_ms = 0;
+  int64_t jitter_ms = 0;  // drawn when it was begun
   SegmentIndex index;
   template<class V>
   void fields(V& v) const {
     v("base", base), v("size", size), v("file", file), v("named", named), v("name_durable", name_durable),
         v("unsynced", unsynced), v("index_loaded", index_loaded), v("index_durable", index_durable),
         v("index_writes", index_writes), v("pending", pending), v("pending_bytes", pending_bytes),
-        v("first_timestamp", first_timestamp), v("created_ms", created_ms), v("index", index);
+        v("first_timestamp", first_timestamp), v("created_ms", created_ms), v("jitter_ms", jitter_ms),
+        v("index", index);
   }
 };
 

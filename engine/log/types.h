@@ -11,18 +11,22 @@
 namespace klamm::log {
 
 inline constexpr int64_t kNoTimestamp = -1;
+inline constexpr size_t kIndexEntryBytes = 8;  // in .index
+inline constexpr size_t kTimeEntryBytes = 12;  // in .timeindex
 
 // A topic's settings that a log obeys. Kafka's defaults.
 struct LogConfig {
   int32_t segment_bytes = 1 << 30;           // segment.bytes
   int64_t segment_ms = 604'800'000;          // segment.ms
+  int64_t segment_jitter_ms = 0;             // segment.jitter.ms
   int32_t segment_index_bytes = 10'485'760;  // segment.index.bytes
   int32_t index_interval_bytes = 4'096;      // index.interval.bytes
   bool compacted = false;                    // cleanup.policy contains compact: offsets may have gaps
   template<class V>
   void fields(V& v) const {
-    v("segment_bytes", segment_bytes), v("segment_ms", segment_ms), v("segment_index_bytes", segment_index_bytes),
-        v("index_interval_bytes", index_interval_bytes), v("compacted", compacted);
+    v("segment_bytes", segment_bytes), v("segment_ms", segment_ms), v("segment_jitter_ms", segment_jitter_ms),
+        v("segment_index_bytes", segment_index_bytes), v("index_interval_bytes", index_interval_bytes),
+        v("compacted", compacted);
   }
 };
 

@@ -33,6 +33,7 @@ using Properties = std::map<std::string, std::string>;  // Kafka's names
   X(int32_t, segment_bytes, "segment.bytes") /* or internal.segment.bytes */ \
   X(int32_t, segment_index_bytes, "segment.index.bytes")                     \
   X(Duration, segment_age, "segment.ms")                                     \
+  X(Duration, segment_jitter, "segment.jitter.ms")                           \
   X(bool, unclean_leader_election, "unclean.leader.election.enable")
 
 struct TopicConfig {

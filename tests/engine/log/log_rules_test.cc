@@ -38,7 +38,13 @@ TEST(LogRules, roll_before) {
   EXPECT_EQ(roll({.size = 1, .first_timestamp = 50}, {.max_timestamp = 151}), Roll::age);
   EXPECT_EQ(roll({.size = 1, .created_ms = 7}, {.max_timestamp = 9'999, .now_ms = 107}), Roll::no);
   EXPECT_EQ(roll({.size = 1, .created_ms = 7}, {.max_timestamp = 9'999, .now_ms = 108}), Roll::age);
-  EXPECT_EQ(roll({.size = 1, .index_bytes = 80}, {}), Roll::index_full);
+  EXPECT_EQ(roll({.size = 1, .first_timestamp = 50, .jitter_ms = 30}, {.max_timestamp = 120}), Roll::no);
+  EXPECT_EQ(roll({.size = 1, .first_timestamp = 50, .jitter_ms = 30}, {.max_timestamp = 121}), Roll::age);
+  config.segment_index_bytes = 83;  // room for ten offsets, six times
+  EXPECT_EQ(roll({.size = 1, .index = {9, 4}}, {}), Roll::no);
+  EXPECT_EQ(roll({.size = 1, .index = {10, 4}}, {}), Roll::index_full);
+  EXPECT_EQ(roll({.size = 1, .index = {9, 5}}, {}), Roll::index_full);
+  EXPECT_EQ(roll({.index = {10, 10}}, {}), Roll::no);
   EXPECT_EQ(roll({.size = 0, .base = 5}, {.size = 1, .last = 5 + 2147483647LL}), Roll::no);
   EXPECT_EQ(roll({.size = 0, .base = 5}, {.size = 1, .last = 6 + 2147483647LL}), Roll::offset_overflow);
 }

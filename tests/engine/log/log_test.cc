@@ -247,6 +247,39 @@ TEST(Log, finds_a_place_by_time) {
   EXPECT_EQ(w.log.max_timestamp().offset, 299);
 }
 
+struct Latest final : Chance {
+  uint64_t below(ChoiceKey key, uint64_t n) override { return key.stream == Stream::segment_jitter ? n - 1 : 0; }
+  uint64_t name(ChoiceKey key) override { return key.ordinal; }
+};
+
+TEST(Log, segments_end_by_time_earlier_by_what_is_drawn) {
+  for (const int64_t jitter : {0, 400, 5'000}) {
+    LogWorld w;
+    w.options.config.segment_ms = 1'000;
+    w.options.config.segment_jitter_ms = jitter;
+    w.restart();
+    w.settle();
+    Latest chance;
+    Ctx ctx{w.world.now, w.world.wall, chance, w.world.flaws, w.world.trace, w.world.scratch};
+    const auto append = [&](int64_t at) {
+      w.log.append_as_leader(ctx, 1, make_batch({.timestamp = 1'700'000'000'000 + at}));
+    };
+    const int64_t lasts = 1'000 - std::max<int64_t>(0, std::min<int64_t>(jitter, 1'000) - 1);
+    append(0);
+    append(lasts);      // still in the first
+    append(lasts + 1);  // begins the second
+    append(lasts + 1 + lasts);
+    append(lasts + 2 + lasts);
+    w.flush();
+    w.settle();
+    std::vector<std::string> logs;
+    for (const std::string& name : w.disk.names("orders-5"))
+      if (name.ends_with(".log")) logs.push_back(name);
+    EXPECT_EQ(logs,
+              (std::vector<std::string>{segment_file(0, ".log"), segment_file(2, ".log"), segment_file(4, ".log")}));
+  }
+}
+
 TEST(Log, forks_do_not_disturb_each_other) {
   LogWorld w;
   w.restart();
