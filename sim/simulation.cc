@@ -31,16 +31,35 @@ WorldOptions draw_world(const RunOptions& options, Tape& tape) {
   return w;
 }
 
+// Some runs keep little: records expire while they are read, and files go while they are written.
+bool keeps_little(const RunOptions& o, Tape& tape) {
+  return o.rough && Draws{stream(kSwarm), 4, 0}.below(tape, 4) == 3;
+}
+
+std::map<std::string, std::string> draw_retention(Tape& tape) {
+  Draws d{stream(kSwarm), 5, 0};
+  std::map<std::string, std::string> config;
+  config["internal.segment.bytes"] = std::to_string(4'096 << d.below(tape, 4));
+  config["file.delete.delay.ms"] = std::to_string(1'000 * d.below(tape, 3));
+  if (d.below(tape, 2) == 1) config["segment.ms"] = std::to_string(d.between(tape, 200, 3'000));
+  if (d.below(tape, 2) == 1) config["segment.jitter.ms"] = std::to_string(d.between(tape, 1, 1'000));
+  const uint64_t way = d.below(tape, 3);
+  if (way != 1) config["retention.bytes"] = std::to_string(d.between(tape, 0, 100'000));
+  if (way != 0) config["retention.ms"] = std::to_string(d.between(tape, 500, 8'000));
+  return config;
+}
+
 World make_world(const RunOptions& options) {
   Tape tape(options.seed, options.tape_mode);
   tape.keep_log(options.log_choices);
   const WorldOptions world = draw_world(options, tape);
   std::map<std::string, std::string> config = options.config;
   if (options.fail_disk) config.emplace("log.roll.ms", "700");  // so that segments end while one looks
+  if (keeps_little(options, tape)) config.emplace("log.retention.check.interval.ms", "300");
   return World(std::move(tape), world, cluster_hosts({options.brokers, 3, options.flaws, std::move(config)}));
 }
 
-WorkloadOptions make_load(const RunOptions& o) {
+WorkloadOptions make_load(const RunOptions& o, Tape& tape) {
   WorkloadOptions w;
   w.producer_host = o.brokers;
   w.consumer_host = o.brokers + 1;
@@ -49,6 +68,7 @@ WorkloadOptions make_load(const RunOptions& o) {
   w.producers = o.producers;
   w.consumers = o.consumers;
   w.records_per_second = o.records_per_second;
+  if (keeps_little(o, tape)) w.topic_config = draw_retention(tape);
   return w;
 }
 }  // namespace
@@ -57,7 +77,7 @@ Simulation::Simulation(RunOptions options)
     : options_(std::move(options)),
       world_(make_world(options_)),
       beyond_(options_.promise == Promise::beyond),
-      load_(make_load(options_)) {
+      load_(make_load(options_, world_.tape())) {
   if (options_.promise == Promise::drawn && options_.rough)
     beyond_ = Draws{stream(kSwarm), 3, 0}.below(world_.tape(), 4) == 3;
   if (options_.fail_disk) world_.storage(failing()).model().fail_operation = options_.seed / options_.brokers + 1;
@@ -191,6 +211,7 @@ void Simulation::trace(int64_t at, HostId host, const TraceEvent& e) {
   if (is_broker(host)) {
     replicas_.trace(at, host, e, verdicts_);
     leaders_.trace(at, host, e, verdicts_);
+    load_.trace(e);
     if (e.kind == TraceKind::raft_role && e.b == kRaftLeader) replicas_.elected(at, host, LogKey{}, e.a, verdicts_);
     plan_.trace(at, host, e, world_);
     if (e.kind == TraceKind::broker_unfenced) {

@@ -52,6 +52,7 @@ void Workload::create_topic(World& world) {
   creating_ = true;
   client::CreateTopics c;
   c.topics.push_back({kTopic, options_.partitions, -1, {}, {}});
+  for (const auto& [name, value] : options_.topic_config) c.topics.back().configs.push_back({name, value});
   ask(world, options_.producer_host, token(Verb::create, 0), "create_topics", c);
 }
 
@@ -205,9 +206,13 @@ void Workload::consumed(int64_t at, uint64_t t, const Slice& bytes, Verdicts& ou
   position = std::max(position, e.next);
 }
 
+void Workload::trace(const TraceEvent& e) {
+  if (e.kind == TraceKind::log_start_moved && !topic_.zero() && e.b == topic_key(topic_)) history_.deleted(e.a, e.c);
+}
+
 int64_t Workload::group_position(int32_t partition) const {
   const auto p = group_positions_.find(partition);
-  return p == group_positions_.end() ? 0 : p->second;
+  return std::max(p == group_positions_.end() ? 0 : p->second, history_.deleted_end(partition));
 }
 
 }  // namespace klamm::sim

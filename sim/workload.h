@@ -1,12 +1,14 @@
 // What clients do in a run: idempotent producers of unique records, a group that consumes them, and at the end one
 // reader who has seen everything. Drives client hosts by their verbs and writes the history.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "engine/base/ids.h"
+#include "engine/base/trace.h"
 #include "sim/checkers/history.h"
 #include "sim/checkers/replicas.h"
 #include "sim/world.h"
@@ -23,6 +25,7 @@ struct WorkloadOptions {
   int64_t records_per_second = 1'000;
   int64_t batch_ns = 20'000'000;
   size_t record_bytes = 100;
+  std::map<std::string, std::string> topic_config;
 };
 
 // Value. Owned by the simulation. Clients are told only what applications could tell them.
@@ -52,7 +55,10 @@ class Workload final {
   const WorkloadOptions& options() const { return options_; }
   // Largest position that anyone of the group has reached, by partition.
   int64_t group_position(int32_t partition) const;
-  int64_t reader_position(int32_t partition) const { return history_.position(0, partition); }
+  int64_t reader_position(int32_t partition) const {
+    return std::max(history_.position(0, partition), history_.deleted_end(partition));
+  }
+  void trace(const TraceEvent& e);  // of a broker
   int64_t acked_last_at() const { return acked_last_at_; }
   // A record's token is its name; the records of one Produce are numbered on.
   static uint64_t record_token(const Written& w);

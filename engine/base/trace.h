@@ -58,6 +58,7 @@ static_assert(sizeof(TraceEvent) == 32);
 // Rare branches worth knowing that a campaign reached; one list.
 #define KLAMM_PROBES(X)        \
   X(raft_prospective)          \
+  X(log_retained)              \
   X(raft_election_lost)        \
   X(raft_divergence)           \
   X(raft_resigned)             \

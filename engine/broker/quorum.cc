@@ -251,6 +251,10 @@ replication::Settings Turn::settings_of(const std::string& topic) const {
   s.log.segment_index_bytes = c.segment_index_bytes;
   s.log.index_interval_bytes = c.index_interval_bytes;
   s.log.compacted = c.compacted();
+  s.log.deletes = c.deleted_by_age();
+  s.log.retention_bytes = c.retention_bytes;
+  s.log.retention_ms = c.retention_ms;
+  s.log.file_delete_delay_ms = c.file_delete_delay.ms();
   s.min_insync = c.min_insync_replicas;
   return s;
 }

@@ -238,6 +238,7 @@ void Turn::run_node() {
   r.fetch_max_bytes = c.replica_fetch_max_bytes;
   r.fetch_response_max_bytes = c.replica_fetch_response_max_bytes;
   r.request_timeout = c.replica_socket_timeout;
+  r.retention_check = c.retention_check_interval;
   p.replicas = replication::Replicas(r);
 
   LifecycleConfig l;

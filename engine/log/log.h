@@ -69,7 +69,10 @@ class Log final {
   Result<Slice> check_follower_batches(const Slice& records) const;
   // What check_follower_batches gave, as it is.
   Appended append_as_follower(Ctx& ctx, const Slice& batches);
-  bool dirty() const { return flushed_ < ends_.submitted; }  // flush has something to do
+  // flush has something to do
+  bool dirty() const {
+    return flushed_ < ends_.submitted || (!segments_.empty() && segments_.back().forced && !segments_.back().file);
+  }
   void flush(Io& io);  // submits the writes of everything appended; call once a turn for dirty logs
   void sync(Io& io);   // flushes, then makes durable what is submitted so far; a call while one runs joins the next
   const Ends& ends() const { return ends_; }
@@ -92,6 +95,13 @@ class Log final {
   void truncate_to(Io& io, Offset offset);
   void truncate_fully_and_start_at(Io& io, Offset start, const Uuid& away);
   void advance_log_start(Ctx& ctx, Offset start);  // never back; not beyond the end
+
+  // ---- retention (log_retain.cc)
+  bool retains_too_much(Wall now, const RetainBy& by) const;  // retain has something to do
+  // Moves the log start over what has expired and puts its files away: first renamed, removed after
+  // file.delete.delay.ms by remove_put_away, for which Out.remove_at asks.
+  void retain(Io& io, const RetainBy& by);
+  void remove_put_away(Io& io);
 
   // ---- leader epochs
   void assign_epoch(LeaderEpoch epoch) {
@@ -119,6 +129,8 @@ class Log final {
         v("recovery_point", recovery_point_), v("cold_reads", cold_reads_), v("cold_wants", cold_wants_),
         v("cold_blocks", cold_blocks_), v("next_cold", next_cold_), v("opening", opening_), v("leaving", leaving_),
         v("closing", closing_), v("dropped_bytes", dropped_bytes_);
+    v("put_away_to", put_away_to_), v("put_away", put_away_), v("put_away_running", put_away_running_),
+        v("front_sure", front_sure_), v("epoch_file_due", epoch_file_due_);
   }
 
  private:
@@ -204,6 +216,15 @@ class Log final {
           v("scanner", scanner), v("cutting", cutting), v("again", again), v("draining", draining), v("refold", refold);
     }
   };
+  // A segment below the log start whose files are renamed, that durably.
+  struct PutAway {
+    Offset base = 0;
+    Instant remove_at{};
+    template<class V>
+    void fields(V& v) const {
+      v("base", base), v("remove_at", remove_at);
+    }
+  };
   // The directory goes: drain what is under way -> rename -> make it durable -> remove.
   struct Leaving {
     enum class Stage : uint8_t { draining, moving, removing };
@@ -241,12 +262,15 @@ class Log final {
   void pump_names(Io& io);
   void update_synced(Io& io, Out& out);
   void pump_checkpoint(Io& io, Out& out);
+  EpochCache epochs_below(Offset end) const;
+  void write_epoch_file(Io& io, EpochCache epochs);
   void pump_closing(Io& io, Out& out);
   std::string file_path(Offset base, const char* suffix) const { return path_ + "/" + segment_file(base, suffix); }
 
   // log_truncate.cc
   bool truncate_in_memory(Io& io, Offset offset);
   void cut_files(Io& io, size_t keep, int64_t position);
+  bool drop_unmade();
   void clip_ends(Offset end);
   void remove_cut(Io& io, const Op& op);
   void reopen(Io& io, Offset limit, bool refold);
@@ -254,6 +278,13 @@ class Log final {
   void close_files(Io& io);
   void pump_leaving(Io& io);
   void on_moved_away(Io& io);
+
+  // log_retain.cc
+  size_t expired(Wall now, const RetainBy& by) const;  // how many of the oldest segments
+  bool puts_away() const;
+  void pump_put_away(Io& io);
+  void on_put_away(Io& io, Offset base, Out& out);
+  void pump_epoch_file(Io& io);
 
   // log_cold.cc
   ReadResult read_block(const ColdBlock& block, const ReadFrom& from) const;
@@ -323,6 +354,12 @@ class Log final {
   std::optional<Leaving> leaving_;
   bool closing_ = false;  // closing: the last files are being closed
   int64_t dropped_bytes_ = 0;
+
+  Offset put_away_to_ = 0;  // segments that end before it go
+  std::deque<PutAway> put_away_;
+  bool put_away_running_ = false;  // one segment at a time
+  bool front_sure_ = false;        // no rename of a former life waits to be made durable
+  bool epoch_file_due_ = false;    // its first entries are those of segments that are gone
 };
 
 }  // namespace klamm::log

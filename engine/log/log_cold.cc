@@ -113,7 +113,9 @@ void Log::on_cold_index(Io& io, const Op& op, const StorageEnd& end, Out& out) {
       std::find_if(cold_reads_.begin(), cold_reads_.end(), [&](const ColdRead& c) { return c.number == op.number; });
   if (r == cold_reads_.end()) return;
   if (op.generation != generation_ || !ready()) return end_cold(io, op.number, {}, out);
-  Segment& s = *find_segment(op.segment);
+  Segment* found = find_segment(op.segment);
+  if (!found) return end_cold(io, op.number, {}, out);  // put away
+  Segment& s = *found;
   if (!s.index_loaded && op.error == IoError::none) s.index.load_offsets(end.bytes.span(), s.size);
   s.index_loaded = true;
   issue_cold(io, *r);
@@ -125,9 +127,10 @@ void Log::on_cold_read(Io& io, const Op& op, const StorageEnd& end, Out& out) {
   if (found == cold_reads_.end()) return;
   ColdRead& r = *found;
   const Offset offset = r.want.offset;
-  if (op.generation != generation_ || !ready()) return end_cold(io, r.number, {offset}, out);
+  Segment* segment = find_segment(r.segment);  // none: put away
+  if (op.generation != generation_ || !ready() || !segment) return end_cold(io, r.number, {offset}, out);
   if (op.error != IoError::none) return end_cold(io, r.number, {offset, op.error}, out);
-  Segment& s = *find_segment(r.segment);
+  Segment& s = *segment;
   const Slice& bytes = end.bytes;
   size_t at = 0;
   size_t need = kBatchHeaderSize;

@@ -24,6 +24,7 @@ void Log::on_listed(Io& io, const Op& op, const StorageEnd& end, Out& out) {
     return finish_empty(io, out);
   }
   bool identity = false, epochs = false;
+  std::vector<std::pair<Offset, const std::string*>> indexes;
   for (const DirEntry& e : *end.entries) {
     Offset base = 0;
     if (parse_segment_file(e.name, ".log", &base)) {
@@ -33,12 +34,17 @@ void Log::on_listed(Io& io, const Op& op, const StorageEnd& end, Out& out) {
       s.named = s.name_durable = true;
       s.index_loaded = false;
     }
+    for (const char* suffix : {".index", ".timeindex", ".snapshot"})
+      if (parse_segment_file(e.name, suffix, &base)) indexes.push_back({base, &e.name});
     identity |= e.name == kPartitionMetadataFile;
     epochs |= e.name == kEpochFile;
     for (const char* leftover : {".tmp", ".deleted", ".cleaned"})
       if (e.name.ends_with(leftover) && ops_.size() < kMaxOps / 2)
         io.remove(begin(Step::sweep), options_.dir, path_ + "/" + e.name);
   }
+  for (const auto& [base, name] : indexes)  // whose segment is gone
+    if (!find_segment(base) && ops_.size() < kMaxOps / 2)
+      io.remove(begin(Step::sweep), options_.dir, path_ + "/" + *name);
   const auto load = [&](Step step, const char* name) {
     ++opening_->loads;
     io.load(begin(step), options_.dir, path_ + "/" + name, kMaxCheckpointBytes);
@@ -219,6 +225,7 @@ void Log::finish_open(Io& io, Out& out) {
 
 void Log::finish_empty(Io& io, Out& out) {
   if (opening_->refold) producers_.reset_to(ends_.submitted);
+  epochs_.clear();  // of a file whose batches are gone
   opening_.reset();
   state_ = State::ready;
   out.ready = true;

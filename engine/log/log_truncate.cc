@@ -61,6 +61,15 @@ void Log::clip_ends(Offset end) {
   for (WriteRun& w : writes_) w.end = std::min(w.end, end);
 }
 
+// The last segment has neither bytes nor a file. It goes, unless what is before it is being put away.
+bool Log::drop_unmade() {
+  Segment& s = segments_.back();
+  s.forced = put_away_to_ > 0 && s.base <= put_away_to_;
+  if (s.forced) return false;
+  segments_.pop_back();
+  return true;
+}
+
 void Log::cut_files(Io& io, size_t keep, int64_t position) {
   Segment& s = segments_[keep];
   Op op{Step::cut, 0};
@@ -84,7 +93,7 @@ void Log::cut_files(Io& io, size_t keep, int64_t position) {
   }
   segments_.erase(segments_.begin() + static_cast<int64_t>(keep) + 1, segments_.end());
   const FileId file = s.file;
-  if (position == 0 && !s.file && !s.named) segments_.pop_back();
+  if (position == 0 && !s.file && !s.named) drop_unmade();
   if (!segments_.empty()) segments_.back().index_durable = true;  // active (again): its indexes are due when it is full
   if (op.left == 0 && op.segments.empty()) return;
   ++held_;
@@ -125,7 +134,8 @@ void Log::reopen(Io& io, Offset limit, bool refold) {
       s.pending_bytes = 0;
       s.pending.clear();
     }
-    while (!segments_.back().file && !segments_.back().named) segments_.pop_back();
+    while (!segments_.back().file && !segments_.back().named && drop_unmade()) {
+    }
     segments_.back().index_durable = true;
     epochs_.truncate_from_end(limit);
     clip_ends(limit);
@@ -151,11 +161,17 @@ void Log::truncate_fully_and_start_at(Io& io, Offset start, const Uuid& away) {
   writes_.clear();
   round_ = {};
   roll_waits_ = false;
+  put_away_.clear();
+  put_away_to_ = start;
   if (checkpoint_to_ >= 0) checkpoint_wanted_ = true;
   checkpoint_to_ = -1;
   recovery_point_ = 0;
   flushed_ = write_reached_ = sync_reached_ = start;
   ends_ = {start, start, start, start};
+  if (start > 0) {  // a file holds the place: nothing else would tell where this log ends
+    begin_segment(io.ctx, start);
+    segments_.back().forced = true;
+  }
   pump_leaving(io);
 }
 

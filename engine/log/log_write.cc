@@ -25,8 +25,8 @@ void Log::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out& out
     if (!done) return;
     op.left = 1;
     op.error = *done;
-  } else if (op.error == IoError::none) {
-    op.error = end.error;
+  } else if (op.error == IoError::none || (op.error == IoError::not_found && end.error != IoError::none)) {
+    op.error = end.error;  // not_found may be tolerated, what comes with it not
   }
   if (op.left > 1) {
     --op.left;
@@ -46,6 +46,8 @@ static bool tolerated(const Op& op) {
     case Step::load_identity:
     case Step::load_epochs:
     case Step::cut_remove:
+    case Step::front_names:
+    case Step::put_away:
     case Step::move_away:
     case Step::remove_away:
     case Step::sweep: return op.error == IoError::not_found;
@@ -99,6 +101,16 @@ void Log::ended(Io& io, const Op& op, const StorageEnd& end, Out& out) {
       KLAMM_ASSERT_REL(held_, >, 0);
       --held_;
       return;
+    case Step::front_names:
+      front_sure_ = true;
+      put_away_running_ = false;
+      return;
+    case Step::put_away: {
+      Op names{Step::put_away_names};
+      names.segment = op.segment;
+      return io.sync_dir(begin(std::move(names)), options_.dir, path_);
+    }
+    case Step::put_away_names: return on_put_away(io, op.segment, out);
     case Step::cold_open: return on_cold_open(io, op, out);
     case Step::cold_index: return on_cold_index(io, op, end, out);
     case Step::cold_read: return on_cold_read(io, op, end, out);
@@ -120,6 +132,8 @@ void Log::pump(Io& io, Out& out) {
   if (sync_wanted_ && !round_.running) start_round(io);
   pump_names(io);
   update_synced(io, out);
+  pump_put_away(io);
+  pump_epoch_file(io);
   pump_checkpoint(io, out);
   pump_closing(io, out);
   pump_leaving(io);
@@ -171,16 +185,19 @@ void Log::flush(Io& io) {
   KLAMM_ASSERT(ready() || state_ == State::closing || (opening_ && opening_->draining));
   if (!identity_.begun) begin_identity(io);
   size_t first = segments_.size();
-  while (first > 0 && (segments_[first - 1].pending_bytes > 0 || !segments_[first - 1].index_durable)) --first;
+  const auto due = [](const Segment& s) { return s.pending_bytes > 0 || !s.index_durable || (s.forced && !s.file); };
+  while (first > 0 && due(segments_[first - 1])) --first;
   for (size_t i = first; i < segments_.size(); ++i) {
     Segment& s = segments_[i];
-    if (s.pending_bytes > 0) {
+    if (s.pending_bytes > 0 || (s.forced && !s.file)) {
       if (writes_.size() >= kMaxWrites) return;
       if (!s.file && i > 0 && !segments_[i - 1].name_durable) {
         roll_waits_ = true;
         return pump_names(io);
       }
       if (!s.file) open_segment(io, s);
+    }
+    if (s.pending_bytes > 0) {
       const bool active = i + 1 == segments_.size();
       Op op{Step::write};
       op.number = next_write_++;
@@ -259,7 +276,8 @@ bool Log::names_missing() const {
 }
 
 void Log::pump_names(Io& io) {
-  if (names_running_ || !(round_.running || roll_waits_) || !identity_.visible || !names_missing()) return;
+  if (names_running_ || !(round_.running || roll_waits_ || puts_away()) || !identity_.visible || !names_missing())
+    return;
   Op op{Step::names, static_cast<uint16_t>(identity_.dir_durable ? 1 : 2)};
   for (auto s = segments_.rbegin(); s != segments_.rend() && (s->unsynced || !s->name_durable); ++s) {
     if (!s->file || s->name_durable) continue;
@@ -273,7 +291,8 @@ void Log::pump_names(Io& io) {
 }
 
 void Log::update_synced(Io& io, Out& out) {
-  if (round_.running && round_.files_done && identity_.durable && !names_missing()) {
+  // A segment that is just being put away may come back unsynced, and then all behind it is lost.
+  if (round_.running && round_.files_done && identity_.durable && !names_missing() && !put_away_running_) {
     round_.running = false;
     sync_reached_ = std::max(sync_reached_, round_.target);
     if (sync_wanted_) start_round(io);
@@ -303,13 +322,9 @@ void Log::pump_checkpoint(Io& io, Out& out) {
     sync(io);
   }
   if (ends_.synced < checkpoint_to_ || held_ > 0 || epoch_file_.busy()) return;
-  EpochCache due = epochs_;
-  due.truncate_from_end(checkpoint_to_);
+  EpochCache due = epochs_below(checkpoint_to_);
   if (on_disk_ && due != epoch_file_holds_) {
-    const Owner owner = begin(Step::epoch_file);
-    epoch_file_.start(io, owner, options_.dir, path_ + "/" + kEpochFile,
-                      Slice::copy(encode_epoch_checkpoint(due.entries())));
-    epoch_file_holds_ = std::move(due);
+    write_epoch_file(io, std::move(due));
     return;
   }
   for (const Segment& s : segments_)
@@ -317,6 +332,20 @@ void Log::pump_checkpoint(Io& io, Out& out) {
   recovery_point_ = checkpoint_to_;
   checkpoint_to_ = -1;
   out.checkpointed = true;
+}
+
+// Epochs that wrote something before `end`. An empty log remembers whose record was its last.
+EpochCache Log::epochs_below(Offset end) const {
+  EpochCache below = epochs_;
+  below.truncate_from_end(std::max(end, ends_.log_start + 1));
+  return below;
+}
+
+void Log::write_epoch_file(Io& io, EpochCache epochs) {
+  const Owner owner = begin(Step::epoch_file);
+  epoch_file_.start(io, owner, options_.dir, path_ + "/" + kEpochFile,
+                    Slice::copy(encode_epoch_checkpoint(epochs.entries())));
+  epoch_file_holds_ = std::move(epochs);
 }
 
 bool Log::close(Io& io) {

@@ -33,6 +33,10 @@ enum class Step : uint8_t {
   cold_open,
   cold_index,
   cold_read,
+  // retention
+  front_names,
+  put_away,
+  put_away_names,
   // leaving
   close_files,
   move_away,

@@ -28,4 +28,12 @@ Roll roll_before(const SegmentFill& segment, const BatchFit& batch, const LogCon
   return full ? Roll::index_full : Roll::no;
 }
 
+Expiry expiry_of(const SegmentAge& s, const RetentionView& log, const LogConfig& config) {
+  if (s.end > log.high_watermark || (s.active && s.bytes == 0)) return Expiry::no;
+  if (!s.active && s.end <= log.log_start) return Expiry::start;
+  if (!log.policy || !config.deletes) return Expiry::no;
+  if (config.retention_bytes >= 0 && log.log_bytes - s.bytes >= config.retention_bytes) return Expiry::size;
+  return config.retention_ms >= 0 && log.now_ms - s.newest > config.retention_ms ? Expiry::age : Expiry::no;
+}
+
 }  // namespace klamm::log

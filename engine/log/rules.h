@@ -50,4 +50,25 @@ enum class Roll : uint8_t { no, size, age, index_full, offset_overflow };
 // index with an entry to spare for its end. An empty segment takes any batch that can be named.
 Roll roll_before(const SegmentFill& segment, const BatchFit& batch, const LogConfig& config);
 
+// One segment before retention, and its log.
+struct SegmentAge {
+  Offset end = 0;  // where the next segment begins; the log's end for the last
+  int64_t bytes = 0;
+  int64_t newest = 0;   // its largest timestamp; of a segment without any: when it was begun
+  bool active = false;  // the last
+};
+struct RetentionView {
+  Offset log_start = 0;
+  Offset high_watermark = 0;
+  int64_t log_bytes = 0;  // of this segment and all behind it
+  int64_t now_ms = 0;
+  bool policy = false;  // size and age count
+};
+enum class Expiry : uint8_t { no, start, size, age };
+
+// Rule: the oldest segment goes if it lies below the log start, if the log without it still has retention.bytes, or if
+// all of it is older than retention.ms; but nothing at or above the high watermark, and no empty active segment.
+// Why: uncommitted records may yet be truncated; a log start beyond them could not be taken back. KAFKA-5634, KIP-107.
+Expiry expiry_of(const SegmentAge& segment, const RetentionView& log, const LogConfig& config);
+
 }  // namespace klamm::log

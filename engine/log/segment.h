@@ -78,6 +78,7 @@ struct Segment {
   bool name_durable = false;
   bool unsynced = false;       // has bytes, or a length, that no sync under way covers
   bool index_loaded = true;    // `index` is not waiting to be read from disk
+  bool forced = false;         // its file is made even before it has bytes: it holds the log's end
   bool index_durable = true;   // .index and .timeindex are on disk, or not due before the segment is full
   uint8_t index_writes = 0;    // under way
   std::vector<Slice> pending;  // appended, not submitted; they end at `size`
@@ -89,10 +90,10 @@ struct Segment {
   template<class V>
   void fields(V& v) const {
     v("base", base), v("size", size), v("file", file), v("named", named), v("name_durable", name_durable),
-        v("unsynced", unsynced), v("index_loaded", index_loaded), v("index_durable", index_durable),
-        v("index_writes", index_writes), v("pending", pending), v("pending_bytes", pending_bytes),
-        v("first_timestamp", first_timestamp), v("created_ms", created_ms), v("jitter_ms", jitter_ms),
-        v("index", index);
+        v("unsynced", unsynced), v("forced", forced), v("index_loaded", index_loaded),
+        v("index_durable", index_durable), v("index_writes", index_writes), v("pending", pending),
+        v("pending_bytes", pending_bytes), v("first_timestamp", first_timestamp), v("created_ms", created_ms),
+        v("jitter_ms", jitter_ms), v("index", index);
   }
 };
 

@@ -1,6 +1,7 @@
 // The words in which a log is asked and answers.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,11 +23,17 @@ struct LogConfig {
   int32_t segment_index_bytes = 10'485'760;  // segment.index.bytes
   int32_t index_interval_bytes = 4'096;      // index.interval.bytes
   bool compacted = false;                    // cleanup.policy contains compact: offsets may have gaps
+  bool deletes = true;                       // cleanup.policy contains delete: the next two hold
+  int64_t retention_bytes = -1;              // retention.bytes; negative: any size
+  int64_t retention_ms = 604'800'000;        // retention.ms; negative: for ever
+  int64_t file_delete_delay_ms = 60'000;     // file.delete.delay.ms
   template<class V>
   void fields(V& v) const {
     v("segment_bytes", segment_bytes), v("segment_ms", segment_ms), v("segment_jitter_ms", segment_jitter_ms),
         v("segment_index_bytes", segment_index_bytes), v("index_interval_bytes", index_interval_bytes),
         v("compacted", compacted);
+    v("deletes", deletes), v("retention_bytes", retention_bytes), v("retention_ms", retention_ms),
+        v("file_delete_delay_ms", file_delete_delay_ms);
   }
 };
 
@@ -77,6 +84,12 @@ struct Ends {
   void fields(V& v) const {
     v("log_start", log_start), v("submitted", submitted), v("written", written), v("synced", synced);
   }
+};
+
+// Who asks a log to let expired segments go.
+struct RetainBy {
+  Offset high_watermark = 0;
+  bool policy = false;  // size and age count; else only what lies below the log start goes
 };
 
 struct Appended {
@@ -135,7 +148,8 @@ struct Out {
   bool closed = false;        // close() is done: everything is durable and every file closed
   bool checkpointed = false;  // recovery_point() moved as far as it was asked to
   std::vector<ColdEnd> cold;
-  IoError failed = IoError::none;  // final: this log does nothing more; said once
+  std::optional<Instant> remove_at;  // files were put away: call remove_put_away then
+  IoError failed = IoError::none;    // final: this log does nothing more; said once
 };
 
 }  // namespace klamm::log

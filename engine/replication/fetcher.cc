@@ -125,6 +125,7 @@ void Replicas::fetch_answered(Io& io, Fetcher& f, const FetchCall& call, const S
                  p->role() == Role::follower && p->log().ready() &&
                  accept_fetch_reply(asked->second, p->next_fetch()) && x.log_start_offset > p->log().ends().submitted) {
         p->start_over(io, x.log_start_offset);
+        if (p->log().dirty()) dirty_.insert(id);
       }
       if (wait)
         delay(f, id, io.ctx.now);

@@ -135,6 +135,10 @@ class Partition final {
                     Moved& moved);  // our acked_end may have moved, in either role
   void shrink_isr(Ctx& ctx, const Common& common, const Brokers& brokers, Moved& moved);  // drops members that lag
 
+  // ---- retention, in either role. Size and age are the leader's to judge: a follower goes by the leader's log start.
+  bool retains_too_much(Wall now) const { return log_.retains_too_much(now, retain_by()); }
+  void retain(Io& io) { log_.retain(io, retain_by()); }
+
   // ---- the ISR's change on its way through the controller
   struct Proposal {
     std::vector<NodeId> isr;
@@ -185,6 +189,10 @@ class Partition final {
   void propose(std::vector<NodeId> isr, Moved& moved);
   std::vector<NodeId> quorum() const { return maximal_isr(at_.isr, proposal_ ? &proposal_->isr : nullptr); }
   void trace_role(Ctx& ctx) const;
+  log::RetainBy retain_by() const {
+    const bool leads = role_ == Role::leader;
+    return {leads ? high_watermark_ : log_.ends().log_start, leads};
+  }
 
   TopicIdPartition id_;
   std::string name_;

@@ -48,8 +48,9 @@ void Replicas::refile(const TopicIdPartition& id) {
 void Replicas::set_brokers(Ctx& ctx, Brokers brokers, BrokerEpoch own_epoch) {
   brokers_ = std::move(brokers);
   own_epoch_ = own_epoch;
-  if (!shrink_set_) wake_at(ctx.now + config_.common.lag_max / 2, Timer::shrink);
-  shrink_set_ = true;
+  if (std::exchange(started_, true)) return;
+  wake_at(ctx.now + config_.common.lag_max / 2, Timer::shrink);
+  begin_retention(ctx);
 }
 
 void Replicas::assign(Io& io, const Wanted& w, Out& out) {
@@ -163,6 +164,7 @@ void Replicas::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out
   }
   if (!said.cold.empty()) out.changed.push_back(id);
   if (said.closed) closing_.erase(id);
+  if (said.remove_at) removals_.set(*said.remove_at, id);
   if (p.log().ready() && p.log().dirty()) dirty_.insert(id);
   moved(id, m, out);
 }
@@ -294,18 +296,26 @@ void Replicas::on_alter_answer(Io& io, IoError error, const Slice& body, Out& ou
 
 void Replicas::on_time(Io& io, Out& out) {
   Timer what;
-  while (timers_.pop(io.ctx.now, &what)) {
-    if (what != Timer::shrink) continue;  // flush sends what is due
-    std::vector<TopicIdPartition> leading;
-    for (const auto& [id, p] : partitions_)
-      if (p->role() == Role::leader && p->assignment().isr.size() > 1) leading.push_back(id);
-    for (const TopicIdPartition& id : leading) {
-      Moved m;
-      write(id)->shrink_isr(io.ctx, config_.common, brokers_, m);
-      moved(id, m, out);
-    }
-    wake_at(io.ctx.now + config_.common.lag_max / 2, Timer::shrink);
+  bool shrink = false, retain = false;
+  while (timers_.pop(io.ctx.now, &what)) {  // flush sends what is due
+    shrink = shrink || what == Timer::shrink;
+    retain = retain || what == Timer::retention;
   }
+  if (shrink) shrink_isrs(io.ctx, out);
+  if (retain) retain_some(io, out);
+  remove_put_away(io);
+}
+
+void Replicas::shrink_isrs(Ctx& ctx, Out& out) {
+  std::vector<TopicIdPartition> leading;
+  for (const auto& [id, p] : partitions_)
+    if (p->role() == Role::leader && p->assignment().isr.size() > 1) leading.push_back(id);
+  for (const TopicIdPartition& id : leading) {
+    Moved m;
+    write(id)->shrink_isr(ctx, config_.common, brokers_, m);
+    moved(id, m, out);
+  }
+  wake_at(ctx.now + config_.common.lag_max / 2, Timer::shrink);
 }
 
 bool Replicas::delete_before(Ctx& ctx, const TopicIdPartition& id, Offset offset, Out& out) {

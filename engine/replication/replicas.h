@@ -6,6 +6,7 @@
 // is not left waiting for its end: a second Fetch for all partitions follows, and the leader lets go of the first.
 #pragma once
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -27,6 +28,7 @@ struct ReplicasConfig {
   Duration error_backoff = milliseconds(5);     // the first after a partition's error; they double
   Duration error_backoff_max = seconds(1);      // replica.fetch.backoff.ms
   Duration request_timeout = seconds(30);       // replica.socket.timeout.ms
+  Duration retention_check = seconds(300);      // log.retention.check.interval.ms
   template<class V>
   void fields(V& v) const {
     v("common", common), v("module", module), v("fetch_backoff", fetch_backoff);
@@ -86,7 +88,7 @@ class Replicas final {
   void on_answer(Io& io, const Owner& owner, IoError error, const Slice& body, int16_t version, Out& out);
   void on_alter_answer(Io& io, IoError error, const Slice& body, Out& out);
   void on_time(Io& io, Out& out);
-  Instant next_deadline() const { return timers_.next(); }
+  Instant next_deadline() const { return earlier(timers_.next(), removals_.next()); }
   // The end of a turn: submits writes, sends fetches and proposals.
   void flush(Io& io, Out& out);
   // Every log is closed as soon as it is open and what goes is gone; nothing new is opened any more.
@@ -113,7 +115,7 @@ class Replicas final {
     v("dirty", dirty_), v("wants_alter", wants_alter_), v("altering", altering_),
         v("alter_in_flight", alter_in_flight_), v("alter_not_before", alter_not_before_);
     v("ending", ending_), v("closing", closing_), v("fetchers", fetchers_), v("last_call", last_call_);
-    v("timers", timers_), v("shrink_set", shrink_set_);
+    v("timers", timers_), v("started", started_), v("removals", removals_), v("retention_at", retention_at_);
   }
 
  private:
@@ -150,7 +152,7 @@ class Replicas final {
       v("follows", follows), v("missing", missing), v("delayed", delayed);
     }
   };
-  enum class Timer : uint8_t { shrink, fetch, alter };
+  enum class Timer : uint8_t { shrink, fetch, alter, retention };
 
   Partition* write(const TopicIdPartition& id);
   void moved(const TopicIdPartition& id, const Moved& m, Out& out);
@@ -163,6 +165,10 @@ class Replicas final {
   void close(Io& io, const TopicIdPartition& id, Partition& p);
   void fetch_answered(Io& io, Fetcher& fetcher, const FetchCall& call, const Slice& body, int16_t version, Out& out);
   void wake_at(Instant at, Timer what);
+  void shrink_isrs(Ctx& ctx, Out& out);
+  void begin_retention(Ctx& ctx);
+  void retain_some(Io& io, Out& out);
+  void remove_put_away(Io& io);
 
   ReplicasConfig config_;
   Brokers brokers_;
@@ -185,7 +191,9 @@ class Replicas final {
   uint64_t last_call_ = 0;
   size_t opening_ = 0;
   Timers<Timer> timers_;
-  bool shrink_set_ = false;
+  bool started_ = false;                          // the standing tasks run
+  Timers<TopicIdPartition> removals_;             // logs with files to remove
+  std::optional<TopicIdPartition> retention_at_;  // where the present round of retention goes on
 };
 
 }  // namespace klamm::replication

@@ -91,6 +91,11 @@ void History::forgotten() {
   pending_ = 0;
 }
 
+void History::deleted(int32_t partition, int64_t end) {
+  int64_t& known = deleted_[partition];
+  known = std::max(known, end);
+}
+
 void History::reassigned(uint32_t consumer) {
   std::erase_if(positions_, [&](const auto& p) { return p.first.first == consumer; });
 }
@@ -108,7 +113,8 @@ void History::polled(int64_t at, uint32_t consumer, int32_t partition, int64_t o
     return out.add(at, "J14 misrouted record", w->text() + " came from partition " + std::to_string(partition));
   if (r->fate == Fate::failed) out.add(at, "J1 failed but there", w->text() + " failed and was read");
   const auto [position, fresh] = positions_.emplace(std::pair{consumer, partition}, offset);
-  if (!fresh && offset != position->second)
+  const bool passes_deleted = offset > position->second && offset <= deleted_end(partition);
+  if (!fresh && offset != position->second && !passes_deleted)
     out.add(at, offset > position->second ? "J7 poll skip" : "J7 nonmonotonic poll",
             "consumer " + std::to_string(consumer) + " reads offset " + std::to_string(offset) + " of partition " +
                 std::to_string(partition) + " and was at " + std::to_string(position->second),
@@ -137,6 +143,11 @@ int64_t History::position(uint32_t consumer, int32_t partition) const {
   return p == positions_.end() ? 0 : p->second;
 }
 
+int64_t History::deleted_end(int32_t partition) const {
+  const auto d = deleted_.find(partition);
+  return d == deleted_.end() ? 0 : d->second;
+}
+
 int64_t History::last_acked(int32_t partition) const {
   const auto p = last_acked_.find(partition);
   return p == last_acked_.end() ? -1 : p->second;
@@ -150,7 +161,8 @@ void History::finish(int64_t at, uint32_t reader, Verdicts& out) const {
     for (size_t i = 0; i < records.size(); ++i) {
       const Record& r = records[i];
       const Written w{who.first, who.second, static_cast<int64_t>(i)};
-      if (r.fate == Fate::acked && !r.read && lost_++ == 0)
+      const bool deleted = r.offset >= 0 && r.offset < deleted_end(who.second);
+      if (r.fate == Fate::acked && !r.read && !deleted && lost_++ == 0)
         out.add(at, "J2 lost write",
                 w.text() + ", acknowledged at offset " + std::to_string(r.offset) + ", is in no log any more", true);
       if (!r.read) continue;

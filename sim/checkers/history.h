@@ -32,6 +32,8 @@ class History final {
   void ended(int64_t at, const Written& w, Fate fate, int64_t offset, Verdicts& out);
   // The producers' host died: nobody will say what became of what was under way.
   void forgotten();
+  // Records before `end` were deleted on purpose: who has not read them may go on there.
+  void deleted(int32_t partition, int64_t end);
   // A consumer was given other partitions: its positions start anew.
   void reassigned(uint32_t consumer);
   void polled(int64_t at, uint32_t consumer, int32_t partition, int64_t offset, std::string_view value, Verdicts& out);
@@ -40,6 +42,7 @@ class History final {
   void finish(int64_t at, uint32_t reader, Verdicts& out) const;
 
   int64_t position(uint32_t consumer, int32_t partition) const;
+  int64_t deleted_end(int32_t partition) const;
   int64_t last_acked(int32_t partition) const;  // largest acknowledged offset, -1: none
   uint64_t acked() const { return acked_; }
   uint64_t pending() const { return pending_; }
@@ -63,6 +66,7 @@ class History final {
   std::map<int32_t, std::vector<Slot>> slots_;                           // partition -> by offset
   std::map<std::pair<uint32_t, int32_t>, int64_t> positions_;            // (consumer, partition)
   std::map<int32_t, int64_t> last_acked_;
+  std::map<int32_t, int64_t> deleted_;  // partition -> end of what is gone
   uint64_t acked_ = 0;
   uint64_t pending_ = 0;
   uint64_t polls_ = 0;

@@ -30,6 +30,7 @@ void Replicas::trace(int64_t at, HostId host, const TraceEvent& e, Verdicts& out
   switch (e.kind) {
     case TraceKind::batch_appended: return appended(host, e, key_of(e), at, out);
     case TraceKind::log_truncated: return truncated(at, host, key_of(e), e.c, out);
+    case TraceKind::log_start_moved: return start_moved(at, host, key_of(e), e.c, out);
     case TraceKind::high_watermark: return committed(at, host, key_of(e), e.c, out);
     case TraceKind::became_leader: return elected(at, host, key_of(e), static_cast<int32_t>(e.c), out);
     case TraceKind::log_recovered: {
@@ -59,6 +60,18 @@ void Replicas::appended(HostId host, const TraceEvent& e, LogKey key, int64_t at
   r.end = b.end;
 }
 
+// A log start beyond what is committed could not be kept by the next leader.
+void Replicas::start_moved(int64_t at, HostId host, LogKey key, int64_t to, Verdicts& out) {
+  if (to > committed_end(key))
+    out.add(at, "R17 deleted before committed",
+            who(host) + " starts " + key.text() + " at " + std::to_string(to) + ", committed up to " +
+                std::to_string(committed_end(key)),
+            true);
+  Log& log = logs_[key];
+  log.replicas[host].start = to;
+  log.deleted_end = std::max(log.deleted_end, to);
+}
+
 void Replicas::cut(Log&, Replica& r, int64_t to) {
   while (!r.batches.empty() && r.batches.back().end > to) r.batches.pop_back();
   r.end = r.batches.empty() ? std::max(r.start, to) : r.batches.back().end;
@@ -77,6 +90,7 @@ void Replicas::truncated(int64_t at, HostId host, LogKey key, int64_t to, Verdic
             key.topic != 0);
     break;
   }
+  if (to > r.end) r.batches.clear();  // it begins anew where its leader's log does
   cut(log, r, to);
   if (r.batches.empty()) r.start = r.end = to;
 }
@@ -128,6 +142,11 @@ int64_t Replicas::committed_end(LogKey key) const {
   return log == logs_.end() || log->second.committed.empty() ? 0 : log->second.committed.back().end;
 }
 
+int64_t Replicas::deleted_end(LogKey key) const {
+  const auto log = logs_.find(key);
+  return log == logs_.end() ? 0 : log->second.deleted_end;
+}
+
 int64_t Replicas::log_end(LogKey key, HostId host) const {
   const auto log = logs_.find(key);
   if (log == logs_.end()) return 0;
@@ -140,6 +159,7 @@ bool Replicas::complete(LogKey key, HostId host) const {
   if (log == logs_.end() || log->second.committed.empty()) return true;
   const auto r = log->second.replicas.find(host);
   if (r == log->second.replicas.end()) return false;
+  if (r->second.start >= log->second.committed.back().end) return true;  // all was deleted
   const BatchMark* mine = find(r->second.batches, log->second.committed.back().base);
   return mine && *mine == log->second.committed.back();
 }

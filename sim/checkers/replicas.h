@@ -1,5 +1,6 @@
 // Ground truth of every log: what each replica has written, by its own trace, and what has been committed.
-// Checks R4 log matching, R6 leader completeness, R16 truncation legality; for the metadata log K4, K5 and K11.
+// Checks R4 log matching, R6 leader completeness, R16 truncation legality, R17 that only committed records are deleted;
+// for the metadata log K4, K5 and K11.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -27,6 +28,8 @@ class Replicas final {
   void elected(int64_t at, HostId host, LogKey log, int32_t epoch, Verdicts& out);
   int64_t committed_end(LogKey log) const;
   int64_t log_end(LogKey log, HostId host) const;
+  // Up to which records were deleted on purpose, on any replica.
+  int64_t deleted_end(LogKey log) const;
   // Whether the replica's log holds everything committed.
   bool complete(LogKey log, HostId host) const;
   bool all_complete(HostId host) const;
@@ -41,9 +44,11 @@ class Replicas final {
   struct Log {
     std::map<HostId, Replica> replicas;
     std::vector<BatchMark> committed;  // what any replica held below its high watermark
+    int64_t deleted_end = 0;
   };
   void appended(HostId host, const TraceEvent& e, LogKey key, int64_t at, Verdicts& out);
   void cut(Log& log, Replica& r, int64_t to);
+  void start_moved(int64_t at, HostId host, LogKey key, int64_t to, Verdicts& out);
   void truncated(int64_t at, HostId host, LogKey key, int64_t to, Verdicts& out);
   void committed(int64_t at, HostId host, LogKey key, int64_t high_watermark, Verdicts& out);
   static const BatchMark* find(const std::vector<BatchMark>& batches, int64_t base);

@@ -48,7 +48,7 @@ inline Slice make_batch(const BatchSpec& spec, OffsetAndEpoch at = {0, 0}) {
   return b.finish();
 }
 
-// The batches of a log, by bytes.
+// The batches of a log, by bytes; also those that were let go, before `start`.
 struct Model {
   struct Batch {
     Offset base, last;
@@ -66,10 +66,16 @@ struct Model {
   void truncate(Offset to) {
     while (!batches.empty() && batches.back().last >= to) batches.pop_back();
   }
+  std::vector<Batch> live(Offset from) const {
+    std::vector<Batch> all;
+    for (const Batch& b : batches)
+      if (b.last >= from) all.push_back(b);
+    return all;
+  }
+  std::vector<Batch> live() const { return live(start); }
   bool prefix_of(const Model& o) const {
-    if (batches.empty()) return true;
-    return start == o.start && batches.size() <= o.batches.size() &&
-           std::equal(batches.begin(), batches.end(), o.batches.begin());
+    const std::vector<Batch> mine = live(), theirs = o.live(start);
+    return mine.size() <= theirs.size() && std::equal(mine.begin(), mine.end(), theirs.begin());
   }
 };
 
@@ -125,6 +131,7 @@ class LogWorld {
       removed |= out.removed;
       closed |= out.closed;
       checkpointed |= out.checkpointed;
+      if (out.remove_at) remove_at = *out.remove_at;
       if (!log.failed()) log.flush(io);
     });
     const Ends& n = log.ends();
@@ -153,6 +160,13 @@ class LogWorld {
   }
   void flush() {
     turn([&](Io& io) { log.flush(io); });
+  }
+  void retain(const RetainBy& by) {
+    turn([&](Io& io) {
+      log.retain(io, by);
+      log.flush(io);
+    });
+    model.start = log.ends().log_start;
   }
   void sync() {
     turn([&](Io& io) { log.sync(io); });
@@ -206,13 +220,16 @@ class LogWorld {
       const BatchHeader h = b.header();
       if (h.partition_leader_epoch > epochs.latest()) epochs.assign({h.partition_leader_epoch, h.base_offset});
       producers.apply(h);
-      if (h.max_timestamp > newest.timestamp) newest = {h.max_timestamp, h.last_offset()};
+      if (b.last >= m.start && h.max_timestamp > newest.timestamp) newest = {h.max_timestamp, h.last_offset()};
     }
-    EXPECT_EQ(log.epochs().entries(), epochs.entries());
+    epochs.truncate_from_start(m.start);
+    if (log.ends().submitted > m.start || !log.epochs().entries().empty()) {  // an empty log may forget its last epoch
+      EXPECT_EQ(log.epochs().entries(), epochs.entries());
+    }
     EXPECT_TRUE(log.producers() == producers);
     EXPECT_EQ(log.max_timestamp().timestamp, newest.timestamp);
     int64_t size = 0;
-    for (const auto& b : m.batches) size += static_cast<int64_t>(b.bytes.size());
+    for (const auto& b : m.live()) size += static_cast<int64_t>(b.bytes.size());
     EXPECT_EQ(log.size_bytes(), size);
   }
 
@@ -224,6 +241,7 @@ class LogWorld {
   Model model;
   std::multiset<Offset> cold;
   IoError failed = IoError::none;
+  std::optional<Instant> remove_at;
   bool removed = false, closed = false, checkpointed = false, expects_damage = false;
 };
 

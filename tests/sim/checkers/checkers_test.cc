@@ -51,6 +51,49 @@ TEST(Checkers, replicated_and_failed_over_log_is_fine) {
   EXPECT_TRUE(c.replicas.complete(kLog, 0));
 }
 
+TraceEvent starts(int64_t offset) { return {TraceKind::log_start_moved, 0, 0, kTopic, offset, 0}; }
+
+TEST(Checkers, deleted_records_are_not_lost) {
+  Case c;
+  for (HostId h : {0, 1}) c.feed(h, append(0, 3, 0, 10)), c.feed(h, append(3, 1, 0, 11));
+  c.feed(0, high_watermark(4, 0));
+  c.feed(0, starts(4)), c.feed(2, cut(4, 0));
+  c.feed(2, leads(1));  // it began where the log does now
+  c.feed(2, append(4, 1, 1, 12));
+  EXPECT_EQ(c.first(), "");
+  EXPECT_EQ(c.replicas.deleted_end(kLog), 4);
+  EXPECT_TRUE(c.replicas.complete(kLog, 2));
+
+  History h;
+  h.sent({0, 0, 0}), h.sent({0, 0, 1});
+  h.ended(1, {0, 0, 0}, History::Fate::acked, 0, c.out), h.ended(1, {0, 0, 1}, History::Fate::acked, 1, c.out);
+  h.deleted(0, 1);
+  h.polled(1, 0, 0, 1, Written{0, 0, 1}.value(20), c.out);
+  h.finish(1, 0, c.out);
+  EXPECT_EQ(c.first(), "");
+}
+
+TEST(Checkers, deletion_before_commit_fires) {
+  Case c;
+  c.feed(0, append(0, 3, 0, 10));
+  c.feed(0, high_watermark(3, 0));
+  c.feed(0, append(3, 1, 0, 11));
+  c.feed(0, starts(4));
+  EXPECT_EQ(c.first(), "R17 deleted before committed");
+}
+
+TEST(Checkers, a_skip_beyond_what_was_deleted_fires) {
+  Case c;
+  History h;
+  for (int64_t i = 0; i < 6; ++i) h.sent({0, 0, i});
+  h.polled(1, 0, 0, 0, Written{0, 0, 0}.value(20), c.out);
+  h.deleted(0, 3);
+  h.polled(1, 0, 0, 3, Written{0, 0, 3}.value(20), c.out);
+  EXPECT_EQ(c.first(), "");
+  h.polled(1, 0, 0, 5, Written{0, 0, 5}.value(20), c.out);
+  EXPECT_EQ(c.first(), "J7 poll skip");
+}
+
 TEST(Checkers, log_matching_fires) {
   Case c;
   c.feed(0, append(0, 3, 0, 10)), c.feed(1, append(0, 3, 0, 99));

@@ -1,0 +1,128 @@
+"""Retention on real files, and Kafka's own reading of what is left."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+from nodes import BINARY
+from test_java import java  # noqa: F401  (a fixture)
+
+SEGMENT, KEPT = 16_384, 40_000
+
+
+class Broker:
+    def __init__(self, folder: Path, port: int) -> None:
+        self.data = folder / "data"
+        self.address = f"127.0.0.1:{port}"
+        listeners = f"listeners=PLAINTEXT://{self.address},CONTROLLER://127.0.0.1:{port + 1}"
+        voters = f"controller.quorum.voters=1@127.0.0.1:{port + 1}"
+        config = [listeners, voters, f"log.dirs={self.data}", "log.retention.check.interval.ms=200"]
+        self.command = [str(BINARY), "serve", *(word for c in config for word in ("--config", c))]
+        self.log = open(folder / "serve.log", "ab")
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self.command, stdout=self.log, stderr=self.log)
+
+    def stop(self) -> None:
+        self.process.terminate()
+        assert self.process.wait(10) == 0
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = int(free.getsockname()[1])
+    b = Broker(tmp_path, port)
+    yield b
+    b.process.kill()
+    b.process.wait()
+    b.log.close()
+
+
+def produce(broker: Broker, topic: str, values: list[bytes]) -> None:
+    producer = Producer({"bootstrap.servers": broker.address, "enable.idempotence": True, "batch.num.messages": 20})
+    failed: list[object] = []
+    for value in values:
+        producer.produce(topic, value, partition=0, on_delivery=lambda e, _: failed.append(e) if e else None)
+    assert producer.flush(30) == 0 and not failed, failed
+
+
+def start_of(broker: Broker, topic: str) -> int:
+    consumer = Consumer({"bootstrap.servers": broker.address, "group.id": "nobody"})
+    try:
+        low, _ = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=20)
+        return int(low)
+    finally:
+        consumer.close()
+
+
+def read_from(broker: Broker, topic: str, offset: int, count: int) -> list[bytes]:
+    consumer = Consumer({"bootstrap.servers": broker.address, "group.id": "nobody", "enable.auto.commit": False})
+    values: list[bytes] = []
+    try:
+        consumer.assign([TopicPartition(topic, 0, offset)])
+        until = time.monotonic() + 30
+        while len(values) < count:
+            assert time.monotonic() < until, f"read {len(values)} of {count}"
+            for message in consumer.consume(1000, 0.2):
+                assert message.error() is None, message.error()
+                values.append(message.value())
+        return values
+    finally:
+        consumer.close()
+
+
+def files(folder: Path, suffix: str) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.name.endswith(suffix))
+
+
+def test_small_retention_shrinks_the_directory(broker: Broker, java: list[str]) -> None:  # noqa: F811
+    topic = "small"
+    config = {"internal.segment.bytes": SEGMENT, "retention.bytes": KEPT, "file.delete.delay.ms": 500}
+    admin = AdminClient({"bootstrap.servers": broker.address})
+    admin.create_topics([NewTopic(topic, 1, 1, config={k: str(v) for k, v in config.items()})])[topic].result(30)
+    values = [b"%06d" % i + b"x" * 300 for i in range(2_000)]
+    produce(broker, topic, values)
+
+    folder = broker.data / f"{topic}-0"
+    renamed = 0
+    until = time.monotonic() + 40  # the first check comes soon after the start, then every 200 ms
+    while sum(p.stat().st_size for p in files(folder, ".log")) >= KEPT + SEGMENT or files(folder, ".deleted"):
+        renamed = max(renamed, len(files(folder, ".log.deleted")))
+        assert time.monotonic() < until, sorted(p.name for p in folder.iterdir())
+        time.sleep(0.02)
+    assert renamed > 0
+    assert sum(p.stat().st_size for p in files(folder, ".log")) >= KEPT
+
+    start = start_of(broker, topic)
+    assert start == int(files(folder, ".log")[0].name.split(".")[0]) > 0
+    left = read_from(broker, topic, start, len(values) - start)
+    assert left == values[start:]
+
+    broker.stop()
+    for suffix in (".log", ".index", ".timeindex"):
+        for path in files(folder, suffix):
+            if path.stat().st_size > 0:
+                dump(java, path)
+    broker.start()
+    assert start_of(broker, topic) == start
+    assert read_from(broker, topic, start, len(values) - start) == values[start:]
+
+
+def dump(java: list[str], path: Path) -> None:  # noqa: F811
+    """As Kafka prints the file; it complains of what does not fit together."""
+    command = [*java, "org.apache.kafka.tools.DumpLogSegments", "--files", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    text = done.stdout + done.stderr
+    assert done.returncode == 0 and "Dumping" in text, text
+    for complaint in ("Mismatches", "Non-consecutive", "Found timestamp mismatch", "out of order", "isvalid: false", "Exception"):
+        assert complaint not in text, text
