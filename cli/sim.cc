@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <iostream>
 #include <map>
@@ -81,7 +82,7 @@ Json run_one(const SimArguments& a, uint64_t seed) {
                {"violation", r.ok ? Json(nullptr) : Json(r.violation())},
                {"rules", rules},
                {"simulated_ms", r.simulated_ns / 1'000'000},
-               {"wall_ms", static_cast<int64_t>(ms_since(begun) + 0.5)},
+               {"wall_ms", std::llround(ms_since(begun))},
                {"events", r.events},
                {"turns", r.turns},
                {"acknowledged", r.acked},

@@ -61,11 +61,11 @@ std::string derived_cluster_id(const metadata::BrokerConfig& config) {
   std::string all;
   for (const auto& v : config.voters)
     all += std::to_string(v.id.value) + "@" + v.host + ":" + std::to_string(v.port) + ",";
-  for (int half = 0; half < 2; ++half) {
+  for (size_t half = 0; half < 2; ++half) {
     const std::string text = all + (half ? "high" : "low");
     uint64_t h = 0x243f6a8885a308d3;
     for (char c : text) h = (h ^ static_cast<uint8_t>(c)) * 0x100000001b3, h ^= h >> 29;
-    for (int i = 0; i < 8; ++i) u.bytes[static_cast<size_t>(8 * half + i)] = static_cast<uint8_t>(h >> (8 * i));
+    for (size_t i = 0; i < 8; ++i) u.bytes[8 * half + i] = static_cast<uint8_t>(h >> (8 * i));
   }
   u.bytes[0] = static_cast<uint8_t>(u.bytes[0] & 0x7f);
   return u.text();

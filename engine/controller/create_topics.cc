@@ -7,9 +7,7 @@
 
 namespace klamm::controller {
 
-using metadata::ConfigResource;
 using metadata::ResourceType;
-using metadata::Topic;
 
 PartitionInfo new_partition(const Operation& op, std::vector<NodeId> replicas) {
   PartitionInfo p;

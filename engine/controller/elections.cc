@@ -69,7 +69,7 @@ PartitionChange prepare_change(const Operation& op, const Topic& topic, int32_t 
 }
 
 std::optional<PartitionInfo> emit_change(Operation& op, const TopicIdPartition& id, const PartitionChange& change) {
-  const std::optional<PartitionInfo> after = apply(change);
+  std::optional<PartitionInfo> after = apply(change);
   if (!after) return after;
   KLAMM_ASSERT(after->leader == kNoNode || contains(change.live, after->leader));
   op.records.push_back(change_record(op.ctx.arena(), id, change.before, *after));

@@ -88,7 +88,7 @@ struct Fold {
     b.log_dirs = uuids(r.log_dirs);
     b.cordoned_log_dirs = uuids(r.cordoned_log_dirs);
     delta.brokers.insert(b.id);
-    image.brokers_.set(b.id, std::move(b));
+    image.brokers_.set(NodeId{r.broker_id}, std::move(b));
     return {};
   }
   Result<void> fold(const protocol::UnregisterBrokerRecord& r) {
@@ -126,7 +126,7 @@ struct Fold {
     c.incarnation = r.incarnation_id;
     c.endpoints = endpoints(r.end_points);
     c.features = ranges(r.features);
-    image.controllers_.set(c.id, std::move(c));
+    image.controllers_.set(NodeId{r.controller_id}, std::move(c));
     delta.controllers = true;
     return {};
   }

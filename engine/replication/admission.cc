@@ -154,7 +154,7 @@ Admitted admit_to_log(Ctx& ctx, const AdmissionRules& rules, AdmittedBatch one) 
 }  // namespace
 
 Admitted admit(Ctx& ctx, const AdmissionRules& rules, int16_t version, const Slice& records) {
-  const Admitted one = only_batch(version, records);
+  Admitted one = only_batch(version, records);
   if (!one) return one;
   Admitted admitted = admit_to_log(ctx, rules, *one);
   if (!admitted) {

@@ -14,7 +14,6 @@ namespace klamm::broker {
 namespace {
 
 using metadata::ConfigDef;
-using metadata::ConfigResource;
 using metadata::ConfigScope;
 using metadata::ConfigUpdate;
 using metadata::ResourceType;
