@@ -34,6 +34,9 @@ bool Turn::call_controller(int16_t api, int16_t version, std::vector<Slice> body
 
 void Turn::reply(Reply reply) {
   const Ticket ticket = reply.ticket;
+  // A controller that is not active has only NOT_CONTROLLER to say: who forwarded the request asks again elsewhere.
+  const bool moved =
+      controller::Controller::serves(ticket.api) && !reply.close && !(p.controller && p.controller->active());
   if (ticket.enveloped) {
     // The inner response, with its header, is the content of the outer one (KIP-590).
     const auto it = p.envelopes.outer.find(ticket);
@@ -49,7 +52,9 @@ void Turn::reply(Reply reply) {
     const Slice bytes = inner.finish_contiguous();
     protocol::EnvelopeResponse m;
     if (reply.close)
-      m.error_code = code(ErrorCode::invalid_request);
+      m.error_code = code(ErrorCode::unsupported_version);  // as Kafka says of content that it cannot parse
+    else if (moved)
+      m.error_code = code(ErrorCode::not_controller);
     else
       m.response_data = protocol::Bytes::of(bytes.span());
     return answer(outer, m, bytes.size() + 32);
@@ -62,7 +67,7 @@ void Turn::reply(Reply reply) {
   a.owner = it->second.owner;
   a.api = it->second.api;
   a.version = it->second.version;
-  if (reply.close) a.error = IoError::aborted;
+  if (reply.close || (moved && a.owner.module == kForward)) a.error = IoError::aborted;
   Writer w;
   for (const Slice& s : reply.body) w.attach(s);
   a.body = w.finish_contiguous();

@@ -61,6 +61,31 @@ const InternalTopic* find_internal(const std::string& name) {
   return nullptr;
 }
 
+bool well_formed(Turn& t, const Request& request) {
+  protocol::DescribeQuorumRequest quorum;
+  return request.ticket.api == quorum.kApiKey
+             ? decode_body(request, t.arena(), quorum)
+             : !controller::error_reply(t.arena(), request.ticket, request.frame.of(request.body()), ErrorCode::none)
+                    .close;
+}
+
+bool is_principal(Arena& arena, ByteSpan bytes) {
+  Reader reader(bytes);
+  const int16_t version = reader.i16();
+  protocol::DefaultPrincipalData who;
+  return reader.ok() && version == 0 && decode(reader, arena, version, who);
+}
+
+// Of the request within an Envelope; none: the active controller serves it.
+ErrorCode refuse_inner(const protocol::RequestHeader& header) {
+  const protocol::ApiInfo* api = protocol::find_api(header.request_api_key);
+  if (!api || !api->forwardable) return ErrorCode::invalid_request;
+  const bool served = controller::Controller::serves(header.request_api_key) ||
+                      header.request_api_key == protocol::DescribeQuorumRequest::kApiKey;
+  return served && api->controller.contains(header.request_api_version) ? ErrorCode::none
+                                                                        : ErrorCode::unsupported_version;
+}
+
 }  // namespace
 
 // The error in the request's own shape.
@@ -74,6 +99,7 @@ void Turn::forward_failed(const Request& request, ErrorCode error) {
 }
 
 void Turn::forward(const Request& request) {
+  if (!well_formed(*this, request)) return close(request.ticket);
   if (p.forwards.waiting.size() >= Forwards::kMost) return forward_failed(request, ErrorCode::request_timed_out);
   const uint64_t id = ++p.forwards.last;
   p.forwards.waiting[id] = {request, ctx().now + p.config.request_timeout, false};
@@ -123,15 +149,20 @@ void Turn::forward_answered(const net::Answer& a) {
     protocol::EnvelopeResponse m;
     Reader reader(a.body.span());
     if (!decode(reader, arena(), 0, m)) return again();
-    if (static_cast<ErrorCode>(m.error_code) == ErrorCode::not_controller) return again();
-    if (m.error_code != 0 || m.response_data.is_null()) {
-      const Request request = std::move(f.request);
-      p.forwards.waiting.erase(it);
-      return forward_failed(request, ErrorCode::unknown_server_error);
-    }
+    const ErrorCode error = static_cast<ErrorCode>(m.error_code);
+    if (error == ErrorCode::not_controller) return again();
     Reader inner(m.response_data.span());
     protocol::ResponseHeader header;
-    if (!protocol::decode_response_header(inner, arena(), {ticket.api, ticket.version}, header)) return again();
+    const bool whole = error == ErrorCode::none && !m.response_data.is_null() &&
+                       protocol::decode_response_header(inner, arena(), {ticket.api, ticket.version}, header) &&
+                       header.correlation_id == ticket.correlation;
+    if (!whole) {
+      const Request request = std::move(f.request);
+      p.forwards.waiting.erase(it);
+      // Its version is not the controller's: the client is to ask anew what is served.
+      if (error == ErrorCode::unsupported_version) return close(ticket);
+      return forward_failed(request, ErrorCode::unknown_server_error);
+    }
     body = a.body.of(m.response_data.span().subspan(inner.position()));
   }
   const bool ours =
@@ -193,14 +224,13 @@ void Turn::on_envelope(Request& request) {
     answer(request.ticket, r);
   };
   if (!p.controller || !p.controller->active()) return refuse(ErrorCode::not_controller);
+  if (!is_principal(arena(), m.request_principal.span())) return refuse(ErrorCode::principal_deserialization_failure);
+  const size_t address = m.client_host_address.span().size();
+  if (address != 4 && address != 16) return refuse(ErrorCode::invalid_request);
   Reader reader(m.request_data.span());
   protocol::RequestHeader header;
-  if (!protocol::decode_request_header(reader, arena(), header)) return refuse(ErrorCode::invalid_request);
-  const protocol::ApiInfo* api = protocol::find_api(header.request_api_key);
-  const bool served = controller::Controller::serves(header.request_api_key) ||
-                      header.request_api_key == protocol::DescribeQuorumRequest::kApiKey;
-  if (!api || !api->forwardable || !served || !api->controller.contains(header.request_api_version))
-    return refuse(ErrorCode::unsupported_version);
+  if (!protocol::decode_request_header(reader, arena(), header)) return refuse(ErrorCode::unsupported_version);
+  if (const ErrorCode error = refuse_inner(header); error != ErrorCode::none) return refuse(error);
   Request inner;
   inner.ticket = Ticket{request.ticket.conn,    request.ticket.slot,        header.correlation_id,
                         header.request_api_key, header.request_api_version, true};

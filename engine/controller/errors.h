@@ -6,8 +6,11 @@ namespace klamm::controller {
 
 // The text beside an error that is about the controller and not about what was asked.
 inline Str told(int16_t code) {
-  return code == static_cast<int16_t>(ErrorCode::not_controller) ? "this is not the active controller"
-                                                                 : "the controller did not get to it in time";
+  switch (static_cast<ErrorCode>(code)) {
+    case ErrorCode::not_controller: return "this is not the active controller";
+    case ErrorCode::request_timed_out: return "the controller did not get to it in time";
+    default: return "the controller's answer could not be used";
+  }
 }
 
 // Most answers have one error for the whole.

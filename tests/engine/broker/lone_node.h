@@ -2,6 +2,7 @@
 #pragma once
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -26,6 +27,7 @@ class LoneNode {
                         {"listeners", "PLAINTEXT://here:9092,CONTROLLER://here:9093"},
                         {"log.dirs", "/data"}};
     for (const auto& [k, v] : properties) boot_.properties[k] = v;
+    if (boot_.properties["process.roles"] == "broker") boot_.listeners.pop_back();
   }
 
   // A new life on the same disk, until `ready` or the exit.
@@ -48,6 +50,7 @@ class LoneNode {
         exit = *x;
       }
       if (const auto* x = std::get_if<Answered>(&c)) ready = ready || x->bytes.text() == "ready";
+      if (on_command) on_command(c);
     }
     disk.submit(out);
     world.now.ns += 1000;
@@ -92,6 +95,7 @@ class LoneNode {
   std::optional<Exit> exit;
   bool ready = false;
   bool locked = false;  // another process holds the directory
+  std::function<void(const Command&)> on_command;
   uint64_t turns = 0;
 
  private:
