@@ -35,6 +35,7 @@ IoError io_error(int error_number) {
     case EEXIST:
     case ENOTEMPTY: return IoError::exists;
     case ENOSPC:
+    case EFBIG:
     case EDQUOT: return IoError::no_space;
     case EWOULDBLOCK: return IoError::locked;
     case ECONNREFUSED: return IoError::refused;

@@ -19,6 +19,7 @@ MainWait::MainWait() {
   for (const int s : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, s);
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow (ulimit -f) is an error of its write
   signals_ = Descriptor(signalfd(-1, &set, SFD_CLOEXEC));
   woken_ = Descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/env/event.h"
+
 namespace klamm::server {
 namespace {
 
@@ -45,7 +47,8 @@ void TraceRing::tell(const TraceEvent& e) const {
       return log_.info("controller", "Fenced broker " + a + ": " + kWhy[std::clamp<int64_t>(e.b, 0, 2)]);
     }
     case TraceKind::broker_unfenced: return log_.info("controller", "Unfenced broker " + a);
-    case TraceKind::disk_failed: return log_.error("log", "Log directory " + a + " has failed and is offline");
+    case TraceKind::disk_failed:
+      return log_.error("log", "Log directory " + a + " has failed and is offline: " + name(static_cast<IoError>(e.b)));
     default: return;
   }
 }

@@ -45,7 +45,8 @@ void Turn::drain(replication::Out& out) {
     groups_moved(id);
   }
   if (!out.opened.empty()) poll_lifecycle();
-  if (!out.failed_dirs.empty()) fatal(1, "a log directory failed: this node stops");
+  if (!out.failed_dirs.empty())
+    fatal(1, "log directory " + p.boot.directories[out.failed_dirs.front().value] + " failed: this node stops");
 }
 
 // Nobody waits any more; what a client asked to wait for hours would be kept as long.

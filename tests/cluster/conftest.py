@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import resource
 import signal
 import socket
 import subprocess
@@ -14,13 +15,14 @@ KLAMM = os.environ.get("KLAMM", str(ROOT / "build/release/klamm"))
 
 
 class Serve:
-    """One `klamm serve` process whose output goes to a file."""
+    """One `klamm serve` process whose output goes to a file. `file_size`: its files cannot grow beyond that."""
 
-    def __init__(self, directory, *arguments, env=None):
+    def __init__(self, directory, *arguments, env=None, file_size=None):
+        limit = file_size and (lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size)))
         self.log = directory / f"serve-{time.monotonic_ns()}.log"
         with open(self.log, "wb") as out:
             self.process = subprocess.Popen([KLAMM, "serve", *arguments], stdout=out, stderr=subprocess.STDOUT,
-                                            cwd=directory, env={**os.environ, **(env or {})})
+                                            cwd=directory, env={**os.environ, **(env or {})}, preexec_fn=limit)
 
     def text(self):
         return self.log.read_text()
@@ -56,12 +58,14 @@ class Cluster:
         self.description = json.loads(line)
         self.brokers = self.description["brokers"]
         self.nodes = {n["id"]: n for n in self.description["nodes"]}
+        self.restarted = []
 
     def kill(self, node):
         os.kill(self.nodes[node]["pid"], signal.SIGKILL)
 
-    def restart(self, node):
-        return Serve(self.directory, self.nodes[node]["properties"]).ready()
+    def restart(self, node, **more):
+        self.restarted.append(Serve(self.directory, self.nodes[node]["properties"], **more))
+        return self.restarted[-1].ready()
 
     def end(self):
         started = time.monotonic()
@@ -105,5 +109,7 @@ def cluster(tmp_path):
 
     yield start
     for c in started:
+        for node in c.restarted:
+            node.end(signal.SIGKILL)
         if c.process.poll() is None:
             c.end()

@@ -1,0 +1,140 @@
+"""A disk that is full (a limit on the size of files stands for it: that needs no rights): the producer is told, the node
+ends and says why, and nothing that was acknowledged is lost. In a cluster the others go on."""
+import re
+import signal
+import socket
+import struct
+import time
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+ROOM = 256 << 10
+PRODUCE, FETCH, CREATE_TOPICS = 0, 1, 19
+KAFKA_STORAGE_ERROR = 56
+
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def varint(n):
+    n = n << 1 ^ n >> 63
+    out = b""
+    while n > 127:
+        out += bytes([n & 127 | 128])
+        n >>= 7
+    return out + bytes([n])
+
+
+def batch(value):
+    """One record. What follows the first 21 bytes is under its checksum: a broker stores it as it came."""
+    record = b"\0" + varint(0) * 2 + varint(-1) + varint(len(value)) + value + varint(0)
+    rest = struct.pack(">hiqqqhii", 0, 0, 0, 0, -1, -1, -1, 1) + varint(len(record)) + record
+    return struct.pack(">qiibI", 0, 9 + len(rest), -1, 2, crc32c(rest)) + rest
+
+
+class Client:
+    def __init__(self, port):
+        self.socket = socket.create_connection(("127.0.0.1", port), 10)
+
+    def ask(self, api, version, body):
+        """The body of the answer."""
+        frame = struct.pack(">hhih", api, version, 7, 1) + b"c" + body
+        self.socket.sendall(struct.pack(">i", len(frame)) + frame)
+        size, _ = struct.unpack(">ii", self.receive(8))
+        return self.receive(size - 4)
+
+    def receive(self, size):
+        data = b""
+        while len(data) < size:
+            piece = self.socket.recv(size - len(data))
+            assert piece, "closed"
+            data += piece
+        return data
+
+    def create_topic(self):
+        answer = self.ask(CREATE_TOPICS, 2, struct.pack(">ih1sihiiib", 1, 1, b"t", 1, 1, 0, 0, 5000, 0))
+        assert answer[-4:-2] == b"\0\0"
+
+    def produce(self, records):
+        """The error."""
+        answer = self.ask(PRODUCE, 3, struct.pack(">hhiih1siii", -1, -1, 5000, 1, 1, b"t", 1, 0, len(records)) + records)
+        return struct.unpack(">h", answer[15:17])[0]
+
+    def fetch(self):
+        """Every batch, but for its first 21 bytes."""
+        found, offset = [], 0
+        while True:
+            answer = self.ask(FETCH, 4, struct.pack(">iiiibih1siiqi", -1, 0, 0, 8 << 20, 0, 1, 1, b"t", 1, 0, offset, 8 << 20))
+            assert struct.unpack(">h", answer[19:21])[0] == 0
+            data = answer[45:]
+            if not data:
+                return found
+            while data:
+                base, length = struct.unpack(">qi", data[:12])
+                found.append(data[21:12 + length])
+                data, offset = data[12 + length:], base + 1
+
+
+def test_the_producer_is_told_and_the_node_says_why(serve):
+    node = serve(file_size=ROOM).ready()
+    client = Client(node.port)
+    client.create_topic()
+    acknowledged = []
+    for n in range(100):
+        records = batch(b"%04d" % n * 2500)
+        error = client.produce(records)
+        if error:
+            break
+        acknowledged.append(records[21:])
+    assert error == KAFKA_STORAGE_ERROR
+    assert len(acknowledged) > 20
+    assert node.process.wait(5) == 1
+    assert "offline: no space left" in node.text()
+    assert re.search(r"Ended with code 1: log directory \S+ failed: this node stops", node.text())
+
+    node = serve(ports=node.ports).ready()
+    client = Client(node.port)
+    stored = client.fetch()
+    assert stored[:len(acknowledged)] == acknowledged
+    assert client.produce(batch(b"there is room again")) == 0
+    assert len(client.fetch()) == len(stored) + 1
+    assert node.end()[0] == 0
+
+
+def test_the_others_go_on(cluster, tmp_path):
+    c = cluster("3", "--processes", "--dir", str(tmp_path / "kept"))
+    c.kill(2)
+    full = c.restart(2, file_size=ROOM)
+    admin = AdminClient({"bootstrap.servers": c.brokers})
+    wanted = NewTopic("t", 1, replica_assignment=[[2, 1, 3]], config={"min.insync.replicas": "2"})
+    admin.create_topics([wanted])["t"].result(30)
+    failures = []
+    producer = Producer({"bootstrap.servers": c.brokers, "enable.idempotence": True, "linger.ms": 0})
+    values = [b"%04d" % n * 2500 for n in range(100)]
+    for value in values:
+        producer.produce("t", value, partition=0, on_delivery=lambda error, _: error and failures.append(error))
+        producer.poll(0)
+    assert producer.flush(60) == 0 and not failures
+    assert full.process.wait(10) == 1 and "no space left" in full.text()
+
+    again = c.restart(2)
+    until = time.monotonic() + 30
+    while len(admin.list_topics("t", 10).topics["t"].partitions[0].isrs) < 3:
+        assert time.monotonic() < until, "the node did not come back into the ISR"
+        time.sleep(0.05)
+    consumer = Consumer({"bootstrap.servers": c.brokers, "group.id": "nobody", "enable.auto.commit": False})
+    consumer.assign([TopicPartition("t", 0, 0)])
+    read = []
+    while len(read) < len(values):
+        assert time.monotonic() < until + 30
+        read += [m.value() for m in consumer.consume(100, 0.2) if m.error() is None]
+    consumer.close()
+    assert read == values
+    again.end(signal.SIGTERM)
