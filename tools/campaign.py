@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Looks for what nobody has seen yet, for as long as it is let: fresh seeds, the detection of every historic flaw, and
-fuzzing. Each round is a row of docs/campaign.md; the next run goes on after the last one's seeds.
+"""Looks for what nobody has seen yet, for as long as it is let: fresh seeds, the detection of every historic flaw,
+the properties of the units with more cases than a test run gives them, and fuzzing. Each round is a row of docs/campaign.md; the next run goes on after the last one's seeds.
 """
 import argparse
+import concurrent.futures
 import datetime
 import json
 import os
@@ -14,17 +15,18 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 KLAMM = ROOT / "build/release/klamm"
+UNITS = ROOT / "build/release/tests/klamm_engine_tests"
 LEDGER = ROOT / "docs/campaign.md"
 KEPT = ROOT / "campaign"  # corpora and findings, not in the repository
 FUZZERS = ("frame", "message", "batch")
 HEAD = """# Campaigns
 
-`./run campaign` plays fresh seeds, counts in how many of them each historic flaw is found when it is put back, and
-fuzzes the decoders. It goes on where the last row ended. A failing seed is run again by
-`klamm sim --seed N --trace` on the row's commit.
+`./run campaign` plays fresh seeds, counts in how many of them each historic flaw is found when it is put back, plays
+the properties of the units, and fuzzes the decoders. It goes on where the last row ended. A failing seed is run again by
+`klamm sim --seed N --trace` on the row's commit, a failing property by the `RC_PARAMS` of its row.
 
-| day | commit | seeds | broken | virtual time | wall time | found when put back | fuzzed inputs | crashes |
-|---|---|---|---|---|---|---|---|---|
+| day | commit | seeds | broken | virtual time | wall time | found when put back | fuzzed inputs | crashes | properties |
+|---|---|---|---|---|---|---|---|---|---|
 """
 
 
@@ -43,6 +45,38 @@ def sim(seeds, *arguments):
 def flaws():
     out = subprocess.run([KLAMM, "sim", "--list-flaws"], capture_output=True, text=True, check=True).stdout
     return [line.split("\t")[0] for line in out.splitlines()]
+
+
+def properties():
+    """The tests that RapidCheck plays, as the sources have them."""
+    found = set()
+    for source in (ROOT / "tests/engine").rglob("*_test.cc"):
+        text = source.read_text()
+        found.update(re.findall(r"^RC_GTEST_(?:FIXTURE_)?PROP\(\w+,\s*(\w+)", text, re.M))
+        found.update(re.findall(r"^TEST\(\w+, (\w+)\) \{\n  EXPECT_TRUE\(rc::check\(", text, re.M))
+    return sorted(found)
+
+
+def play_property(name, parameters):
+    """Whether it holds. What it says if not is kept."""
+    p = subprocess.run([UNITS, f"--gtest_filter=*.{name}"], env={**os.environ, "RC_PARAMS": parameters},
+                       capture_output=True, text=True, check=False)
+    holds = p.returncode == 0 and "[  PASSED  ] 1 test." in p.stdout
+    if not holds:
+        findings = KEPT / "findings"
+        findings.mkdir(parents=True, exist_ok=True)
+        (findings / f"{name}-{parameters}.txt".replace(" ", "-")).write_text(p.stdout + p.stderr)
+    return holds
+
+
+def play_properties(seed, cases):
+    """The cell of the row, and whether all hold."""
+    parameters = f"max_success={cases} seed={seed}"
+    names = properties()
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        holds = pool.map(lambda name: play_property(name, parameters), names)
+    broken = [name for name, well in zip(names, holds) if not well]
+    return f"{len(names)}, {parameters}: {', '.join(broken) or 0} broken", not broken
 
 
 def build_fuzzers():
@@ -90,6 +124,8 @@ def play_round(options, fuzzers):
         hits = len(sim(range(first, first + options.flaw_seeds), "--flaw", flaw)[1])
         found.append(f"{flaw} {hits}/{options.flaw_seeds}")
     say("found when put back: " + ", ".join(found))
+    said, hold = play_properties(first, options.property_cases) if options.property_cases else ("-", True)
+    say(f"properties: {said}")
     tried, crashes = 0, 0
     for target in FUZZERS if fuzzers else ():
         n, crashed = fuzz(fuzzers, target, options.fuzz_seconds)
@@ -100,8 +136,8 @@ def play_round(options, fuzzers):
     with LEDGER.open("a") as ledger:
         ledger.write(f"| {datetime.date.today()} | {commit()} | {first}..{first + options.seeds - 1} |"
                      f" {', '.join(map(str, broken)) or 0} | {hours:.1f} h | {minutes:.0f} min | {', '.join(found)} |"
-                     f" {tried:,} | {crashes} |\n")
-    return bool(broken or crashes)
+                     f" {tried:,} | {crashes} | {said} |\n")
+    return bool(broken or crashes or not hold)
 
 
 def main():
@@ -109,6 +145,7 @@ def main():
     options.add_argument("--minutes", type=float, default=60, help="begin no round after these (60)")
     options.add_argument("--seeds", type=int, default=1000, help="fresh seeds a round (1000)")
     options.add_argument("--flaw-seeds", type=int, default=100, help="of these with each flaw put back (100)")
+    options.add_argument("--property-cases", type=int, default=1000, help="a property and round; 0: none (1000)")
     options.add_argument("--fuzz-seconds", type=int, default=60, help="a target and round; 0: no fuzzing (60)")
     options = options.parse_args()
     fuzzers = build_fuzzers() if options.fuzz_seconds else None
