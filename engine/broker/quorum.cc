@@ -1,5 +1,6 @@
 // The metadata quorum, the controller on it, and the image that its committed records make.
 #include "engine/broker/turn.h"
+#include "engine/controller/operation.h"
 #include "engine/metadata/features.h"
 #include "engine/protocol/api_keys.h"
 #include "engine/protocol/messages/controller_registration.h"
@@ -7,6 +8,7 @@
 namespace klamm::broker {
 namespace {
 
+static_assert(controller::kAppendBytesMax <= quorum::kMaxBatchBytes);
 constexpr int kBatchesPerTurn = 4096;  // of committed records, then another turn goes on
 
 }  // namespace

@@ -189,6 +189,8 @@ MaybeRefused edit_list(const Operation& op, const ConfigResource& r, const Edit&
   }
   std::string joined;
   for (const std::string& part : parts) joined += (joined.empty() ? "" : ",") + part;
+  if (joined.size() > protocol::wire::kStringMax)
+    return bad_config("The list of " + std::string(e.name) + " would be longer than a value may be.");
   set[std::string(e.name)] = joined;
   return std::nullopt;
 }

@@ -11,6 +11,26 @@ namespace klamm::controller {
 namespace {
 
 constexpr size_t kWaitingMax = 65536;  // requests whose replies wait for the quorum
+constexpr size_t kBesideMost = 64;     // what a record has in its batch beside its value, or in that beside a request
+
+size_t in_batch(const Slice& record) { return record.size() + kBesideMost; }
+size_t in_batch(const std::vector<Slice>& records) {
+  size_t bytes = 0;
+  for (const Slice& r : records) bytes += in_batch(r);
+  return bytes;
+}
+
+// What a client asks for is done whole, in one append, or refused. Brokers come, go and change their isr in as many
+// appends as that takes: each record holds by itself.
+bool done_whole(int16_t api) {
+  switch (api) {
+    case protocol::CreateTopicsRequest::kApiKey:
+    case protocol::CreatePartitionsRequest::kApiKey:
+    case protocol::IncrementalAlterConfigsRequest::kApiKey:
+    case protocol::AlterConfigsRequest::kApiKey: return true;
+    default: return false;
+  }
+}
 
 template<class Response>
 Reply encode_reply(const Ticket& ticket, const Response& a) {
@@ -89,9 +109,15 @@ void Controller::append(Ctx& ctx, std::vector<Slice> records, Out& out) {
   }
   KLAMM_ASSERT_REL(latest_.end(), ==, next_ + static_cast<Offset>(records.size()));
   KLAMM_ASSERT_REL(committed_, <=, next_);
-  const Offset base = next_;
-  next_ += static_cast<Offset>(records.size());
-  out.appends.push_back({epoch_, base, std::move(records)});
+  for (auto from = records.begin(); from != records.end();) {
+    auto to = from;
+    size_t bytes = 0;
+    do bytes += in_batch(*to++);
+    while (to != records.end() && bytes + in_batch(*to) <= kAppendBytesMax);
+    out.appends.push_back({epoch_, next_, {std::make_move_iterator(from), std::make_move_iterator(to)}});
+    next_ += to - from;
+    from = to;
+  }
 }
 
 void Controller::activate(Ctx& ctx, const Activation& at, const metadata::Image& image, Out& out) {
@@ -133,8 +159,19 @@ void Controller::serve(Ctx& ctx, const Ticket& ticket, const Slice& body, Out& o
     out.replies.push_back(close_reply(ticket));
     return;
   }
+  // One record holds no more than the request that it is made of.
+  bool too_large = in_batch(body) + kBesideMost > kAppendBytesMax;
   Response a;
-  operate(ctx, out, [&](Operation& op) { work(op, ticket.version, q, a); });
+  if (!too_large)
+    operate(ctx, out, [&](Operation& op) {
+      work(op, ticket.version, q, a);
+      too_large = done_whole(ticket.api) && in_batch(op.records) > kAppendBytesMax;
+      if (too_large) op.records.clear();
+    });
+  if (too_large) {
+    out.replies.push_back(error_reply(ctx.arena(), ticket, body, ErrorCode::policy_violation));
+    return;
+  }
   Reply reply = encode_reply(ticket, a);
   if (committed_ == next_) {
     out.replies.push_back(std::move(reply));

@@ -25,6 +25,7 @@
 #include "engine/protocol/messages/incremental_alter_configs.h"
 #include "engine/protocol/messages/unregister_broker.h"
 #include "engine/protocol/messages/update_features.h"
+#include "engine/protocol/text.h"
 
 namespace klamm::controller {
 
@@ -41,8 +42,9 @@ struct Operation {
   void emit(int16_t version, const Record& record) {
     records.push_back(metadata::encode_record(version, record));
   }
-  // Text for a response: lives until the turn ends, by when the response is encoded.
-  Str text(const std::string& s) { return ctx.arena().copy(s); }
+  // Text for a response: lives until the turn ends, by when the response is encoded. What names of clients make too
+  // long is cut.
+  Str text(const std::string& s) { return ctx.arena().copy(protocol::fitting(s)); }
   bool elr_enabled() const { return image.feature(metadata::kElrVersion) > 0; }
 };
 
@@ -101,6 +103,9 @@ PartitionChange prepare_change(const Operation& op, const metadata::Topic& topic
 std::optional<PartitionInfo> emit_change(Operation& op, const TopicIdPartition& id, const PartitionChange& change);
 // For each of the partitions: drops the removed and the lossy from isr (and elr), elects where the leader may not lead.
 void shift_partitions(Operation& op, const std::vector<TopicIdPartition>& partitions, const Shift& shift);
+
+// Of the records of one append, with what lies beside them: what the quorum takes.
+inline constexpr size_t kAppendBytesMax = 8 << 20;
 
 // ---- new partitions
 inline constexpr int64_t kPartitionsMax = 10'000;  // in one request: they go into one batch

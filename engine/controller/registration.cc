@@ -35,6 +35,7 @@ ErrorCode directories_fault(const Operation& op, const protocol::BrokerRegistrat
 
 ErrorCode registration_fault(const Operation& op, const protocol::BrokerRegistrationRequest& q) {
   if (q.cluster_id != op.options.cluster_id) return ErrorCode::inconsistent_cluster_id;
+  if (q.broker_id < 0) return ErrorCode::invalid_registration;  // -1 stands for none
   const Broker* existing = op.image.broker(NodeId{q.broker_id});
   if (existing && existing->incarnation != q.incarnation_id && !existing->in_controlled_shutdown) {
     const auto s = op.soft.sessions.find(existing->id);

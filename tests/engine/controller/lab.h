@@ -242,6 +242,7 @@ class Lab {
     for (Append& a : out.appends) {
       EXPECT_EQ(a.base, next);
       EXPECT_EQ(a.epoch, controller.epoch());
+      ++appends;
       for (Slice& s : a.records) log.push_back({next++, s});
     }
     for (Reply& r : out.replies) {
@@ -282,6 +283,7 @@ class Lab {
   Offset next = 0;  // of the next append
   std::vector<LogRecord> log;
   size_t committed_records = 0;
+  size_t appends = 0;
   uint32_t slots = 0;
   std::map<uint32_t, Reply> replies;
   std::deque<Slice> bodies;  // of decoded answers
