@@ -4,6 +4,7 @@
 #include "engine/group/core.h"
 #include "engine/group/records.h"
 #include "engine/group/replies.h"
+#include "engine/protocol/text.h"
 
 namespace klamm::group {
 
@@ -40,7 +41,7 @@ DescribeGroupsResponse::DescribedGroup Core::describe(Arena& arena, const Hard& 
     out.group_state = kDead;
     if (version >= kNotFoundVersion) {
       out.error_code = code(ErrorCode::group_id_not_found);
-      out.error_message = arena.copy("Group " + std::string(id) + " not found.");
+      out.error_message = arena.copy(protocol::fitting("Group " + std::string(id) + " not found."));
     }
     return out;
   }

@@ -63,13 +63,15 @@ ErrorCode Group::fence(std::string_view member_id, Str instance_id) const {
 bool Group::supports(std::string_view type, const std::vector<Protocol>& protocols) const {
   if (state == State::empty) return !type.empty() && !protocols.empty();
   if (!protocol_type || *protocol_type != type) return false;
-  const auto every_member_has = [&](const Protocol& p) {
-    return std::all_of(members.begin(), members.end(), [&](const auto& entry) {
-      const auto& has = entry.second.protocols;
-      return std::any_of(has.begin(), has.end(), [&](const Protocol& q) { return q.name == p.name; });
-    });
-  };
-  return std::any_of(protocols.begin(), protocols.end(), every_member_has);
+  std::set<std::string_view> common;  // to those asked for and the members looked at
+  for (const Protocol& p : protocols) common.insert(p.name);
+  for (const auto& [id, m] : members) {
+    std::set<std::string_view> also;
+    for (const Protocol& p : m.protocols)
+      if (common.contains(p.name)) also.insert(p.name);
+    common = std::move(also);
+  }
+  return !common.empty();
 }
 
 size_t Group::waiting_to_join() const {

@@ -3,6 +3,7 @@
 #include "engine/group/core.h"
 #include "engine/group/records.h"
 #include "engine/group/replies.h"
+#include "engine/protocol/text.h"
 
 namespace klamm::group {
 
@@ -15,10 +16,12 @@ constexpr int16_t kKnownMemberId = 4;   // first version in which a dynamic memb
 constexpr int16_t kSkipAssignment = 9;  // first version in which a static leader may be told to assign nothing
 constexpr int16_t kNullProtocol = 7;    // first version that may leave the protocol's name out
 
-// "<prefix>-<uuid>", as Kafka's ids look; operators read them.
+constexpr size_t kMemberIdTail = 37;  // "-<uuid>"
+
+// "<prefix>-<uuid>", as Kafka's ids look; operators read them. The longest of prefixes are cut.
 std::string new_member_id(Core::Op& op, Str prefix, uint64_t ordinal) {
   const Uuid uuid = op.ctx.chance.uuid(Stream::member_id, static_cast<uint64_t>(op.partition()), ordinal);
-  std::string id(prefix);
+  std::string id(protocol::fitting(prefix, protocol::wire::kStringMax - kMemberIdTail));
   constexpr char kHex[] = "0123456789abcdef";
   for (size_t i = 0; i < uuid.bytes.size(); ++i) {
     if (i == 0 || i == 4 || i == 6 || i == 8 || i == 10) id += '-';

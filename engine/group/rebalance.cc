@@ -1,9 +1,14 @@
 // From one generation to the next: who joins, who is given up, who leads, who is told.
+#include <algorithm>
+
 #include "engine/group/core.h"
 #include "engine/group/records.h"
 #include "engine/group/replies.h"
 
 namespace klamm::group {
+namespace {
+constexpr int32_t kLookAgainLeastMs = 100;  // a rebalance timeout may be 0, and less
+}  // namespace
 
 using protocol::Bytes;
 using protocol::SyncGroupResponse;
@@ -58,7 +63,8 @@ void Core::complete_join(Op& op, Group& g) {
     if (!m.awaits_join && !m.instance_id) absent.push_back(id);
   for (const std::string& id : absent) drop_member(op, g, id);
   if (!g.elect_joined_leader() && !g.members.empty()) {  // nobody came: sessions decide
-    schedule(op, g.join_timer, g.rebalance_timeout_ms(), Timer{Timer::Kind::join, g.id, {}, {}});
+    schedule(op, g.join_timer, std::max(g.rebalance_timeout_ms(), kLookAgainLeastMs),
+             Timer{Timer::Kind::join, g.id, {}, {}});
     return;
   }
   g.begin_generation(op.ctx.wall.ms, op.ctx.arena());

@@ -1,6 +1,7 @@
 #include "engine/group/refusals.h"
 
 #include <algorithm>
+#include <map>
 
 #include "engine/base/reader.h"
 #include "engine/group/replies.h"
@@ -125,10 +126,11 @@ std::vector<Slice> deletion_answer(Arena& arena, const Ticket& ticket, const Sli
   const auto names = decoded<DeleteGroupsRequest>(arena, ticket, request).groups_names;
   KLAMM_ASSERT_REL(names.size(), ==, errors.size());
   DeleteGroupsResponse response;
-  for (const Str name : names) {
+  std::map<Str, ErrorCode> first;
+  for (size_t i = 0; i < names.size(); ++i) {
     auto& result = response.results.add(arena);
-    result.group_id = name;
-    result.error_code = code(errors[static_cast<size_t>(std::find(names.begin(), names.end(), name) - names.begin())]);
+    result.group_id = names[i];
+    result.error_code = code(first.emplace(names[i], errors[i]).first->second);
   }
   return encode_body(ticket, response);
 }

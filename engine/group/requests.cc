@@ -1,5 +1,6 @@
 // What each API checks before a group is asked, and how requests about several groups are taken apart.
 #include <algorithm>
+#include <set>
 
 #include "engine/group/call.h"
 
@@ -187,10 +188,11 @@ void Coordinator::delete_groups(Call& call) {
   if (!call.decode_into(rq)) return;
   if (rq.groups_names.empty()) return call.answer(DeleteGroupsResponse());
   const auto& names = rq.groups_names;
+  std::set<Str> seen;
   const uint64_t gather = begin_gather(call, static_cast<uint32_t>(names.size()), {});
   for (uint32_t i = 0; i < names.size(); ++i) {
     const Origin part{call.ticket(), {}, gather, i};
-    if (std::find(names.begin(), names.begin() + i, names[i]) != names.begin() + i) {
+    if (!seen.insert(names[i]).second) {
       part_done(call.ctx, gather, i, ErrorCode::none, call.out);  // has the first one's result
       continue;
     }

@@ -1,4 +1,5 @@
 // Stories of members: who joins, leaves, falls silent, comes back.
+#include "engine/protocol/text.h"
 #include "tests/engine/group/rig.h"
 
 namespace klamm::group {
@@ -326,6 +327,42 @@ TEST(Group, requests_are_checked_before_a_group_is_asked) {
   EXPECT_EQ(error(rig.joined(rig.send_join({.session_ms = 1'800'001}))), E::invalid_session_timeout);
   EXPECT_EQ(error(rig.joined(rig.send_join({.member = "nobody"}))), E::unknown_member_id);
   EXPECT_EQ(rig.state(), "Dead") << "none of them made a group";
+}
+
+TEST(Group, the_longest_names_leave_room_for_what_is_put_around_them) {
+  Rig rig;
+  const std::string longest(protocol::wire::kStringMax, 'y');
+  const auto told = rig.joined(rig.send_join({}, longest));
+  EXPECT_EQ(error(told), E::member_id_required);
+  EXPECT_EQ(told.member_id.size(), protocol::wire::kStringMax);
+  protocol::DescribeGroupsRequest describe;
+  describe.groups.push_back(rig.world.scratch.arena, rig.keep(longest));
+  const auto described = rig.ask<protocol::DescribeGroupsResponse>(6, describe);
+  EXPECT_EQ(E(described.groups[0].error_code), E::group_id_not_found);
+}
+
+// A static member that stays away, of a group that waits next to no time for anyone.
+TEST(Group, a_rebalance_that_nobody_joins_looks_again_after_a_pause) {
+  Rig rig;
+  const uint32_t join = rig.send_join({.instance = "one", .rebalance_ms = 1});
+  rig.settle();
+  const std::string id(rig.joined(join).member_id);
+  ASSERT_EQ(error(rig.synced(rig.send_sync(id, 1, {{id, "plan"}}))), E::none);
+  const std::string other = rig.new_id();
+  ASSERT_EQ(rig.leave(other), E::none);
+  ASSERT_EQ(rig.state(), "PreparingRebalance");
+  rig.pass(5);
+  ASSERT_EQ(rig.state(), "PreparingRebalance");
+  EXPECT_GT(rig.coordinator.next_deadline(), rig.world.now + milliseconds(50));
+}
+
+TEST(Group, a_deletion_of_many_groups_takes_time_in_proportion) {
+  Rig rig;
+  protocol::DeleteGroupsRequest r;
+  for (int i = 0; i < 200'000; ++i)
+    r.groups_names.push_back(rig.world.scratch.arena, rig.keep("g" + std::to_string(i)));
+  const auto answer = rig.ask<protocol::DeleteGroupsResponse>(2, r);
+  EXPECT_EQ(answer.results.size(), 200'000u);
 }
 
 TEST(Group, a_request_cut_short_closes_the_connection) {
