@@ -116,8 +116,11 @@ void Turn::load_groups(const TopicIdPartition& id) {
     }
     const log::ReadResult got = partition.log().read({at, kLoadBytes, partition.log().ends().submitted, true});
     if (got.status == log::ReadStatus::cold)
-      return p.replicas.load_cold(io, id, {at, kLoadBytes});  // its coming is a change
-    if (got.status != log::ReadStatus::ok || got.size == 0) break;
+      return p.replicas.load_cold(io, id, {at, kLoadBytes});   // its coming is a change
+    if (got.status != log::ReadStatus::ok || got.size == 0) {  // damaged on disk
+      g.loading.erase(id.partition);
+      return g.coordinator.load_failed(id.partition);
+    }
     Writer whole(got.size);
     for (const Slice& s : got.pieces) whole.raw(s.span());
     const Slice bytes = whole.finish_contiguous();
@@ -142,13 +145,17 @@ void Turn::groups_committed(const TopicIdPartition& id) {
   drain(out);
 }
 
-// The offsets topic may have appeared; topics that went take their offsets along.
+// The offsets topic may have appeared, or gone with all groups: a later one of its name begins anew.
 void Turn::groups_carry(const metadata::Delta& delta) {
-  if (p.groups.topic.zero() || delta.deleted.count(p.groups.topic)) {
-    const metadata::Topic* topic = p.image.topic("__consumer_offsets");
-    p.groups.topic = topic ? topic->id : Uuid{};
-    if (topic) p.groups.coordinator.set_partitions(static_cast<int32_t>(topic->partitions.size()));
-  }
+  GroupService& g = p.groups;
+  if (!g.topic.zero() && !delta.deleted.count(g.topic)) return;
+  group::Out out;
+  for (const auto& [partition, epoch] : std::exchange(g.led, {})) g.coordinator.resigned(ctx(), partition, out);
+  g.loading.clear();
+  drain(out);
+  const metadata::Topic* topic = p.image.topic("__consumer_offsets");
+  g.topic = topic ? topic->id : Uuid{};
+  if (topic) g.coordinator.set_partitions(static_cast<int32_t>(topic->partitions.size()));
 }
 
 void Turn::groups_topics_deleted(const metadata::Image& before, const metadata::Delta& delta) {

@@ -196,6 +196,15 @@ void Log::end_cold(Io& io, uint64_t number, ColdEnd end, Out& out) {
       std::find_if(cold_reads_.begin(), cold_reads_.end(), [&](const ColdRead& c) { return c.number == number; });
   if (r == cold_reads_.end()) return;
   end.offset = r->want.offset;
+  if (end.error != IoError::none || end.corrupt) {
+    // A block without bytes tells who waits for them, at the next read; who comes much later tries the disk anew.
+    ColdBlock nothing;
+    nothing.from = end.offset;
+    nothing.next = end.offset + 1;
+    nothing.segment = -1;
+    if (cold_blocks_.size() == kColdBlocks) cold_blocks_.pop_front();
+    cold_blocks_.push_back(std::move(nothing));
+  }
   cold_reads_.erase(r);
   out.cold.push_back(end);
   while (cold_reads_.size() < kColdBlocks && !cold_wants_.empty()) {

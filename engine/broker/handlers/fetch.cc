@@ -138,6 +138,7 @@ void read(Serving& s, const Located& at, const FetchRequest::FetchPartition& x, 
     return s.t.p.replicas.load_cold(s.t.io, at.id, {x.fetch_offset, static_cast<uint32_t>(std::max<int64_t>(most, 1))});
   }
   if (got.status == log::ReadStatus::out_of_range) return refuse(s, at.id, ErrorCode::offset_out_of_range, y);
+  if (first && got.size == 0) return refuse(s, at.id, ErrorCode::corrupt_message, y);  // damaged on disk
   s.bytes += got.size;
   s.left -= got.size;
   s.pieces.push_back(std::move(got.pieces));

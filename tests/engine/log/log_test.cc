@@ -227,6 +227,26 @@ TEST(Log, a_batch_larger_than_a_cold_block_is_read_whole) {
   EXPECT_EQ(w.read_all(0).batches, w.model.batches);
 }
 
+TEST(Log, bytes_that_were_damaged_on_disk_are_told_and_not_asked_for_again) {
+  LogWorld w;
+  w.restart();
+  w.settle();
+  for (int i = 0; i < 3; ++i) w.append({.value_bytes = 100}, 1);
+  w.flush();
+  w.settle();
+  w.log.drop_caches();
+  w.expects_damage = true;
+  const std::string path = w.log.path() + "/00000000000000000000.log";
+  std::vector<uint8_t> bytes = *w.disk.content(path);
+  bytes[w.model.batches[0].bytes.size() + 80] ^= 1;
+  w.disk.set_content(path, bytes);
+  const ReadResult told = w.read_at(1);
+  EXPECT_EQ(told.status, ReadStatus::ok);
+  EXPECT_EQ(told.size, 0u);
+  EXPECT_EQ(w.read_at(0).next, 1);
+  EXPECT_EQ(w.read_at(2).next, 3);
+}
+
 TEST(Log, finds_a_place_by_time) {
   LogWorld w;
   w.restart();

@@ -1,0 +1,88 @@
+"""Requests that are well formed and meant badly: they are refused, and the node serves on."""
+import socket
+import struct
+import time
+
+import pytest
+
+FIND_COORDINATOR, OFFSET_COMMIT, OFFSET_FETCH, CREATE_TOPICS, DELETE_TOPICS, JOIN_GROUP = 10, 8, 9, 19, 20, 11
+COORDINATOR_ERRORS = {14, 15, 16}  # loading, not available, not here
+LONGEST = b"x" * 32767
+
+
+def text(value):
+    return struct.pack(">h", len(value)) + value
+
+
+class Client:
+    """Speaks versions from before compact strings."""
+
+    def __init__(self, node):
+        self.socket = socket.create_connection(("127.0.0.1", node.port), 5)
+
+    def ask(self, api, version, body, client=b"t"):
+        data = struct.pack(">hhi", api, version, 7) + text(client) + body
+        self.socket.sendall(struct.pack(">i", len(data)) + data)
+        return self.receive(struct.unpack(">i", self.receive(4))[0])[4:]
+
+    def receive(self, size):
+        data = b""
+        while len(data) < size:
+            piece = self.socket.recv(size - len(data))
+            assert piece, "the node closed the connection"
+            data += piece
+        return data
+
+    def create(self, topic):
+        body = struct.pack(">i", 1) + text(topic) + struct.pack(">ihiiib", 1, 1, 0, 0, 5000, 0)
+        answer = self.ask(CREATE_TOPICS, 2, body)
+        return struct.unpack_from(">h", answer, 4 + 4 + 2 + len(topic))[0]
+
+    def delete(self, topic):
+        return self.ask(DELETE_TOPICS, 1, struct.pack(">i", 1) + text(topic) + struct.pack(">i", 5000))
+
+    def commit(self, topic, offset, group=b"g"):
+        body = text(group) + struct.pack(">i", -1) + text(b"") + struct.pack(">qi", -1, 1)
+        body += text(topic) + struct.pack(">iiq", 1, 0, offset) + text(b"")
+        return struct.unpack(">h", self.until_served(OFFSET_COMMIT, 2, body)[-2:])[0]
+
+    def committed(self, topic, group=b"g"):
+        answer = self.until_served(OFFSET_FETCH, 1, text(group) + struct.pack(">i", 1) + text(topic) + struct.pack(">ii", 1, 0))
+        return struct.unpack_from(">q", answer, 4 + 2 + len(topic) + 4 + 4)[0]
+
+    def until_served(self, api, version, body, client=b"t"):
+        """The answer whose last error is none of a coordinator's that is not there yet."""
+        for _ in range(200):
+            self.ask(FIND_COORDINATOR, 0, text(b"g"))
+            answer = self.ask(api, version, body, client)
+            error = answer[:2] if api == JOIN_GROUP else answer[-2:]
+            if struct.unpack(">h", error)[0] not in COORDINATOR_ERRORS:
+                return answer
+            time.sleep(0.02)
+        pytest.fail("there is no coordinator")
+
+
+def test_the_longest_of_names_in_messages_and_member_ids(serve):
+    node = serve().ready()
+    assert Client(node).create(LONGEST) == 17
+    join = text(b"g") + struct.pack(">ii", 10000, 10000) + text(b"") + text(b"consumer") + struct.pack(">i", 1)
+    answer = Client(node).until_served(JOIN_GROUP, 1, join + text(b"range") + struct.pack(">i", 0), client=LONGEST)
+    assert struct.unpack_from(">h", answer)[0] == 0
+    assert Client(node).create(b"t") == 0
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["young", "restarted"])
+def test_groups_begin_anew_when_their_topic_was_deleted(serve, restarted):
+    node = serve("--config", "offsets.topic.num.partitions=1").ready()
+    client = Client(node)
+    assert client.create(b"t") == 0
+    assert client.commit(b"t", 5) == 0
+    if restarted:  # its leader epochs are higher than those of the topic to come
+        node.end()
+        node = serve("--config", "offsets.topic.num.partitions=1", ports=node.ports).ready()
+        client = Client(node)
+    assert client.committed(b"t") == 5
+    client.delete(b"__consumer_offsets")
+    assert client.committed(b"t") == -1
+    assert client.commit(b"t", 6) == 0
+    assert client.committed(b"t") == 6
