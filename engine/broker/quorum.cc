@@ -29,7 +29,8 @@ void Turn::drain(quorum::Out& out) {
     }
     if (now.leader != kNoNode) {
       p.lifecycle.controller_changed(ctx().now);
-      for (auto& [id, f] : p.forwards.waiting) forward_send(id);
+      for (auto it = p.forwards.waiting.begin(); it != p.forwards.waiting.end();)
+        forward_send((it++)->first);  // which may end it
       p.controller_registered = p.controller_registered && now.leader == active_controller();
     }
   }

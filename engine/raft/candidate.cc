@@ -2,8 +2,6 @@
 //   -> Leader: a majority votes for it; its own vote counts once it is durable
 //   -> Prospective: the election is lost or timed out, and a backoff is over
 //   -> Follower: somebody else won; -> Unattached: a later epoch is heard of
-#include <limits>
-
 #include "engine/raft/raft.h"
 #include "engine/raft/rules.h"
 
@@ -11,7 +9,7 @@ namespace klamm::raft {
 
 void Raft::become_candidate(Step& s, int32_t attempts) {
   KLAMM_ASSERT(is_voter() && !stopping_);
-  KLAMM_ASSERT_REL(hard_.epoch, <, std::numeric_limits<LeaderEpoch>::max());
+  if (rules::last_epoch(hard_.epoch)) return void(s.ready.fatal = rules::kEpochsUsedUp);
   Candidate c;
   c.election_at = s.ctx.now + election_timeout(s.ctx);
   c.attempts = attempts;

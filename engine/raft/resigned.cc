@@ -27,7 +27,10 @@ void Raft::become_resigned(Step& s) {
 void Raft::tick_resigned(Step& s) {
   const auto& r = std::get<Resigned>(state_);
   KLAMM_ASSERT((r.acknowledged & bit_of(options_.self.id)) != 0);
-  if (s.ctx.now >= r.election_at) return become_unattached(s, {.epoch = hard_.epoch + 1});
+  if (s.ctx.now >= r.election_at) {
+    if (rules::last_epoch(hard_.epoch)) return void(s.ready.fatal = rules::kEpochsUsedUp);
+    return become_unattached(s, {.epoch = hard_.epoch + 1});
+  }
   for (Peer& p : peers_)
     if ((r.acknowledged & bit_of(p.id)) == 0 && may_call(s, p))
       call(s, p, EndRequest{hard_.epoch, options_.self.id, r.successors}, 0);

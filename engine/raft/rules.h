@@ -1,5 +1,6 @@
 // The law of the quorum: total, pure functions. The museum's switches of this module are read here and nowhere else.
 #pragma once
+#include <limits>
 #include <vector>
 
 #include "engine/base/flaws.h"
@@ -10,6 +11,11 @@ namespace klamm::raft::rules {
 
 // The roles that may follow each other. An observer is Unattached or Follower.
 bool legal(Role from, Role to, bool voter);
+
+// None comes after it, so nobody can be elected any more: the replica ends, and says so.
+// Why: any peer's message may name it, and an epoch is taken up from whoever names it. No KIP.
+inline bool last_epoch(LeaderEpoch epoch) { return epoch == std::numeric_limits<LeaderEpoch>::max(); }
+inline constexpr const char* kEpochsUsedUp = "the metadata quorum's epochs are used up: a peer named the last one";
 
 // Is `candidate` (log end and last epoch) at least as complete as `own`?
 // Why: who has every committed record must win; of two logs the later epoch, then the longer one. Raft 5.4.1, KIP-595.

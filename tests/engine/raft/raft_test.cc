@@ -198,5 +198,17 @@ TEST_F(RaftCore, contradictions_are_answered_and_not_believed) {
   EXPECT_EQ(core->leader(), NodeId{3});  // as Kafka does: the epoch is learned before the address is checked
 }
 
+TEST_F(RaftCore, a_peer_that_names_the_last_epoch_ends_the_replica_in_good_order) {
+  VoteRequest vote;
+  vote.epoch = std::numeric_limits<LeaderEpoch>::max();
+  vote.candidate.id = NodeId{2};
+  ask(vote);
+  ASSERT_EQ(core->epoch(), vote.epoch);
+  while (core->role() != Role::prospective) world.now = core->next_deadline(), step(Tick{});
+  EXPECT_EQ(ready.fatal, nullptr);
+  answer(2, VoteAnswer{{.epoch = vote.epoch}, true});
+  EXPECT_NE(ready.fatal, nullptr);
+}
+
 }  // namespace
 }  // namespace klamm::raft
