@@ -6,6 +6,7 @@ namespace klamm::net {
 namespace {
 
 constexpr int16_t kProduce = 0;
+constexpr Duration kDrainMost = seconds(10);  // for a peer to take what it was answered before the close
 
 int16_t api_key(const Slice& frame) {
   return frame.size() < 2 ? int16_t{-1} : static_cast<int16_t>(frame.data()[0] << 8 | frame.data()[1]);
@@ -179,10 +180,13 @@ void Server::flush(Io& io, ConnId id, Connection& c) {
 void Server::close(Io& io, ConnId id) {
   const auto it = by_conn_.find(id);
   if (it == by_conn_.end() || it->second.draining) return;
-  it->second.draining = true;
-  it->second.waiting.clear();
-  it->second.waiting_bytes = 0;
+  Connection& c = it->second;
+  c.draining = true;
+  c.waiting.clear();
+  c.waiting_bytes = 0;
   io.out.push_back(Close{id, true});
+  idle_looks_.erase({c.look, id});
+  look_at(io.ctx.now + kDrainMost, id, c);
 }
 
 void Server::close_all(Io& io) {
@@ -200,7 +204,10 @@ void Server::on_time(Io& io) {
     const ConnId id = idle_looks_.begin()->second;
     idle_looks_.erase(idle_looks_.begin());
     Connection& c = by_conn_.at(id);
-    if (c.draining) continue;
+    if (c.draining) {  // a peer that reads nothing would keep it for ever
+      io.out.push_back(Close{id});
+      continue;
+    }
     const bool asks = !c.slots.empty() || !c.waiting.empty();
     const Instant until = (asks ? io.ctx.now : c.active) + limits_.idle_max;
     if (until <= io.ctx.now)

@@ -153,15 +153,32 @@ TEST(Server, idle_connections_are_closed_and_those_in_use_are_not) {
     if (in.ticket.conn == used) f.server.reply(f.io, {in.ticket, {Slice::copy("x")}});
   std::vector<ConnId> closed;
   const auto look_until = [&](Instant end) {
-    for (; f.server.next_deadline() <= end; f.server.on_time(f.io)) f.ctx.now = f.server.next_deadline();
-    closed.clear();
-    for (const Command& c : f.out)
-      if (const auto* x = std::get_if<Close>(&c)) closed.push_back(x->conn);
+    while (f.server.next_deadline() <= end) {
+      f.ctx.now = f.server.next_deadline();
+      f.server.on_time(f.io);
+      for (const Command& c : f.out)
+        if (const auto* x = std::get_if<Close>(&c)) closed.push_back(x->conn);
+      f.out.clear();
+      for (const ConnId c : closed) f.server.on_event(f.net, Closed{c});
+    }
   };
   look_until(start + seconds(999));
   EXPECT_EQ(closed, std::vector{idle});
   look_until(start + seconds(5000));
   EXPECT_EQ(closed, (std::vector{idle, used}));
+}
+
+TEST(Server, a_peer_that_never_reads_is_not_waited_for_to_take_its_last_answers) {
+  Fixture f;
+  const ConnId conn = f.accept();
+  f.server.close(f.io, conn);
+  ASSERT_TRUE(std::get<Close>(f.out.back()).after_sends);
+  f.ctx.now = f.ctx.now + seconds(60);
+  ASSERT_LE(f.server.next_deadline(), f.ctx.now);
+  f.server.on_time(f.io);
+  EXPECT_FALSE(std::get<Close>(f.out.back()).after_sends);
+  f.server.on_event(f.net, Closed{conn});
+  EXPECT_EQ(f.server.next_deadline(), kNever);
 }
 
 }  // namespace
