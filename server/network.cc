@@ -118,15 +118,18 @@ void Network::Impl::accept(ListenerId id) {
   });
 }
 
-// Takes what has come; where descriptors have run out it tries again later, for the kernel keeps the callers.
+// Takes what has come; where descriptors have run out it tries again later, for the kernel keeps the callers. But
+// connections leave some for files: a node that cannot open those stops.
 void Network::Impl::accepted(ListenerId id) {
   constexpr int kMostAtOnce = 64;
+  const int64_t most = descriptor_limit() - std::min<int64_t>(descriptor_limit() / 2, kDescriptorsForFiles);
   Listener& l = *listeners_[id.value];
   ErrorCode error;
   for (int i = 0; i < kMostAtOnce; ++i) {
     tcp::endpoint peer;
     tcp::socket socket = l.acceptor.accept(peer, error);
     if (error) break;
+    if (socket.native_handle() >= most) continue;  // and closed
     const uint64_t pending = next_pending_++;
     events_.push_back(Accepted{id, PendingId{pending}, plain(peer.address()).to_string(), peer.port(), {}});
     pending_.emplace(pending, std::move(socket));

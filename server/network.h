@@ -17,8 +17,9 @@ namespace klamm::server {
 
 class Network final {
  public:
-  static constexpr uint32_t kReadBytes = 128 << 10;  // one read, and the size of the scratch buffer
-  static constexpr uint32_t kRoomBytes = 1 << 20;    // one read into a Room
+  static constexpr uint32_t kReadBytes = 128 << 10;      // one read, and the size of the scratch buffer
+  static constexpr uint32_t kRoomBytes = 1 << 20;        // one read into a Room
+  static constexpr int64_t kDescriptorsForFiles = 2048;  // connections leave them to files, or half of all
   static constexpr int kBacklog = 512;
 
   // Events are appended to `events`, which must outlive the network. Must be used on the loop's thread only.

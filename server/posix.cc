@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -164,6 +165,12 @@ Opened lock_directory(const std::string& path) {
   Opened file = open_file(path + "/.lock", OpenMode::create);
   if (file.error == IoError::none && flock(file.descriptor.get(), LOCK_EX | LOCK_NB) != 0) file.error = last_error();
   return file;
+}
+
+int64_t descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > INT32_MAX) return INT32_MAX;
+  return static_cast<int64_t>(limit.rlim_cur);
 }
 
 int64_t free_bytes(const std::string& path) {

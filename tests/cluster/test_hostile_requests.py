@@ -1,4 +1,5 @@
 """Requests that are well formed and meant badly: they are refused, and the node serves on."""
+import resource
 import socket
 import struct
 import time
@@ -52,7 +53,8 @@ class Client:
 
     def until_served(self, api, version, body, client=b"t"):
         """The answer whose last error is none of a coordinator's that is not there yet."""
-        for _ in range(200):
+        until = time.monotonic() + 20  # a topic that is gone is made again some seconds after it was made first
+        while time.monotonic() < until:
             self.ask(FIND_COORDINATOR, 0, text(b"g"))
             answer = self.ask(api, version, body, client)
             error = answer[:2] if api == JOIN_GROUP else answer[-2:]
@@ -86,3 +88,18 @@ def test_groups_begin_anew_when_their_topic_was_deleted(serve, restarted):
     assert client.committed(b"t") == -1
     assert client.commit(b"t", 6) == 0
     assert client.committed(b"t") == 6
+
+
+def test_connections_leave_descriptors_to_files(serve):
+    node = serve().ready()
+    client = Client(node)
+    resource.prlimit(node.process.pid, resource.RLIMIT_NOFILE, (120, 120))
+    crowd = [socket.create_connection(("127.0.0.1", node.port), 5) for _ in range(200)]
+    time.sleep(0.2)
+    for i in range(5):
+        assert client.create(b"t%d" % i) == 0
+    for one in crowd:
+        one.close()
+    time.sleep(0.2)
+    assert Client(node).create(b"last") == 0
+    assert node.end()[0] == 0
