@@ -108,6 +108,7 @@ void Turn::load_groups(const TopicIdPartition& id) {
   GroupService& g = p.groups;
   const replication::Partition& partition = *p.replicas.find(id);
   Offset& at = g.loading.at(id.partition);
+  at = std::max(at, partition.log().ends().log_start);
   for (int i = 0; at < partition.log().ends().submitted; ++i) {
     if (i == kLoadsPerTurn) {
       p.again = true;
