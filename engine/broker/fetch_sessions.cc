@@ -47,11 +47,17 @@ ErrorCode FetchSessions::advance(Ctx& ctx, int16_t version, const FetchRequest& 
   Session& s = it->second;
   if (s.by_id != by_id(version)) return ErrorCode::fetch_session_topic_id_error;
   if (s.epoch != q.session_epoch) return ErrorCode::invalid_fetch_session_epoch;
+  partitions_ -= s.order.size();
   for (const auto& topic : q.topics)
     for (const auto& x : topic.partitions) s.put(key_of(version, topic.topic, topic.topic_id, x.partition), x);
   for (const auto& topic : q.forgotten_topics_data)
     for (int32_t partition : topic.partitions) s.drop(key_of(version, topic.topic, topic.topic_id, partition));
   KLAMM_ASSERT_REL(s.order.size(), ==, s.places.size());
+  partitions_ += s.order.size();
+  if (partitions_ > kPartitionsMost) {
+    erase(it);
+    return ErrorCode::fetch_session_id_not_found;
+  }
   s.epoch = after(s.epoch);
   s.used = ctx.now;
   s.size = s.order.size();
@@ -107,7 +113,7 @@ bool FetchSessions::news(Session& s, const Key& key, FetchResponse::PartitionDat
 
 void FetchSessions::answered(Arena& arena, int16_t version, int32_t id, FetchResponse& response) {
   const auto it = sessions_.find(id);
-  KLAMM_ASSERT(it != sessions_.end());
+  if (it == sessions_.end()) return void(response.session_id = id);  // evicted since: told in full, and next time so
   Session& s = it->second;
   List<FetchResponse::FetchableTopicResponse> told;
   for (auto& topic : response.responses) {
@@ -125,7 +131,7 @@ void FetchSessions::answered(Arena& arena, int16_t version, int32_t id, FetchRes
   response.responses = told;
   response.session_id = id;
   if (s.order.empty()) {
-    sessions_.erase(it);
+    erase(it);
     response.session_id = 0;
   }
 }
@@ -133,7 +139,8 @@ void FetchSessions::answered(Arena& arena, int16_t version, int32_t id, FetchRes
 int32_t FetchSessions::open(Ctx& ctx, int16_t version, bool follower, const FetchRequest& q, const FetchResponse& m) {
   size_t partitions = 0;
   for (const auto& topic : q.topics) partitions += topic.partitions.size();
-  if (partitions == 0 || !make_place(ctx.now, follower, partitions)) return 0;
+  if (partitions == 0 || partitions_ + partitions > kPartitionsMost || !make_place(ctx.now, follower, partitions))
+    return 0;
   int32_t id = 0;
   while (id == 0 || sessions_.count(id)) {
     const uint64_t ordinal = drawn_++;
@@ -154,6 +161,7 @@ int32_t FetchSessions::open(Ctx& ctx, int16_t version, bool follower, const Fetc
       e.told_high_watermark = y.error_code == 0 ? y.high_watermark : -1;
       e.told_log_start = y.log_start_offset;
     }
+  partitions_ += s.order.size();
   return id;
 }
 
@@ -167,12 +175,12 @@ bool FetchSessions::make_place(Instant now, bool follower, size_t size) {
     if (weight(it->second) < weight(least->second)) least = it;
   }
   if (now - idle->second.used > kEvictAfter) {
-    sessions_.erase(idle);
+    erase(idle);
     return true;
   }
   if (now - least->second.created <= kEvictAfter || !(weight(least->second) < std::make_tuple(follower, size, now)))
     return false;
-  sessions_.erase(least);
+  erase(least);
   return true;
 }
 

@@ -5,7 +5,8 @@
 //
 // Owned by the node. At most `slots` sessions; a new one takes the place of the one that was idle the longest, if that
 // is longer than kEvictAfter, else of an older one that matters less: of a consumer before one of a follower, with
-// fewer partitions before more. Without a place the fetch is answered in full, with session id 0.
+// fewer partitions before more. Without a place the fetch is answered in full, with session id 0. All sessions together
+// remember at most kPartitionsMost partitions: one that would grow beyond ends.
 #pragma once
 #include <map>
 #include <optional>
@@ -22,6 +23,8 @@ namespace klamm::broker {
 class FetchSessions final {
  public:
   static constexpr Duration kEvictAfter = seconds(120);  // as Kafka, which fixes it too
+
+  static constexpr size_t kPartitionsMost = 1'000'000;
 
   FetchSessions() = default;
   explicit FetchSessions(int32_t slots) : slots_(slots) {}
@@ -54,7 +57,9 @@ class FetchSessions final {
   };
 
   // A full fetch ends the session that it names.
-  void end(int32_t id) { sessions_.erase(id); }
+  void end(int32_t id) {
+    if (const auto it = sessions_.find(id); it != sessions_.end()) erase(it);
+  }
   // An incremental fetch arrives: its partitions join or change the session, its forgotten ones leave, the epoch goes
   // on. A session that is left empty ends.
   ErrorCode advance(Ctx& ctx, int16_t version, const protocol::FetchRequest& request);
@@ -68,6 +73,7 @@ class FetchSessions final {
                const protocol::FetchResponse& response);
   bool has(int32_t id) const { return sessions_.count(id) != 0; }
   size_t size() const { return sessions_.size(); }
+  size_t partitions() const { return partitions_; }
 
   template<class V>
   void fields(V& v) const {
@@ -92,12 +98,18 @@ class FetchSessions final {
     void put(const Key& key, const protocol::FetchRequest::FetchPartition& x);
     void drop(const Key& key);
   };
+  using Sessions = std::map<int32_t, Session>;
+  void erase(Sessions::iterator it) {
+    partitions_ -= it->second.order.size();
+    sessions_.erase(it);
+  }
   bool make_place(Instant now, bool follower, size_t size);
   bool news(Session& s, const Key& key, protocol::FetchResponse::PartitionData& y);
 
   int32_t slots_ = 1000;
-  std::map<int32_t, Session> sessions_;
-  uint64_t drawn_ = 0;  // ids so far
+  Sessions sessions_;
+  size_t partitions_ = 0;  // of all sessions
+  uint64_t drawn_ = 0;     // ids so far
 };
 
 }  // namespace klamm::broker

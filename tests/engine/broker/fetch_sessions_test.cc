@@ -152,5 +152,41 @@ TEST(FetchSessions, an_emptied_session_ends) {
   EXPECT_FALSE(lab.sessions.has(id));
 }
 
+TEST(FetchSessions, one_that_was_evicted_while_it_was_served_is_told_in_full) {
+  Lab lab;
+  const int32_t id = lab.open(2);
+  ASSERT_EQ(lab.advance(id, 1), ErrorCode::none);
+  lab.sessions.end(id);
+  FetchResponse m = lab.response({3, 4});
+  lab.sessions.answered(lab.arena, 12, id, m);
+  EXPECT_EQ(m.responses[0].partitions.size(), 2u);
+  EXPECT_EQ(lab.advance(id, 2), ErrorCode::fetch_session_id_not_found);
+}
+
+TEST(FetchSessions, what_all_of_them_remember_is_bounded) {
+  Lab lab(1000);
+  const int32_t id = lab.open(1);
+  Ctx c = lab.ctx();
+  int32_t epoch = 1;
+  size_t most = 0;
+  ErrorCode error = ErrorCode::none;
+  for (int32_t first = 0; error == ErrorCode::none; first += 50'000) {
+    ASSERT_LT(epoch, 100);
+    Arena arena;
+    FetchRequest q = lab.request(0, id, epoch++);
+    auto& topic = q.topics.add(arena);
+    topic.topic = "t";
+    for (int32_t i = 0; i < 50'000; ++i) topic.partitions.add(arena).partition = first + i;
+    error = lab.sessions.advance(c, 12, q);
+    most = std::max(most, lab.sessions.partitions());
+  }
+  EXPECT_EQ(error, ErrorCode::fetch_session_id_not_found);
+  EXPECT_LE(most, FetchSessions::kPartitionsMost);
+  EXPECT_FALSE(lab.sessions.has(id));
+  EXPECT_EQ(lab.sessions.partitions(), 0u);
+  EXPECT_GT(lab.open(3), 0);
+  EXPECT_EQ(lab.sessions.partitions(), 3u);
+}
+
 }  // namespace
 }  // namespace klamm::broker
