@@ -60,7 +60,8 @@ class Parked final {
   }
 
   // Takes out of `key` the watches for values up to `reached`, at most `most`, and appends their entries' ids to `out`.
-  // False: there are more. The entries stay parked until removed; one that watches a key twice may come twice.
+  // False: there are more. The entries stay parked until removed; one that watches a key at several values may come
+  // again.
   bool wake(const Key& key, int64_t reached, std::vector<ParkedId>& out, size_t most) {
     const auto it = queues_.find(key);
     if (it == queues_.end() || it->second.live == 0) return true;
@@ -74,8 +75,9 @@ class Parked final {
           break;
         }
         --most, --q.live;
-        e->keys.erase(std::find(e->keys.begin(), e->keys.end(), key));
-        out.push_back(id);
+        *std::find(e->keys.begin(), e->keys.end(), key) = e->keys.back();
+        e->keys.pop_back();
+        if (out.empty() || out.back() != id) out.push_back(id);
       }
       ++q.head;
     }

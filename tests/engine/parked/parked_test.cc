@@ -57,6 +57,34 @@ TEST(Parked, what_an_owner_waits_for_ends_with_it) {
   EXPECT_EQ(w.size(), 1u);
 }
 
+// A key that counts how often keys are copied.
+struct Counted {
+  int value = 0;
+  static inline size_t copies = 0;
+  Counted(int v) : value(v) {}
+  Counted(const Counted& o) : value(o.value) { ++copies; }
+  Counted& operator=(const Counted& o) {
+    value = o.value;
+    ++copies;
+    return *this;
+  }
+  friend auto operator<=>(const Counted& a, const Counted& b) { return a.value <=> b.value; }
+  friend bool operator==(const Counted& a, const Counted& b) { return a.value == b.value; }
+};
+
+TEST(Parked, one_that_watches_a_key_very_often_comes_once_and_cheaply) {
+  Parked<Counted, int> w;
+  constexpr size_t kWatches = 10'000;
+  const std::vector<Watch<Counted>> same(kWatches, Watch<Counted>{1});
+  const ParkedId id = w.park(same, Instant{100}, 7);
+  Counted::copies = 0;
+  std::vector<ParkedId> woken;
+  w.wake(1, kAnyValue, woken, kAll);
+  EXPECT_EQ(woken, std::vector<ParkedId>{id});
+  EXPECT_EQ(w.watches_left(id), 0u);
+  EXPECT_LE(Counted::copies, 2 * kWatches);
+}
+
 TEST(Parked, a_key_wakes_in_the_order_of_values_then_of_parking) {
   Waiting w;
   for (auto [at, value] : {std::pair{5, 1}, {3, 2}, {5, 3}, {9, 4}, {3, 5}}) {
