@@ -63,6 +63,7 @@ class Parked final {
   // False: there are more. The entries stay parked until removed; one that watches a key at several values may come
   // again.
   bool wake(const Key& key, int64_t reached, std::vector<ParkedId>& out, size_t most) {
+    const size_t before = out.size();
     const auto it = queues_.find(key);
     if (it == queues_.end() || it->second.live == 0) return true;
     Queue& q = it->second;
@@ -77,7 +78,7 @@ class Parked final {
         --most, --q.live;
         *std::find(e->keys.begin(), e->keys.end(), key) = e->keys.back();
         e->keys.pop_back();
-        if (out.empty() || out.back() != id) out.push_back(id);
+        if (out.size() == before || out.back() != id) out.push_back(id);
       }
       ++q.head;
     }
