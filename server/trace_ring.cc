@@ -48,7 +48,13 @@ void TraceRing::tell(const TraceEvent& e) const {
     }
     case TraceKind::broker_unfenced: return log_.info("controller", "Unfenced broker " + a);
     case TraceKind::disk_failed:
-      return log_.error("log", "Log directory " + a + " has failed and is offline: " + name(static_cast<IoError>(e.b)));
+      switch (static_cast<IoError>(e.b)) {
+        case IoError::none: return log_.info("log", "Log directory " + a + " has room again");
+        case IoError::no_space: return log_.error("log", "Log directory " + a + " is full: records are refused");
+        default:
+          return log_.error("log",
+                            "Log directory " + a + " has failed and is offline: " + name(static_cast<IoError>(e.b)));
+      }
     default: return;
   }
 }

@@ -71,9 +71,23 @@ std::string derived_cluster_id(const metadata::BrokerConfig& config) {
   return u.text();
 }
 
+replication::ReplicasConfig replicas_config(const metadata::BrokerConfig& c) {
+  replication::ReplicasConfig r;
+  r.common = {NodeId{c.node_id}, c.replica_lag_max, c.sync_before_ack()};
+  r.module = kReplicas;
+  r.fetch_wait = c.replica_fetch_wait_max;
+  r.fetch_min_bytes = c.replica_fetch_min_bytes;
+  r.fetch_max_bytes = c.replica_fetch_max_bytes;
+  r.fetch_response_max_bytes = c.replica_fetch_response_max_bytes;
+  r.request_timeout = c.replica_socket_timeout;
+  r.retention_check = c.retention_check_interval;
+  return r;
+}
+
 }  // namespace
 
 void Turn::start() {
+  p.replicas = replication::Replicas(replicas_config(p.config));
   Startup& s = p.startup;
   s.phase = Phase::loading;
   const size_t n = p.boot.directories.size();
@@ -229,17 +243,6 @@ void Turn::run_node() {
   std::vector<net::Answer> none;
   for (const auto& v : c.voters)
     if (v.id != q.self) p.calls.set_address(net(), controller_peer(v.id), {v.host, v.port}, none);
-
-  replication::ReplicasConfig r;
-  r.common = {q.self, c.replica_lag_max, c.sync_before_ack()};
-  r.module = kReplicas;
-  r.fetch_wait = c.replica_fetch_wait_max;
-  r.fetch_min_bytes = c.replica_fetch_min_bytes;
-  r.fetch_max_bytes = c.replica_fetch_max_bytes;
-  r.fetch_response_max_bytes = c.replica_fetch_response_max_bytes;
-  r.request_timeout = c.replica_socket_timeout;
-  r.retention_check = c.retention_check_interval;
-  p.replicas = replication::Replicas(r);
 
   LifecycleConfig l;
   l.node = q.self;

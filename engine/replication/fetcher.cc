@@ -16,7 +16,7 @@ bool Replicas::may_ask(const Fetcher& f, const TopicIdPartition& id, Instant now
   if (const auto it = f.delayed.find(id); it != f.delayed.end() && now < it->second.until) return false;
   const Partition* p = find(id);
   KLAMM_ASSERT(p != nullptr);
-  return p->role() == Role::follower && p->log().ready();
+  return p->role() == Role::follower && p->log().ready() && !full_.count(p->log().options().dir);
 }
 
 void Replicas::send_fetch(Io& io, NodeId leader, Fetcher& f, Out& out) {
@@ -108,7 +108,7 @@ void Replicas::fetch_answered(Io& io, Fetcher& f, const FetchCall& call, const S
       const TopicIdPartition id{topic.topic_id, x.partition_index};
       const auto asked = call.asked.find(id);
       Partition* p = asked == call.asked.end() || !f.follows.count(id) ? nullptr : write(id);
-      if (!p || asked->second.epoch != p->assignment().leader_epoch) continue;
+      if (!p || asked->second.epoch != p->assignment().leader_epoch || full_.count(p->log().options().dir)) continue;
       Moved moved_here;
       bool wait = x.error_code != 0;
       if (!wait) {

@@ -124,6 +124,12 @@ void Replicas::left(Io& io, const std::string& path) {
   }
 }
 
+void Replicas::set_full(Ctx& ctx, DirId dir, bool full) {
+  if (full ? !full_.insert(dir).second : full_.erase(dir) == 0) return;
+  const IoError error = full ? IoError::no_space : IoError::none;
+  ctx.trace.event({TraceKind::disk_failed, 0, static_cast<int32_t>(dir.value), static_cast<int64_t>(error), 0, 0});
+}
+
 void Replicas::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out& out) {
   log::Out said;
   if (const auto it = leaving_.find(owner.key); it != leaving_.end()) {
@@ -172,6 +178,7 @@ void Replicas::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out
 Result<log::Appended> Replicas::append(Ctx& ctx, const TopicIdPartition& id, const Slice& batch) {
   Partition* p = write(id);
   KLAMM_ASSERT(p != nullptr);
+  if (full_.count(p->log().options().dir)) return fail(ErrorCode::kafka_storage_error, "the disk is full");
   auto appended = p->append(ctx, batch);
   if (appended) dirty_.insert(id);
   return appended;

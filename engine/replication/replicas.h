@@ -83,6 +83,8 @@ class Replicas final {
   bool all_open() const { return opening_ == 0; }
 
   // ---- the world
+  // A full directory's logs are not appended to, neither for clients nor from leaders, and are read on.
+  void set_full(Ctx& ctx, DirId dir, bool full);
   void on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out& out);
   // The reply to a call of this part, or its loss.
   void on_answer(Io& io, const Owner& owner, IoError error, const Slice& body, int16_t version, Out& out);
@@ -114,7 +116,8 @@ class Replicas final {
         v("opening_marks", opening_marks_), v("opening", opening_);
     v("dirty", dirty_), v("wants_alter", wants_alter_), v("altering", altering_),
         v("alter_in_flight", alter_in_flight_), v("alter_not_before", alter_not_before_);
-    v("ending", ending_), v("closing", closing_), v("fetchers", fetchers_), v("last_call", last_call_);
+    v("full", full_), v("ending", ending_), v("closing", closing_), v("fetchers", fetchers_),
+        v("last_call", last_call_);
     v("timers", timers_), v("started", started_), v("removals", removals_), v("retention_at", retention_at_);
   }
 
@@ -183,6 +186,7 @@ class Replicas final {
   std::set<TopicIdPartition> dirty_;                  // to flush at the end of the turn
   std::set<TopicIdPartition> wants_alter_;
   std::vector<TopicIdPartition> altering_;  // in the AlterPartition under way
+  std::set<DirId> full_;                    // directories with too little room
   bool ending_ = false;                     // close_all was called
   std::set<TopicIdPartition> closing_;      // not closed yet
   std::map<NodeId, Fetcher> fetchers_;

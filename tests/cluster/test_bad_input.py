@@ -6,6 +6,8 @@ import struct
 import time
 
 import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 
 API_VERSIONS, METADATA, PRODUCE = 18, 3, 0
 
@@ -119,3 +121,16 @@ def test_random_bytes_and_flipped_bits(node):
         Peer(node.port).send(chance.randbytes(chance.randrange(1, 200))).socket.close()
     assert serves(node.port)
     assert node.process.poll() is None
+
+
+def test_a_full_disk_refuses_records_and_nothing_else(serve):
+    node = serve("--config", f"klamm.disk.reserve.bytes={2**60}").ready()
+    failed = []
+    producer = Producer({"bootstrap.servers": f"127.0.0.1:{node.port}", "message.timeout.ms": 1500})
+    producer.produce("full", b"one", on_delivery=lambda error, _: failed.append(error))
+    producer.flush(10)
+    assert len(failed) == 1 and failed[0] is not None
+    node.wait_for("is full: records are refused")
+    admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{node.port}"})
+    assert "full" in admin.list_topics(timeout=5).topics
+    assert node.end()[0] == 0

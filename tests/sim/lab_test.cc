@@ -80,6 +80,87 @@ TEST(Lab, partitioned_leader_does_not_acknowledge) {
   EXPECT_TRUE(lab.verdicts().empty()) << lab.verdicts().list()[0].text;
 }
 
+// ---- a full disk
+
+struct FullDisk {
+  explicit FullDisk(uint64_t seed) : lab({.seed = seed, .clients = 1}) {
+    lab.run_for(seconds(1));
+    client::CreateTopics create;
+    create.topics.push_back({"t", 1, 3, {}, {}});
+    const auto created = answer<client::TopicResults>(lab, lab.ask(0, "create_topics", create));
+    client::ProducerOpen open;
+    open.client = 1;
+    answer<client::Done>(lab, lab.ask(0, "producer.open", open));
+    EXPECT_EQ(produce(lab, "before").offset, 0);
+    log = {topic_key(created.topics[0].id), 0};
+    leader = lab.leaders().leader(log);
+  }
+  Disk& disk(int32_t node) { return lab.world().storage(host_of(node)).disk(); }
+  void leave_room(int32_t node, int64_t free) { disk(node).set_capacity(disk(node).used() + free); }
+  void tell(int32_t node) { lab.world().space(host_of(node)); }
+  uint64_t ask_produce(const std::string& text) {
+    client::Produce p;
+    p.client = 1;
+    p.topic = "t";
+    p.partition = 0;
+    p.records.emplace_back().value = Slice::copy(text);
+    return lab.ask(0, "produce", p);
+  }
+  Lab lab;
+  LogKey log;
+  int32_t leader = -1;
+};
+
+constexpr int64_t kPlenty = int64_t{1} << 40, kLittle = 1 << 20;
+
+TEST(Lab, a_full_disk_of_a_leader_refuses_records_until_there_is_room) {
+  FullDisk x(10);
+  x.leave_room(x.leader, kLittle);
+  x.tell(x.leader);
+  const int64_t used = x.disk(x.leader).used();
+  const uint64_t token = x.ask_produce("after");
+  x.lab.run_for(seconds(3));
+  EXPECT_TRUE(x.lab.take(token).empty()) << "the client tries on";
+  EXPECT_TRUE(x.lab.is_up(x.leader));
+  EXPECT_EQ(x.lab.replicas().log_end(x.log, host_of(x.leader)), 1) << "nothing was appended";
+  EXPECT_LT(x.disk(x.leader).used() - used, kLittle);
+  x.leave_room(x.leader, kPlenty);
+  x.tell(x.leader);
+  EXPECT_EQ(answer<client::Produced>(x.lab, token).offset, 1);
+  EXPECT_TRUE(x.lab.verdicts().empty()) << x.lab.verdicts().list()[0].text;
+}
+
+TEST(Lab, a_full_disk_of_a_follower_waits_and_catches_up) {
+  FullDisk x(11);
+  const int32_t follower = x.leader % 3 + 1;
+  x.leave_room(follower, kLittle);
+  x.tell(follower);
+  const uint64_t token = x.ask_produce("after");
+  x.lab.run_for(seconds(3));
+  EXPECT_EQ(x.lab.replicas().log_end(x.log, host_of(follower)), 1);
+  x.leave_room(follower, kPlenty);
+  x.tell(follower);
+  EXPECT_EQ(answer<client::Produced>(x.lab, token).offset, 1);
+  x.lab.run_for(seconds(1));
+  EXPECT_EQ(x.lab.replicas().log_end(x.log, host_of(follower)), 2);
+  EXPECT_TRUE(x.lab.verdicts().empty()) << x.lab.verdicts().list()[0].text;
+}
+
+// A write that meets the end of the disk before anyone has told: the node stops and keeps what it had.
+TEST(Lab, a_write_without_room_stops_the_node_and_loses_nothing) {
+  FullDisk x(12);
+  x.leave_room(x.leader, 10);
+  EXPECT_EQ(produce(x.lab, "after").offset, 1) << "by the next leader";
+  EXPECT_FALSE(x.lab.is_up(x.leader));
+  ASSERT_EQ(x.lab.verdicts().list().size(), 1u);
+  EXPECT_EQ(x.lab.verdicts().list()[0].rule, "exit");
+  x.leave_room(x.leader, kPlenty);
+  x.lab.start(x.leader);
+  x.lab.run_for(seconds(10));
+  EXPECT_EQ(x.lab.replicas().log_end(x.log, host_of(x.leader)), 2);
+  EXPECT_EQ(x.lab.verdicts().list().size(), 1u);
+}
+
 TEST(Lab, fork_is_quick_and_independent) {
   Lab lab({.seed = 9});
   lab.run_for(seconds(2));
