@@ -43,7 +43,10 @@ void Disk::execute(OpenFile& c) {
                });
 }
 
-void Disk::execute(WriteFile& c) { enqueue(c.file, {Step::write, c.token, c.offset, 0, std::move(c.bytes)}); }
+void Disk::execute(WriteFile& c) {
+  for (const Slice& piece : c.bytes) written_since_look_ += static_cast<int64_t>(piece.size());
+  enqueue(c.file, {Step::write, c.token, c.offset, 0, std::move(c.bytes)});
+}
 
 void Disk::enqueue(FileId id, Op op) {
   File& f = file(id);
@@ -282,6 +285,7 @@ void Disk::execute(const LockDir& c) {
 }
 
 void Disk::look_at_space() {
+  written_since_look_ = 0;
   for (uint32_t i = 0; i < options_.directories.size(); ++i) {
     const int64_t free = free_bytes(options_.directories[i]);
     const int64_t told = told_free_[i];
@@ -290,6 +294,11 @@ void Disk::look_at_space() {
     told_free_[i] = free;
     events_.push_back(Space{DirId{i}, free});
   }
+}
+
+bool Disk::space_in_doubt() const {
+  constexpr int64_t kUnseen = 8 << 20;
+  return written_since_look_ >= kUnseen || std::count(told_free_.begin(), told_free_.end(), -1) > 0;
 }
 
 }  // namespace klamm::server

@@ -47,6 +47,8 @@ class Disk final {
   void flush();
   // Tells free space where it has changed much since it was told.
   void look_at_space();
+  // Free space was not yet seen, or so much was written since that it may have changed much.
+  bool space_in_doubt() const;
 
  private:
   enum class Step : uint8_t { write, truncate, sync, read, close };
@@ -94,7 +96,8 @@ class Disk final {
   std::vector<uint32_t> dirty_;               // slots with something to start
   std::list<uint32_t> recent_;                // slots with a descriptor, most recent first
   std::vector<Descriptor> locks_;
-  std::vector<int64_t> told_free_;
+  std::vector<int64_t> told_free_;  // -1: never
+  int64_t written_since_look_ = 0;
 };
 
 }  // namespace klamm::server

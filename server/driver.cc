@@ -90,7 +90,7 @@ void Driver::Impl::wait() {
 
 void Driver::Impl::turn() {
   const Instant now = monotonic_now();
-  if (now >= next_look_at_space) {
+  if (now >= next_look_at_space || disk->space_in_doubt()) {
     disk->look_at_space();
     next_look_at_space = now + kSpaceInterval;
   }

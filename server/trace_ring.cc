@@ -30,6 +30,7 @@ void TraceRing::event(const TraceEvent& e) {
     case TraceKind::broker_registered:
     case TraceKind::broker_fenced:
     case TraceKind::broker_unfenced:
+    case TraceKind::disk_full:
     case TraceKind::disk_failed: return tell(e);
     default: return;
   }
@@ -48,13 +49,10 @@ void TraceRing::tell(const TraceEvent& e) const {
     }
     case TraceKind::broker_unfenced: return log_.info("controller", "Unfenced broker " + a);
     case TraceKind::disk_failed:
-      switch (static_cast<IoError>(e.b)) {
-        case IoError::none: return log_.info("log", "Log directory " + a + " has room again");
-        case IoError::no_space: return log_.error("log", "Log directory " + a + " is full: records are refused");
-        default:
-          return log_.error("log",
-                            "Log directory " + a + " has failed and is offline: " + name(static_cast<IoError>(e.b)));
-      }
+      return log_.error("log", "Log directory " + a + " has failed and is offline: " + name(static_cast<IoError>(e.b)));
+    case TraceKind::disk_full:
+      if (e.b) return log_.error("log", "Log directory " + a + " is nearly full: records are refused");
+      return log_.info("log", "Log directory " + a + " has room again");
     default: return;
   }
 }

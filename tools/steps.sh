@@ -48,14 +48,18 @@ step_units_clang() { unit_tests clang; }
 step_units_sanitised() { unit_tests asan-ubsan; }
 
 unit_tests() {
-  local binary failed=0 report
+  local binary failed=0 report text
   export RC_PARAMS="${RC_PARAMS:-seed=$SAMPLE}"  # of the properties
   echo "sampled: RC_PARAMS=$RC_PARAMS"
   for binary in build/"$1"/tests/klamm_*_tests; do
-    report="$STEPS/$1-$(basename "$binary").json"
-    "$binary" --gtest_brief=1 --gtest_output="json:$report" || failed=1
+    report="$STEPS/$1-$(basename "$binary").json" text="$STEPS/$1-$(basename "$binary").txt"
+    rm -f "$report"
+    if "$binary" --gtest_output="json:$report" > "$text" 2>&1; then tail -2 "$text"; else
+      failed=1
+      if [ -f "$report" ]; then grep -vE '^\[ +(OK|RUN) ' "$text"; else tail -40 "$text"; fi  # it aborted in the last test
+    fi
     counted $(python3 -c 'import json,sys; r=json.load(open(sys.argv[1])); f=r["failures"]+r["errors"]
-print(r["tests"]-f-r["disabled"], f)' "$report" || echo 0 1)
+print(r["tests"]-f-r["disabled"], f)' "$report" 2> /dev/null || echo 0 1)
   done
   return $failed
 }

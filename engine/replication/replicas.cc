@@ -126,8 +126,7 @@ void Replicas::left(Io& io, const std::string& path) {
 
 void Replicas::set_full(Ctx& ctx, DirId dir, bool full) {
   if (full ? !full_.insert(dir).second : full_.erase(dir) == 0) return;
-  const IoError error = full ? IoError::no_space : IoError::none;
-  ctx.trace.event({TraceKind::disk_failed, 0, static_cast<int32_t>(dir.value), static_cast<int64_t>(error), 0, 0});
+  ctx.trace.event({TraceKind::disk_full, 0, static_cast<int32_t>(dir.value), full, 0, 0});
 }
 
 void Replicas::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out& out) {

@@ -130,7 +130,7 @@ def test_a_full_disk_refuses_records_and_nothing_else(serve):
     producer.produce("full", b"one", on_delivery=lambda error, _: failed.append(error))
     producer.flush(10)
     assert len(failed) == 1 and failed[0] is not None
-    node.wait_for("is full: records are refused")
+    node.wait_for("is nearly full: records are refused")
     admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{node.port}"})
     assert "full" in admin.list_topics(timeout=5).topics
     assert node.end()[0] == 0

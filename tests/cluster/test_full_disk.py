@@ -1,9 +1,11 @@
 """A disk that is full (a limit on the size of files stands for it: that needs no rights): the producer is told, the node
 ends and says why, and nothing that was acknowledged is lost. In a cluster the others go on."""
+import os
 import re
 import signal
 import socket
 import struct
+import tempfile
 import time
 
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -106,6 +108,25 @@ def test_the_producer_is_told_and_the_node_says_why(serve):
     assert client.produce(batch(b"there is room again")) == 0
     assert len(client.fetch()) == len(stored) + 1
     assert node.end()[0] == 0
+
+
+def test_records_are_refused_before_the_disk_is_full_however_fast_they_come(serve):
+    shared = "/dev/shm" if os.path.isdir("/dev/shm") else None  # where nothing else comes and goes
+    with tempfile.TemporaryDirectory(dir=shared) as directory:
+        space = os.statvfs(directory)
+        reserve = space.f_bavail * space.f_frsize - (24 << 20)
+        node = serve("--config", f"klamm.disk.reserve.bytes={reserve}", "--config", f"log.dirs={directory}").ready()
+        client = Client(node.port)
+        client.create_topic()
+        accepted, records = 0, batch(b"full" * (240 << 10))
+        for _ in range(120):
+            if client.produce(records):
+                break
+            accepted += 1
+        assert 2 <= accepted < 64
+        assert "is nearly full: records are refused" in node.text()
+        assert len(Client(node.port).fetch()) == accepted
+        assert node.end()[0] == 0
 
 
 def test_the_others_go_on(cluster, tmp_path):
