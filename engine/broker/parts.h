@@ -69,6 +69,7 @@ struct Startup {
   std::map<std::pair<std::string, int32_t>, DirId> homes;  // where a partition's directory was found
   BrokerEpoch clean_epoch = -1;                            // of the clean-shutdown file; -1: there was none
   uint32_t clean_files = 0;                                // directories that had one
+  bool clean = false;                                      // all had: the former life ended in good order
   bool ready_told = false;
   Instant give_up = kNever;  // while stopping: end without waiting any more
   template<class V>
@@ -77,7 +78,8 @@ struct Startup {
         v("cluster_id", cluster_id);
     v("recovery_points", recovery_points), v("high_watermarks", high_watermarks), v("log_starts", log_starts);
     v("homes", homes);
-    v("clean_epoch", clean_epoch), v("clean_files", clean_files), v("ready_told", ready_told), v("give_up", give_up);
+    v("clean_epoch", clean_epoch), v("clean_files", clean_files), v("clean", clean), v("ready_told", ready_told);
+    v("give_up", give_up);
   }
 };
 

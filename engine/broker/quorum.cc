@@ -205,7 +205,7 @@ void Turn::assign_partition(const TopicIdPartition& id) {
   w.place.dir = home != p.startup.homes.end()
                     ? home->second
                     : DirId{static_cast<uint32_t>(id.partition) % static_cast<uint32_t>(p.config.log_dirs.size())};
-  w.place.from = {look(p.startup.recovery_points), look(p.startup.log_starts)};
+  w.place.from = {look(p.startup.recovery_points), look(p.startup.log_starts), p.startup.clean};
   w.place.high_watermark = look(p.startup.high_watermarks);
   replication::Out out;
   p.replicas.assign(io, w, out);
@@ -258,6 +258,7 @@ replication::Settings Turn::settings_of(const std::string& topic) const {
   s.log.retention_bytes = c.retention_bytes;
   s.log.retention_ms = c.retention_ms;
   s.log.file_delete_delay_ms = c.file_delete_delay.ms();
+  s.log.producer_expiration_ms = p.config.producer_id_expiration.ms();
   s.min_insync = c.min_insync_replicas;
   return s;
 }

@@ -81,6 +81,7 @@ replication::ReplicasConfig replicas_config(const metadata::BrokerConfig& c) {
   r.fetch_response_max_bytes = c.replica_fetch_response_max_bytes;
   r.request_timeout = c.replica_socket_timeout;
   r.retention_check = c.retention_check_interval;
+  r.producer_check = c.producer_id_expiration_check;
   return r;
 }
 
@@ -181,8 +182,8 @@ void Turn::startup_ended(const Owner& owner, const StorageEnd& end) {
 // All directories must belong to this node and to one cluster; those without meta.properties are given one.
 void Turn::format_directories() {
   Startup& s = p.startup;
-  // Recovery points rise only with an orderly end. After any other they may speak of records that were cut since.
-  if (s.clean_files < s.meta.size()) s.recovery_points.clear(), s.clean_epoch = -1;
+  s.clean = s.clean_files == s.meta.size();
+  if (!s.clean) s.clean_epoch = -1;
   const std::string own = std::to_string(p.config.node_id);
   s.cluster_id = p.config.cluster_id;
   for (size_t i = 0; i < s.meta.size(); ++i) {
@@ -355,7 +356,8 @@ void Turn::write_checkpoints(bool clean) {
     for (const auto& [key, offset] : from)
       if (const auto home = s.homes.find(key); home != s.homes.end()) into[home->second.value][key] = offset;
   };
-  keep(s.recovery_points, recovery), keep(s.high_watermarks, high), keep(s.log_starts, start);
+  if (s.clean || !clean) keep(s.recovery_points, recovery);  // else a later life would take them for the logs' ends
+  keep(s.high_watermarks, high), keep(s.log_starts, start);
   for (const auto& [id, partition] : p.replicas.all()) {
     if (partition->log().failed() || partition->role() == replication::Role::none) continue;
     const auto key = std::make_pair(partition->topic_name(), id.partition);

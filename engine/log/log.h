@@ -12,7 +12,10 @@
 #pragma once
 #include <cstdint>
 #include <deque>
+#include <limits>
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -111,6 +114,8 @@ class Log final {
   const EpochCache& epochs() const { return epochs_; }
 
   const ProducerStates& producers() const { return producers_; }
+  bool producers_expired(const Ctx& ctx) const { return producers_.has_expired(expiration(ctx)); }
+  void expire_producers(const Ctx& ctx) { producers_.expire(expiration(ctx)); }
   Offset recovery_point() const { return recovery_point_; }  // for the next OpenFrom; a truncation takes it down
   uint64_t generation() const { return generation_; }        // bumped by every truncation
   int64_t dropped_bytes() const { return dropped_bytes_; }   // that recovery found damaged
@@ -131,6 +136,8 @@ class Log final {
         v("closing", closing_), v("dropped_bytes", dropped_bytes_);
     v("put_away_to", put_away_to_), v("put_away", put_away_), v("put_away_running", put_away_running_),
         v("front_sure", front_sure_), v("epoch_file_due", epoch_file_due_);
+    v("snapshots", snapshots_), v("snapshots_gone", snapshots_gone_), v("snapshot_running", snapshot_running_),
+        v("cuts", cuts_);
   }
 
  private:
@@ -193,7 +200,17 @@ class Log final {
       v("from", from), v("next", next), v("segment", segment), v("end_position", end_position), v("bytes", bytes);
     }
   };
-  // Recovery: list -> identity and epoch file -> scan segment by segment -> cut -> ready.
+  // A truncation of files that waits until the snapshots above it are gone.
+  struct Cut {
+    uint16_t slot = 0;  // of its Op
+    FileId file;        // to be shortened to `position`, if it is set
+    int64_t position = 0;
+    template<class V>
+    void fields(V& v) const {
+      v("slot", slot), v("file", file), v("position", position);
+    }
+  };
+  // Recovery: list -> identity and epoch file -> snapshot -> scan segment by segment -> cut -> ready.
   struct Opening {
     OpenFrom from;
     Offset limit = 0;   // a truncation: nothing that reaches it stays
@@ -208,12 +225,19 @@ class Log final {
     bool cutting = false;
     bool again = false;     // a truncation that memory does not reach
     bool draining = false;  // that waits for writes under way
-    bool refold = false;    // producer states, from the first batch on
+    bool refold = false;    // producer states, from fold_from on
+    Offset fold_from = 0;
+    Offset certain = 0;                                        // a snapshot said that everything below is durable
+    Offset snapshots_to = std::numeric_limits<Offset>::max();  // later ones were tried in vain
+    std::map<Offset, int64_t> time_bytes;                      // sizes of .timeindex files, by segment
+    size_t newest_at = 0;  // of the segments before `at`: whose newest timestamp is not known yet
     template<class V>
     void fields(V& v) const {
       v("from", from), v("limit", limit), v("loads", loads), v("identity_wrong", identity_wrong),
           v("epochs_known", epochs_known), v("at", at), v("read_at", read_at), v("end", end), v("epoch", epoch),
           v("scanner", scanner), v("cutting", cutting), v("again", again), v("draining", draining), v("refold", refold);
+      v("fold_from", fold_from), v("certain", certain), v("snapshots_to", snapshots_to), v("time_bytes", time_bytes),
+          v("newest_at", newest_at);
     }
   };
   // A segment below the log start whose files are renamed, that durably.
@@ -272,6 +296,7 @@ class Log final {
   void cut_files(Io& io, size_t keep, int64_t position);
   bool drop_unmade();
   void clip_ends(Offset end);
+  void issue_cuts(Io& io);
   void remove_cut(Io& io, const Op& op);
   void reopen(Io& io, Offset limit, bool refold);
   void leave(Io& io, std::string away, bool for_good);
@@ -285,6 +310,19 @@ class Log final {
   void pump_put_away(Io& io);
   void on_put_away(Io& io, Offset base, Out& out);
   void pump_epoch_file(Io& io);
+
+  // log_snapshot.cc
+  void write_snapshot(Io& io, Offset at, Slice content);
+  Segment* oldest_unwritten_snapshot();
+  void pump_snapshots(Io& io);
+  bool end_has_snapshot(Io& io);
+  void drop_snapshots_above(Io& io, Offset end);
+  void sweep_snapshots(Io& io);
+  void choose_snapshot(Io& io, Out& out);
+  void on_snapshot(Io& io, const Op& op, const StorageEnd& end, Out& out);
+  void load_newest(Io& io, Out& out);
+  void on_newest(Io& io, const Op& op, const StorageEnd& end, Out& out);
+  Expiration expiration(const Ctx& ctx) const;
 
   // log_cold.cc
   ReadResult read_block(const ColdBlock& block, const ReadFrom& from) const;
@@ -305,6 +343,8 @@ class Log final {
   void on_identity(Io& io, const Op& op, const StorageEnd& end, Out& out);
   void on_epochs(Io& io, const Op& op, const StorageEnd& end, Out& out);
   void begin_scan(Io& io, Out& out);
+  void locate_scan(Io& io, Out& out);
+  void start_scan(Io& io, Out& out);
   void scan_segment(Io& io, Out& out);
   void read_scan(Io& io, Out& out);
   void on_scanned(Io& io, const StorageEnd& end, Out& out);
@@ -360,6 +400,11 @@ class Log final {
   bool put_away_running_ = false;  // one segment at a time
   bool front_sure_ = false;        // no rename of a former life waits to be made durable
   bool epoch_file_due_ = false;    // its first entries are those of segments that are gone
+
+  std::set<Offset> snapshots_;          // whose files may exist
+  std::vector<Offset> snapshots_gone_;  // to be removed first of all; held_ counts them once
+  bool snapshot_running_ = false;       // one is being written, or some removed
+  std::deque<Cut> cuts_;                // wait for that
 };
 
 }  // namespace klamm::log

@@ -5,6 +5,7 @@
 
 #include "engine/log/checkpoints.h"
 #include "engine/log/log.h"
+#include "engine/log/producer_snapshot.h"
 #include "engine/log/rules.h"
 
 namespace klamm::log {
@@ -131,8 +132,10 @@ void Log::roll_if_needed(Ctx& ctx, const BatchHeader& next) {
 
 void Log::begin_segment(Ctx& ctx, Offset base) {
   segments_.emplace_back(base);
-  segments_.back().created_ms = ctx.wall.ms;
-  draw_jitter(ctx, segments_.back());
+  Segment& s = segments_.back();
+  s.created_ms = ctx.wall.ms;
+  draw_jitter(ctx, s);
+  if (options_.track_producers && base > 0) s.snapshot = encode_producer_snapshot(producers_.entries());
 }
 
 // Logs that were begun together need not end their segments together.

@@ -34,8 +34,10 @@ void Log::on_listed(Io& io, const Op& op, const StorageEnd& end, Out& out) {
       s.named = s.name_durable = true;
       s.index_loaded = false;
     }
-    for (const char* suffix : {".index", ".timeindex", ".snapshot"})
+    for (const char* suffix : {".index", ".timeindex"})
       if (parse_segment_file(e.name, suffix, &base)) indexes.push_back({base, &e.name});
+    if (parse_segment_file(e.name, ".timeindex", &base)) opening_->time_bytes[base] = e.size;
+    if (parse_segment_file(e.name, ".snapshot", &base)) snapshots_.insert(base);
     identity |= e.name == kPartitionMetadataFile;
     epochs |= e.name == kEpochFile;
     for (const char* leftover : {".tmp", ".deleted", ".cleaned"})
@@ -59,9 +61,6 @@ void Log::on_identity(Io& io, const Op& op, const StorageEnd& end, Out& out) {
   if (const auto id = parse_partition_metadata(end.bytes.text()); op.error == IoError::none && id) {
     opening_->identity_wrong = *id != options_.topic;
     identity_.begun = identity_.visible = true;
-    // Something below the recovery point lies here: then the directory was durable when it was written down.
-    const bool sure = !segments_.empty() && segments_.front().base < opening_->from.recovery_point;
-    identity_.syncing = identity_.durable = identity_.dir_durable = sure;
   }
   if (--opening_->loads == 0) begin_scan(io, out);
 }
@@ -80,6 +79,7 @@ void Log::begin_scan(Io& io, Out& out) {
     const Uuid away = io.ctx.chance.uuid(Stream::directory_id, static_cast<uint64_t>(topic_key(options_.topic)),
                                          static_cast<uint64_t>(options_.partition));
     segments_.clear();
+    snapshots_.clear();
     epochs_.clear();
     epoch_file_holds_.clear();
     identity_ = {};
@@ -89,18 +89,36 @@ void Log::begin_scan(Io& io, Out& out) {
         {path_, moved_partition_dir(options_.topic_name, options_.partition, away, PartitionDirKind::stray)});
   }
   if (segments_.empty()) return finish_empty(io, out);
+  if (opening_->refold) return choose_snapshot(io, out);
+  locate_scan(io, out);
+}
+
+// What need not be read again is skipped.
+void Log::locate_scan(Io& io, Out& out) {
   Opening& o = *opening_;
-  o.at = 0;
-  const Offset from = std::min(o.from.recovery_point, o.limit);
-  if (!o.refold && o.epochs_known)
+  if (o.refold && !o.again && !o.from.clean) o.from.recovery_point = std::min(o.from.recovery_point, o.certain);
+  if (!o.again && identity_.visible) {
+    // Something below the recovery point lies here: then the directory was durable when it was written down.
+    const bool sure = segments_.front().base < o.from.recovery_point;
+    identity_.syncing = identity_.durable = identity_.dir_durable = sure;
+  }
+  Offset from = std::min(o.from.recovery_point, o.limit);
+  if (o.refold) from = std::min(from, o.fold_from);
+  o.at = o.newest_at = 0;
+  if (o.epochs_known)
     while (o.at + 1 < segments_.size() && segments_[o.at + 1].base <= from) ++o.at;
+  if (!options_.track_producers) return start_scan(io, out);
+  load_newest(io, out);
+}
+
+void Log::start_scan(Io& io, Out& out) {
+  Opening& o = *opening_;
   o.end = segments_[o.at].base;
   if (o.at == 0)
     epochs_.clear();
   else
     epochs_.truncate_from_end(o.end);
   o.epoch = epochs_.latest();
-  if (o.refold) producers_.reset_to(o.end);
   scan_segment(io, out);
 }
 
@@ -156,7 +174,7 @@ void Log::on_scanned(Io& io, const StorageEnd& end, Out& out) {
     if (position == 0) s.first_timestamp = h.max_timestamp;
     s.index.add(h, position, options_.config.index_interval_bytes);
     if (h.partition_leader_epoch > epochs_.latest()) epochs_.assign({h.partition_leader_epoch, h.base_offset});
-    if (o.refold) producers_.apply(h);
+    if (o.refold && h.base_offset >= o.fold_from) producers_.apply(h);
   });
   if (verdict != BatchScanner::Verdict::more) return cut_here(io, verdict == BatchScanner::Verdict::bad);
   o.read_at = end.bytes.empty() ? s.size : o.read_at + static_cast<int64_t>(end.bytes.size());
@@ -184,6 +202,7 @@ void Log::cut_open(Io& io, size_t keep, int64_t position, bool damaged) {
     dropped_bytes_ += segments_[keep].size - position;
     for (size_t i = keep + 1; i < segments_.size(); ++i) dropped_bytes_ += segments_[i].size;
   }
+  drop_snapshots_above(io, opening_->end);
   cut_files(io, keep, position);
   opening_->cutting = true;
 }
@@ -199,6 +218,12 @@ void Log::pump_opening(Io& io, Out& out) {
 }
 
 void Log::finish_open(Io& io, Out& out) {
+  drop_snapshots_above(io, opening_->end);
+  if (opening_->refold && opening_->fold_from > opening_->end) {  // that snapshot was of another log
+    opening_->cutting = false;
+    opening_->from.recovery_point = 0;
+    return begin_scan(io, out);
+  }
   const Opening o = *opening_;
   opening_.reset();
   state_ = State::ready;
@@ -210,6 +235,7 @@ void Log::finish_open(Io& io, Out& out) {
       s.unsynced = s.file && !sure;
       s.name_durable = sure;
     }
+    sweep_snapshots(io);
     ends_.log_start = std::max(segments_.front().base, std::min(o.from.log_start, o.end));
     ends_.synced = recovery_point_ = std::min(o.from.recovery_point, o.end);
   }
@@ -225,6 +251,7 @@ void Log::finish_open(Io& io, Out& out) {
 
 void Log::finish_empty(Io& io, Out& out) {
   if (opening_->refold) producers_.reset_to(ends_.submitted);
+  drop_snapshots_above(io, ends_.submitted);
   epochs_.clear();  // of a file whose batches are gone
   opening_.reset();
   state_ = State::ready;

@@ -72,6 +72,7 @@ void Log::pump_put_away(Io& io) {
 void Log::on_put_away(Io& io, Offset base, Out& out) {
   put_away_running_ = false;
   if (leaving_) return;  // the directory goes with all it holds
+  snapshots_.erase(base);
   epoch_file_due_ = true;
   if (identity_.durable && identity_.dir_durable)  // nothing before it needs to survive any more
     sync_reached_ = std::max(sync_reached_, segments_.front().base);

@@ -50,6 +50,7 @@ bool Log::truncate_in_memory(Io& io, Offset offset) {
   at->index = std::move(index);
   epochs_.truncate_from_end(end);
   clip_ends(end);
+  drop_snapshots_above(io, end);
   cut_files(io, static_cast<size_t>(at - segments_.begin()), position);
   return true;
 }
@@ -97,15 +98,29 @@ void Log::cut_files(Io& io, size_t keep, int64_t position) {
   if (!segments_.empty()) segments_.back().index_durable = true;  // active (again): its indexes are due when it is full
   if (op.left == 0 && op.segments.empty()) return;
   ++held_;
-  if (op.left == 0) return remove_cut(io, op);
-  const std::vector<FileId> closes = op.files;
-  const Owner owner = begin(std::move(op));
-  if (shortens) {
-    KLAMM_ASSERT(file);
-    io.truncate(owner, file, position);
-    io.sync(owner, file);
+  KLAMM_ASSERT(!shortens || file);
+  if (op.left == 0) op.left = 1;  // its first part is to wait
+  cuts_.push_back({begin(std::move(op)).step, shortens ? file : FileId{}, position});
+  pump_snapshots(io);
+}
+
+void Log::issue_cuts(Io& io) {
+  while (!cuts_.empty()) {
+    const Cut cut = cuts_.front();
+    cuts_.pop_front();
+    const Owner owner{options_.module, cut.slot, options_.key};
+    Op& op = ops_.at(cut.slot);
+    if (!cut.file && op.files.empty()) {
+      remove_cut(io, ops_.take(cut.slot));
+      continue;
+    }
+    op.left = static_cast<uint16_t>(op.files.size() + (cut.file ? 2 : 0));
+    if (cut.file) {
+      io.truncate(owner, cut.file, cut.position);
+      io.sync(owner, cut.file);
+    }
+    for (const FileId f : op.files) io.close(owner, f);
   }
-  for (const FileId f : closes) io.close(owner, f);
 }
 
 void Log::remove_cut(Io& io, const Op& op) {
@@ -127,7 +142,7 @@ void Log::reopen(Io& io, Offset limit, bool refold) {
   opening_->from = {ends_.synced, ends_.log_start};
   opening_->limit = limit;
   opening_->refold = refold;
-  opening_->draining = opening_->again = true;
+  opening_->draining = opening_->again = opening_->epochs_known = true;
   if (limit < tail_.from()) {  // what is not yet submitted lies behind it
     for (Segment& s : segments_) {
       s.size -= s.pending_bytes;
@@ -156,6 +171,7 @@ void Log::truncate_fully_and_start_at(Io& io, Offset start, const Uuid& away) {
   segments_.clear();
   tail_.reset(start);
   cold_blocks_.clear();
+  snapshots_.clear();
   epochs_.clear();
   producers_.reset_to(start);
   writes_.clear();
@@ -196,6 +212,7 @@ bool Log::remove(Io& io, const Uuid& away) {
 
 void Log::leave(Io& io, std::string away, bool for_good) {
   ++held_;
+  for (Cut& cut : cuts_) cut.file = {};  // it is closed now, and goes as it is
   close_files(io);
   leaving_.emplace(Leaving{});
   leaving_->away = std::move(away);

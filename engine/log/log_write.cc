@@ -46,6 +46,7 @@ static bool tolerated(const Op& op) {
     case Step::load_identity:
     case Step::load_epochs:
     case Step::cut_remove:
+    case Step::drop_snapshots:
     case Step::front_names:
     case Step::put_away:
     case Step::move_away:
@@ -54,6 +55,8 @@ static bool tolerated(const Op& op) {
     case Step::cold_open:
     case Step::cold_index:
     case Step::cold_read:
+    case Step::load_snapshot:
+    case Step::newest:
     case Step::close_files: return true;
     default: return false;
   }
@@ -65,6 +68,8 @@ void Log::ended(Io& io, const Op& op, const StorageEnd& end, Out& out) {
     case Step::list: return opening_ ? on_listed(io, op, end, out) : void();
     case Step::load_identity: return opening_ ? on_identity(io, op, end, out) : void();
     case Step::load_epochs: return opening_ ? on_epochs(io, op, end, out) : void();
+    case Step::load_snapshot: return opening_ ? on_snapshot(io, op, end, out) : void();
+    case Step::newest: return on_newest(io, op, end, out);
     case Step::open_scanned:
       if (Segment* s = find_segment(op.segment); s && opening_) s->size = end.value, scan_segment(io, out);
       return;
@@ -95,6 +100,13 @@ void Log::ended(Io& io, const Op& op, const StorageEnd& end, Out& out) {
       if (Segment* s = find_segment(op.segment); s && s->index_writes > 0) --s->index_writes;
       return;
     case Step::epoch_file: return;
+    case Step::write_snapshot: snapshot_running_ = false; return;
+    case Step::drop_snapshots: io.sync_dir(begin(Step::drop_snapshot_names), options_.dir, path_); return;
+    case Step::drop_snapshot_names:
+      snapshot_running_ = false;
+      KLAMM_ASSERT_REL(held_, >, 0);
+      --held_;
+      return;
     case Step::cut: return remove_cut(io, op);
     case Step::cut_remove: io.sync_dir(begin(Step::cut_names), options_.dir, path_); return;
     case Step::cut_names:
@@ -134,7 +146,9 @@ void Log::pump(Io& io, Out& out) {
   update_synced(io, out);
   pump_put_away(io);
   pump_epoch_file(io);
+  pump_snapshots(io);
   pump_checkpoint(io, out);
+  pump_snapshots(io);
   pump_closing(io, out);
   pump_leaving(io);
 }
@@ -361,6 +375,7 @@ bool Log::close(Io& io) {
 void Log::pump_closing(Io& io, Out& out) {
   if (state_ != State::closing || checkpoint_wanted_ || checkpoint_to_ >= 0 || held_ > 0) return;
   if (!closing_) {
+    if (!end_has_snapshot(io)) return;
     closing_ = true;
     if (on_disk_ && !segments_.empty() && segments_.back().file) write_indexes(io, segments_.back());
     close_files(io);

@@ -12,6 +12,8 @@ enum class Step : uint8_t {
   list,
   load_identity,
   load_epochs,
+  load_snapshot,
+  newest,
   open_scanned,
   scan,
   move_stray,
@@ -25,10 +27,13 @@ enum class Step : uint8_t {
   names,
   write_index,
   epoch_file,
+  write_snapshot,
   // truncating
   cut,
   cut_remove,
   cut_names,
+  drop_snapshots,
+  drop_snapshot_names,
   // reading
   cold_open,
   cold_index,

@@ -64,10 +64,24 @@ bool ProducerStates::truncate_to(Offset end) {
   return true;
 }
 
-void ProducerStates::reset_to(Offset start) {
-  entries_.clear();
+void ProducerStates::reset_to(Offset start) { restore({}, start); }
+
+void ProducerStates::restore(std::map<ProducerId, ProducerEntry> entries, Offset at) {
+  entries_ = std::move(entries);
   undo_.clear();
-  undo_from_ = start;
+  undo_from_ = at;
+}
+
+static bool expired(const ProducerEntry& e, const Expiration& by) {
+  return e.transaction_first < 0 && by.now_ms - e.last_timestamp >= by.after_ms;
+}
+
+bool ProducerStates::has_expired(const Expiration& by) const {
+  return std::any_of(entries_.begin(), entries_.end(), [&](const auto& e) { return expired(e.second, by); });
+}
+
+void ProducerStates::expire(const Expiration& by) {
+  std::erase_if(entries_, [&](const auto& e) { return expired(e.second, by); });
 }
 
 }  // namespace klamm::log

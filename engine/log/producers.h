@@ -45,12 +45,19 @@ struct ProducerEntry {
   }
 };
 
+// A producer without an open transaction is forgotten once it has written nothing for so long
+// (producer.id.expiration.ms).
+struct Expiration {
+  int64_t now_ms = 0;
+  int64_t after_ms = 0;
+};
+
 struct AdmissionResult {
   Admission admission = Admission::accepted;
   ProducerBatch original;  // of a duplicate
 };
 
-// A value: the fold of `apply` over the log's batches in order.
+// A value: the fold of `apply` over the log's batches in order, less the producers that expired.
 class ProducerStates final {
  public:
   // May the leader append this batch (producer id >= 0)? A duplicate of one of the last five answers with the original.
@@ -60,6 +67,10 @@ class ProducerStates final {
   // the log.
   bool truncate_to(Offset end);
   void reset_to(Offset start);  // knows nothing; the log starts at `start`
+  // What a snapshot says of all batches below `at`.
+  void restore(std::map<ProducerId, ProducerEntry> entries, Offset at);
+  bool has_expired(const Expiration& by) const;
+  void expire(const Expiration& by);
   const ProducerEntry* find(ProducerId id) const;
   const std::map<ProducerId, ProducerEntry>& entries() const { return entries_; }
   friend bool operator==(const ProducerStates& a, const ProducerStates& b) { return a.entries_ == b.entries_; }

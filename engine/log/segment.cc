@@ -100,6 +100,15 @@ std::vector<Slice> SegmentIndex::encode_times() const {
   return {Slice(b, b->data(), size)};
 }
 
+std::optional<TimeEntry> read_time_entry(ByteSpan bytes) {
+  if (bytes.size() != kTimeEntryBytes) return std::nullopt;
+  Reader r(bytes);
+  TimeEntry e;
+  e.timestamp = r.i64();
+  e.relative = r.u32();
+  return e;
+}
+
 void SegmentIndex::load_offsets(ByteSpan file, int64_t size) {
   std::vector<IndexEntry> entries;
   entries.reserve(file.size() / kIndexEntryBytes);

@@ -1,6 +1,7 @@
 // One segment: a file of batches named by its first offset, and what finds a place in it by offset and by time.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,9 @@ struct TimeEntry {
     v("timestamp", timestamp), v("relative", relative);
   }
 };
+
+// Nothing if `bytes` are not one entry of .timeindex.
+std::optional<TimeEntry> read_time_entry(ByteSpan bytes);
 
 // Both indexes of a segment. They are hints: what is read by them is checked against the batches found there.
 class SegmentIndex final {
@@ -76,12 +80,13 @@ struct Segment {
   FileId file;         // none: not open
   bool named = false;  // its file exists for sure
   bool name_durable = false;
-  bool unsynced = false;       // has bytes, or a length, that no sync under way covers
-  bool index_loaded = true;    // `index` is not waiting to be read from disk
-  bool forced = false;         // its file is made even before it has bytes: it holds the log's end
-  bool index_durable = true;   // .index and .timeindex are on disk, or not due before the segment is full
-  uint8_t index_writes = 0;    // under way
-  std::vector<Slice> pending;  // appended, not submitted; they end at `size`
+  bool unsynced = false;          // has bytes, or a length, that no sync under way covers
+  bool index_loaded = true;       // `index` is not waiting to be read from disk
+  bool forced = false;            // its file is made even before it has bytes: it holds the log's end
+  bool index_durable = true;      // .index and .timeindex are on disk, or not due before the segment is full
+  uint8_t index_writes = 0;       // under way
+  std::vector<Slice> pending;     // appended, not submitted; they end at `size`
+  std::optional<Slice> snapshot;  // of the producers where it begins; not yet written
   int64_t pending_bytes = 0;
   int64_t first_timestamp = kNoTimestamp;
   int64_t created_ms = 0;
@@ -93,7 +98,7 @@ struct Segment {
         v("unsynced", unsynced), v("forced", forced), v("index_loaded", index_loaded),
         v("index_durable", index_durable), v("index_writes", index_writes), v("pending", pending),
         v("pending_bytes", pending_bytes), v("first_timestamp", first_timestamp), v("created_ms", created_ms),
-        v("jitter_ms", jitter_ms), v("index", index);
+        v("jitter_ms", jitter_ms), v("index", index), v("snapshot", snapshot);
   }
 };
 

@@ -17,23 +17,24 @@ inline constexpr size_t kTimeEntryBytes = 12;  // in .timeindex
 
 // A topic's settings that a log obeys. Kafka's defaults.
 struct LogConfig {
-  int32_t segment_bytes = 1 << 30;           // segment.bytes
-  int64_t segment_ms = 604'800'000;          // segment.ms
-  int64_t segment_jitter_ms = 0;             // segment.jitter.ms
-  int32_t segment_index_bytes = 10'485'760;  // segment.index.bytes
-  int32_t index_interval_bytes = 4'096;      // index.interval.bytes
-  bool compacted = false;                    // cleanup.policy contains compact: offsets may have gaps
-  bool deletes = true;                       // cleanup.policy contains delete: the next two hold
-  int64_t retention_bytes = -1;              // retention.bytes; negative: any size
-  int64_t retention_ms = 604'800'000;        // retention.ms; negative: for ever
-  int64_t file_delete_delay_ms = 60'000;     // file.delete.delay.ms
+  int32_t segment_bytes = 1 << 30;              // segment.bytes
+  int64_t segment_ms = 604'800'000;             // segment.ms
+  int64_t segment_jitter_ms = 0;                // segment.jitter.ms
+  int32_t segment_index_bytes = 10'485'760;     // segment.index.bytes
+  int32_t index_interval_bytes = 4'096;         // index.interval.bytes
+  bool compacted = false;                       // cleanup.policy contains compact: offsets may have gaps
+  bool deletes = true;                          // cleanup.policy contains delete: the next two hold
+  int64_t retention_bytes = -1;                 // retention.bytes; negative: any size
+  int64_t retention_ms = 604'800'000;           // retention.ms; negative: for ever
+  int64_t file_delete_delay_ms = 60'000;        // file.delete.delay.ms
+  int64_t producer_expiration_ms = 86'400'000;  // producer.id.expiration.ms
   template<class V>
   void fields(V& v) const {
     v("segment_bytes", segment_bytes), v("segment_ms", segment_ms), v("segment_jitter_ms", segment_jitter_ms),
         v("segment_index_bytes", segment_index_bytes), v("index_interval_bytes", index_interval_bytes),
         v("compacted", compacted);
     v("deletes", deletes), v("retention_bytes", retention_bytes), v("retention_ms", retention_ms),
-        v("file_delete_delay_ms", file_delete_delay_ms);
+        v("file_delete_delay_ms", file_delete_delay_ms), v("producer_expiration_ms", producer_expiration_ms);
   }
 };
 
@@ -61,14 +62,16 @@ struct LogOptions {
   }
 };
 
-// What the node's checkpoint files say of this log. `recovery_point`: everything below it was durable and nothing below
-// it has been truncated since; 0 if unsure.
+// What the node's checkpoint files say of this log. `recovery_point`: everything below it was durable once; 0 if
+// unsure. That nothing below it has been truncated since is certain after an orderly end, and for a log without
+// producers; otherwise a producer snapshot below it tells (log_snapshot.cc).
 struct OpenFrom {
   Offset recovery_point = 0;
   Offset log_start = 0;
+  bool clean = false;  // an orderly end: the log ends at recovery_point
   template<class V>
   void fields(V& v) const {
-    v("recovery_point", recovery_point), v("log_start", log_start);
+    v("recovery_point", recovery_point), v("log_start", log_start), v("clean", clean);
   }
 };
 

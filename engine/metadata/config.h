@@ -109,6 +109,7 @@ struct TopicConfig {
   X(Duration, group_max_session_timeout, "group.max.session.timeout.ms")                      \
   X(int32_t, group_max_size, "group.max.size")                                                \
   X(Duration, producer_id_expiration, "producer.id.expiration.ms")                            \
+  X(Duration, producer_id_expiration_check, "producer.id.expiration.check.interval.ms")       \
   X(int32_t, transaction_partitions, "transaction.state.log.num.partitions")                  \
   X(int16_t, transaction_replication_factor, "transaction.state.log.replication.factor")      \
   X(int32_t, transaction_min_isr, "transaction.state.log.min.isr")                            \

@@ -302,13 +302,15 @@ void Replicas::on_alter_answer(Io& io, IoError error, const Slice& body, Out& ou
 
 void Replicas::on_time(Io& io, Out& out) {
   Timer what;
-  bool shrink = false, retain = false;
+  bool shrink = false, retain = false, expire = false;
   while (timers_.pop(io.ctx.now, &what)) {  // flush sends what is due
     shrink = shrink || what == Timer::shrink;
     retain = retain || what == Timer::retention;
+    expire = expire || what == Timer::expire;
   }
   if (shrink) shrink_isrs(io.ctx, out);
   if (retain) retain_some(io, out);
+  if (expire) expire_producers(io.ctx);
   remove_put_away(io);
 }
 

@@ -29,6 +29,7 @@ struct ReplicasConfig {
   Duration error_backoff_max = seconds(1);      // replica.fetch.backoff.ms
   Duration request_timeout = seconds(30);       // replica.socket.timeout.ms
   Duration retention_check = seconds(300);      // log.retention.check.interval.ms
+  Duration producer_check = seconds(600);       // producer.id.expiration.check.interval.ms
   template<class V>
   void fields(V& v) const {
     v("common", common), v("module", module), v("fetch_backoff", fetch_backoff);
@@ -155,7 +156,7 @@ class Replicas final {
       v("follows", follows), v("missing", missing), v("delayed", delayed);
     }
   };
-  enum class Timer : uint8_t { shrink, fetch, alter, retention };
+  enum class Timer : uint8_t { shrink, fetch, alter, retention, expire };
 
   Partition* write(const TopicIdPartition& id);
   void moved(const TopicIdPartition& id, const Moved& m, Out& out);
@@ -170,6 +171,7 @@ class Replicas final {
   void wake_at(Instant at, Timer what);
   void shrink_isrs(Ctx& ctx, Out& out);
   void begin_retention(Ctx& ctx);
+  void expire_producers(Ctx& ctx);
   void retain_some(Io& io, Out& out);
   void remove_put_away(Io& io);
 

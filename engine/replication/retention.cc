@@ -1,4 +1,5 @@
-// The standing task of retention: every log.retention.check.interval.ms all partitions are looked at, a few a turn.
+// Standing tasks. Retention: every log.retention.check.interval.ms all partitions are looked at, a few a turn.
+// Producers that have not written for long are forgotten.
 #include "engine/replication/replicas.h"
 
 namespace klamm::replication {
@@ -10,6 +11,7 @@ constexpr Duration kFirstLook = seconds(30);  // as Kafka, unless the interval i
 
 void Replicas::begin_retention(Ctx& ctx) {
   wake_at(ctx.now + std::min(config_.retention_check, kFirstLook), Timer::retention);
+  wake_at(ctx.now + config_.producer_check, Timer::expire);
 }
 
 void Replicas::retain_some(Io& io, Out& out) {
@@ -28,6 +30,12 @@ void Replicas::retain_some(Io& io, Out& out) {
     return wake_at(io.ctx.now, Timer::retention);
   }
   wake_at(io.ctx.now + config_.retention_check, Timer::retention);
+}
+
+void Replicas::expire_producers(Ctx& ctx) {
+  for (auto& [id, partition] : partitions_)
+    if (partition->log().producers_expired(ctx)) partition.write().log().expire_producers(ctx);
+  wake_at(ctx.now + config_.producer_check, Timer::expire);
 }
 
 void Replicas::remove_put_away(Io& io) {

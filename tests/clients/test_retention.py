@@ -119,7 +119,7 @@ def test_small_retention_shrinks_the_directory(broker: Broker, java: list[str]) 
     assert left == values[start:]
 
     broker.stop()
-    for suffix in (".log", ".index", ".timeindex"):
+    for suffix in (".log", ".index", ".timeindex", ".snapshot"):
         for path in files(folder, suffix):
             if path.stat().st_size > 0:
                 dump(java, path)

@@ -142,7 +142,8 @@ TEST(LogRetention, files_are_renamed_first_and_removed_later) {
   w.retain({w.log.ends().written, true});
   EXPECT_EQ(w.log.ends().log_start, 120);
   w.settle();
-  EXPECT_EQ(w.disk.names("orders-5").size(), before.size() + 2 * (before.size() - 1) + 3);  // the last has no indexes
+  // The last has no indexes; every segment but the first has a snapshot, the new one too.
+  EXPECT_EQ(w.disk.names("orders-5").size(), before.size() + 2 * (before.size() - 1) + before.size() + 3);
   EXPECT_NE(w.disk.content("orders-5/" + segment_file(0, ".log.deleted")), nullptr);
   EXPECT_EQ(w.disk.content("orders-5/" + segment_file(120, ".log"))->size(), 0u);
   const auto* epochs = w.disk.content("orders-5/leader-epoch-checkpoint");
@@ -153,7 +154,8 @@ TEST(LogRetention, files_are_renamed_first_and_removed_later) {
   w.turn([&](Io& io) { w.log.remove_put_away(io); });
   w.settle();
   EXPECT_EQ(w.disk.names("orders-5"),
-            (std::vector<std::string>{segment_file(120, ".log"), "leader-epoch-checkpoint", "partition.metadata"}));
+            (std::vector<std::string>{segment_file(120, ".log"), segment_file(120, ".snapshot"),
+                                      "leader-epoch-checkpoint", "partition.metadata"}));
   EXPECT_EQ(w.log.end_offset_for(4), (OffsetAndEpoch{120, 4}));
   w.append({}, 5);
   w.sync();
