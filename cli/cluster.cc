@@ -18,7 +18,6 @@ namespace klamm::cli {
 namespace {
 
 using server::PlannedNode;
-constexpr int kBadUsage = 2;
 constexpr Duration kReadyDeadline = seconds(60);
 
 // A node of the plan that runs: in this process, or in one of its own.

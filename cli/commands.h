@@ -3,6 +3,8 @@
 
 namespace klamm::cli {
 
+inline constexpr int kBadUsage = 2;  // the exit code
+
 int serve_main(int argc, char** argv);
 int cluster_main(int argc, char** argv);
 int codec_main(int argc, char** argv);

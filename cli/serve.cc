@@ -20,8 +20,6 @@ struct ServeArguments {
   int ready_descriptor = -1;
 };
 
-constexpr int kBadUsage = 2;
-
 int complain(const std::vector<std::string>& problems) {
   for (const std::string& p : problems) std::cerr << "klamm serve: " << p << "\n";
   return kBadUsage;

@@ -12,7 +12,7 @@ using AnsweredGroup = OffsetFetchResponse::OffsetFetchResponseGroup;
 
 namespace {
 
-constexpr int16_t kTopicIds = 10;
+constexpr int16_t kFetchTopicIds = 10;
 constexpr int16_t kSeveralGroups = 8;
 
 // The one group of an older version, in the newer form.
@@ -104,8 +104,8 @@ void Coordinator::fetch_offsets(Call& call) {
     AnsweredGroup& group = response.groups.add(arena);
     group.group_id = asked.group_id;
     const auto fetch = [&](const HardState& hard) {
-      group = call.version() >= kTopicIds ? fetch_by_id(arena, call.topics, hard, asked, stable)
-                                          : Core::fetch_offsets(arena, hard, asked, stable);
+      group = call.version() >= kFetchTopicIds ? fetch_by_id(arena, call.topics, hard, asked, stable)
+                                               : Core::fetch_offsets(arena, hard, asked, stable);
     };
     const int32_t partition = partition_of(asked.group_id);
     ErrorCode e = runtime_.served(partition);

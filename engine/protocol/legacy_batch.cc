@@ -8,7 +8,7 @@ namespace {
 constexpr size_t kCrcFrom = 16;
 constexpr int8_t kLogAppendTimeBit = 8;
 
-tl::unexpected<Error> corrupt(const char* why) { return fail(ErrorCode::corrupt_message, why); }
+tl::unexpected<Error> damaged(const char* why) { return fail(ErrorCode::corrupt_message, why); }
 
 struct Message {
   Offset offset = 0;
@@ -37,15 +37,15 @@ Result<Message> read_message(ByteSpan entry) {
   m.magic = r.i8();
   m.attributes = r.i8();
   if (!r.ok() || size < 0 || static_cast<size_t>(size) + kBatchLogOverhead != entry.size())
-    return corrupt("a message's size is wrong");
-  if (m.magic != 0 && m.magic != 1) return corrupt("not a message of format 0 or 1");
+    return damaged("a message's size is wrong");
+  if (m.magic != 0 && m.magic != 1) return damaged("not a message of format 0 or 1");
   const ByteSpan covered = entry.subspan(kCrcFrom);
   if (crc32(0, covered.data(), static_cast<uInt>(covered.size())) != m.crc)
-    return corrupt("a message's checksum is wrong");
+    return damaged("a message's checksum is wrong");
   if (m.magic == 1) m.timestamp = r.i64();
   m.key = read_sized(r);
   m.value = read_sized(r);
-  if (!r.finished()) return corrupt("a message's fields do not fill it");
+  if (!r.finished()) return damaged("a message's fields do not fill it");
   return m;
 }
 
@@ -65,12 +65,12 @@ Result<void> read_inner(const Message& outer, LegacyBatch& out) {
     const Result<Message> m = read_message(inner.batch());
     if (!m) return tl::unexpected<Error>(m.error());
     if (m->magic != outer.magic || (m->attributes & kCompressionMask) != 0)
-      return corrupt("a message of another kind inside");
+      return damaged("a message of another kind inside");
     out.records.push_back(to_record(*m));
     if (out.log_append_time) out.records.back().timestamp = outer.timestamp;
   }
-  if (inner.error() != nullptr) return corrupt(inner.error());
-  if (out.records.empty()) return corrupt("a compressed message without content");
+  if (inner.error() != nullptr) return damaged(inner.error());
+  if (out.records.empty()) return damaged("a compressed message without content");
   if (outer.magic == 1) {
     const uint64_t base = static_cast<uint64_t>(outer.offset) - static_cast<uint64_t>(out.records.back().offset);
     for (Record& r : out.records) r.offset = static_cast<int64_t>(base + static_cast<uint64_t>(r.offset));

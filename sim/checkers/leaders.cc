@@ -1,9 +1,6 @@
 #include "sim/checkers/leaders.h"
 
 namespace klamm::sim {
-namespace {
-std::string who(HostId host) { return "host " + std::to_string(host); }
-}  // namespace
 
 void Leaders::trace(int64_t at, HostId host, const TraceEvent& e, Verdicts& out) {
   switch (e.kind) {

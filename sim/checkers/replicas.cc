@@ -8,7 +8,6 @@ std::string describe(const BatchMark& b) {
   return "[" + std::to_string(b.base) + "," + std::to_string(b.end) + ") of epoch " + std::to_string(b.epoch) +
          " crc " + std::to_string(b.crc);
 }
-std::string who(HostId host) { return "host " + std::to_string(host); }
 LogKey key_of(const TraceEvent& e) { return {e.b, e.a}; }
 }  // namespace
 

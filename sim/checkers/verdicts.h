@@ -18,6 +18,8 @@ struct LogKey {
   std::string text() const;
 };
 
+inline std::string who(HostId host) { return "host " + std::to_string(host); }
+
 struct Violation {
   int64_t at = 0;
   std::string_view rule;  // a literal, as in invariants.md, "R6 leader completeness"

@@ -17,21 +17,21 @@ using replication::Partition;
 constexpr int64_t kLatest = -1, kEarliest = -2, kMaxTimestamp = -3, kEarliestLocal = -4, kLatestTiered = -5,
                   kEarliestPending = -6;
 constexpr uint32_t kLookBytes = 64 * 1024;  // a look-up's bite of the log
-constexpr Duration kColdPatience = seconds(30);
+constexpr Duration kSearchPatience = seconds(30);
 
-enum class Found : uint8_t { yes, no, cold };
+enum class Search : uint8_t { yes, no, cold };
 
 // The first record at or after `timestamp`, from `from` on.
-Found find_record(Turn& t, const Partition& p, Offset from, int64_t timestamp,
-                  ListOffsetsResponse::ListOffsetsPartitionResponse& y) {
+Search find_record(Turn& t, const Partition& p, Offset from, int64_t timestamp,
+                   ListOffsetsResponse::ListOffsetsPartitionResponse& y) {
   const Offset limit = p.high_watermark();
   while (from < limit) {
     const log::ReadResult got = p.log().read({from, kLookBytes, limit, true});
     if (got.status == log::ReadStatus::cold) {
       t.p.replicas.load_cold(t.io, p.id(), {from, kLookBytes});
-      return Found::cold;
+      return Search::cold;
     }
-    if (got.status != log::ReadStatus::ok || got.size == 0) return Found::no;
+    if (got.status != log::ReadStatus::ok || got.size == 0) return Search::no;
     Writer whole(got.size);
     for (const Slice& s : got.pieces) whole.raw(s.span());
     const Slice bytes = whole.finish_contiguous();
@@ -45,52 +45,52 @@ Found find_record(Turn& t, const Partition& p, Offset from, int64_t timestamp,
       for (protocol::Record record; records.next(record);) {
         if (record.timestamp < timestamp || record.offset < from) continue;
         y.timestamp = record.timestamp, y.offset = record.offset, y.leader_epoch = h.partition_leader_epoch;
-        return Found::yes;
+        return Search::yes;
       }
     }
     from = got.next;
   }
-  return Found::no;
+  return Search::no;
 }
 
 void unsupported(ListOffsetsResponse::ListOffsetsPartitionResponse& y) {
   y.error_code = code(ErrorCode::unsupported_version);
 }
 
-Found look(Turn& t, const Partition& p, int16_t version, bool consumer, int64_t timestamp,
-           ListOffsetsResponse::ListOffsetsPartitionResponse& y) {
+Search look(Turn& t, const Partition& p, int16_t version, bool consumer, int64_t timestamp,
+            ListOffsetsResponse::ListOffsetsPartitionResponse& y) {
   const Offset start = p.log().ends().log_start;
   if (timestamp == kLatest) {
     if (const ErrorCode gate = replication::list_offsets_gate(p.high_watermark(), p.epoch_start());
         gate != ErrorCode::none && consumer) {
       y.error_code = code(version >= 5 ? gate : ErrorCode::leader_not_available);
-      return Found::yes;
+      return Search::yes;
     }
     y.offset = consumer ? p.high_watermark() : p.log().ends().submitted;
     y.leader_epoch = p.assignment().leader_epoch;
-    return Found::yes;
+    return Search::yes;
   }
   if (timestamp == kEarliest || (timestamp == kEarliestLocal && version >= 8)) {
     y.offset = start;
     const LeaderEpoch epoch = p.log().epochs().epoch_at(start);
     y.leader_epoch = epoch;
-    return Found::yes;
+    return Search::yes;
   }
   if (timestamp == kMaxTimestamp && version >= 7) {
     const log::TimestampAndOffset max = p.log().max_timestamp();
-    if (max.offset < 0 || max.timestamp < 0) return Found::yes;
+    if (max.offset < 0 || max.timestamp < 0) return Search::yes;
     return find_record(t, p,
                        std::max(std::min(max.offset, p.log().find_time(max.timestamp).value_or(max.offset)), start),
                        max.timestamp, y);
   }
-  if (timestamp == kLatestTiered && version >= 9) return Found::yes;  // nothing is tiered: -1
-  if (timestamp == kEarliestPending && version >= 11) return Found::yes;
+  if (timestamp == kLatestTiered && version >= 9) return Search::yes;  // nothing is tiered: -1
+  if (timestamp == kEarliestPending && version >= 11) return Search::yes;
   if (timestamp < 0) {
     unsupported(y);
-    return Found::yes;
+    return Search::yes;
   }
   const auto place = p.log().find_time(timestamp);
-  return place ? find_record(t, p, std::max(*place, start), timestamp, y) : Found::yes;
+  return place ? find_record(t, p, std::max(*place, start), timestamp, y) : Search::yes;
 }
 
 }  // namespace
@@ -129,13 +129,13 @@ void handle_list_offsets(Turn& t, Request& r) {
         y.error_code = code(leads ? ErrorCode::not_leader_or_follower : leads.error().code);
         continue;
       }
-      if (look(t, *at.replica, r.ticket.version, q.replica_id < 0, x.timestamp, y) == Found::cold)
+      if (look(t, *at.replica, r.ticket.version, q.replica_id < 0, x.timestamp, y) == Search::cold)
         cold.push_back({{at.id, Wait::changed}});
       if (r.ticket.version < 4) y.leader_epoch = kNoEpoch;  // it is not ignorable
     }
   }
   if (cold.empty()) return t.answer(r.ticket, m);
-  const Instant until = t.ctx().now + kColdPatience;
+  const Instant until = t.ctx().now + kSearchPatience;
   t.p.fetches.park(cold, until, ParkedFetch{std::move(r), until});
 }
 

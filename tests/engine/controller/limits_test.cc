@@ -10,12 +10,12 @@ namespace {
 
 using E = ErrorCode;
 using metadata::ResourceType;
-constexpr int8_t kSet = 0, kAppend = 2;
+constexpr int8_t kSetValue = 0, kAppendValue = 2;
 
 struct Value {
   std::string name;
   std::string value;
-  int8_t how = kSet;
+  int8_t how = kSetValue;
 };
 
 E alter(Lab& lab, ResourceType type, const std::string& resource, const std::vector<Value>& values) {
@@ -61,8 +61,8 @@ TEST(Limits, a_list_grows_no_longer_than_a_value_may_be) {
     for (int i = 0; i < 500; ++i) s += "," + std::string(1, c) + std::string(40, 'z') + std::to_string(i);
     return s;
   };
-  EXPECT_EQ(alter(lab, ResourceType::client_metrics, "cm", {{"metrics", list('a'), kAppend}}), E::none);
-  EXPECT_EQ(alter(lab, ResourceType::client_metrics, "cm", {{"metrics", list('b'), kAppend}}), E::invalid_config);
+  EXPECT_EQ(alter(lab, ResourceType::client_metrics, "cm", {{"metrics", list('a'), kAppendValue}}), E::none);
+  EXPECT_EQ(alter(lab, ResourceType::client_metrics, "cm", {{"metrics", list('b'), kAppendValue}}), E::invalid_config);
   EXPECT_EQ(*lab.controller.latest().config({ResourceType::client_metrics, "cm"}, "metrics"), list('a'));
 }
 

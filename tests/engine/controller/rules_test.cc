@@ -7,7 +7,7 @@
 namespace klamm::controller {
 namespace {
 
-std::vector<NodeId> nodes(std::initializer_list<int32_t> ids) {
+std::vector<NodeId> ids_of(std::initializer_list<int32_t> ids) {
   std::vector<NodeId> out;
   for (int32_t id : ids) out.push_back(NodeId{id});
   return out;
@@ -23,20 +23,20 @@ struct Case {
 TEST(Elect, by_table) {
   const NodeId none = kNoNode, n1{1}, n2{2}, n3{3};
   const Case cases[] = {
-      {nodes({1, 2, 3}), {}, {}, nodes({1, 2, 3}), 2, Election::online, {n2, false}},     // it stays
-      {nodes({1, 2, 3}), {}, {}, nodes({1, 2, 3}), 2, Election::preferred, {n1, false}},  // the first if asked
-      {nodes({2, 3}), {}, {}, nodes({1, 2, 3}), 3, Election::preferred, {n3, false}},     // not if it is not in sync
-      {nodes({1, 2, 3}), {}, {}, nodes({2, 3}), 1, Election::online, {n2, false}},        // the order of replicas
-      {nodes({1}), {}, {}, nodes({2, 3}), 1, Election::online, {none, false}},            // none rather than unclean
-      {nodes({1}), {}, {}, nodes({2, 3}), 1, Election::unclean, {n2, true}},
-      {{}, nodes({3}), {}, nodes({1, 2, 3}), -1, Election::online, {n3, false}},         // from the elr
-      {nodes({1}), nodes({3}), {}, nodes({2, 3}), -1, Election::online, {none, false}},  // not while the isr has
-                                                                                         // members
-      {{}, {}, nodes({3}), nodes({1, 3}), -1, Election::online, {n3, true}},             // the last known leader
-      {{}, {}, nodes({3}), nodes({1}), -1, Election::online, {none, false}},             // but only if it lives
-      {{}, {}, nodes({1, 3}), nodes({1, 3}), -1, Election::online, {none, false}},
+      {ids_of({1, 2, 3}), {}, {}, ids_of({1, 2, 3}), 2, Election::online, {n2, false}},     // it stays
+      {ids_of({1, 2, 3}), {}, {}, ids_of({1, 2, 3}), 2, Election::preferred, {n1, false}},  // the first if asked
+      {ids_of({2, 3}), {}, {}, ids_of({1, 2, 3}), 3, Election::preferred, {n3, false}},     // not if it is not in sync
+      {ids_of({1, 2, 3}), {}, {}, ids_of({2, 3}), 1, Election::online, {n2, false}},        // the order of replicas
+      {ids_of({1}), {}, {}, ids_of({2, 3}), 1, Election::online, {none, false}},            // none rather than unclean
+      {ids_of({1}), {}, {}, ids_of({2, 3}), 1, Election::unclean, {n2, true}},
+      {{}, ids_of({3}), {}, ids_of({1, 2, 3}), -1, Election::online, {n3, false}},          // from the elr
+      {ids_of({1}), ids_of({3}), {}, ids_of({2, 3}), -1, Election::online, {none, false}},  // not while the isr has
+                                                                                            // members
+      {{}, {}, ids_of({3}), ids_of({1, 3}), -1, Election::online, {n3, true}},              // the last known leader
+      {{}, {}, ids_of({3}), ids_of({1}), -1, Election::online, {none, false}},              // but only if it lives
+      {{}, {}, ids_of({1, 3}), ids_of({1, 3}), -1, Election::online, {none, false}},
   };
-  const std::vector<NodeId> replicas = nodes({1, 2, 3});
+  const std::vector<NodeId> replicas = ids_of({1, 2, 3});
   for (const Case& c : cases) {
     const Elected e = elect({replicas, c.isr, c.elr, c.last, NodeId{c.leader}, c.live, true}, c.kind);
     EXPECT_EQ(e, c.expected) << "case " << &c - cases;
@@ -44,11 +44,11 @@ TEST(Elect, by_table) {
 }
 
 TEST(NextElr, keeps_who_had_all_while_the_isr_was_small) {
-  const auto isr = nodes({1, 2}), one = nodes({2}), nobody = nodes({}), elr = nodes({3});
-  EXPECT_EQ(next_elr({isr, nobody, one, kNoNode, 2}), nodes({1}));
-  EXPECT_EQ(next_elr({one, nodes({1}), nobody, kNoNode, 2}), nodes({1, 2}));
-  EXPECT_EQ(next_elr({one, nodes({1}), nobody, NodeId{1}, 2}), nodes({2}));  // lossy
-  EXPECT_EQ(next_elr({one, elr, isr, kNoNode, 2}), nobody);                  // full size
+  const auto isr = ids_of({1, 2}), one = ids_of({2}), nobody = ids_of({}), elr = ids_of({3});
+  EXPECT_EQ(next_elr({isr, nobody, one, kNoNode, 2}), ids_of({1}));
+  EXPECT_EQ(next_elr({one, ids_of({1}), nobody, kNoNode, 2}), ids_of({1, 2}));
+  EXPECT_EQ(next_elr({one, ids_of({1}), nobody, NodeId{1}, 2}), ids_of({2}));  // lossy
+  EXPECT_EQ(next_elr({one, elr, isr, kNoNode, 2}), nobody);                    // full size
 }
 
 TEST(NextState, by_table) {
@@ -86,21 +86,21 @@ TEST(FeatureFault, what_is_not_named_is_supported_at_level_zero) {
 // A reassignment ends when all that shall stay are in sync: those that shall go are gone at once, in a new epoch.
 TEST(PartitionChange, a_reassignment_completes_with_the_isr) {
   PartitionInfo p;
-  p.replicas = nodes({1, 2, 3});
+  p.replicas = ids_of({1, 2, 3});
   p.directories.resize(3);
-  p.isr = nodes({1, 2});
-  p.adding = nodes({3});
-  p.removing = nodes({1});
+  p.isr = ids_of({1, 2});
+  p.adding = ids_of({3});
+  p.removing = ids_of({1});
   p.leader = NodeId{1};
   p.leader_epoch = 4;
   PartitionChange c(p);
-  c.live = nodes({1, 2, 3});
+  c.live = ids_of({1, 2, 3});
   EXPECT_FALSE(apply(c));  // 3 is not there yet
-  c.isr = nodes({1, 2, 3});
+  c.isr = ids_of({1, 2, 3});
   const auto after = apply(c);
   ASSERT_TRUE(after);
-  EXPECT_EQ(after->replicas, nodes({2, 3}));
-  EXPECT_EQ(after->isr, nodes({2, 3}));
+  EXPECT_EQ(after->replicas, ids_of({2, 3}));
+  EXPECT_EQ(after->isr, ids_of({2, 3}));
   EXPECT_FALSE(after->reassigning());
   EXPECT_EQ(after->leader, NodeId{2});
   EXPECT_EQ(after->leader_epoch, 5);
