@@ -167,7 +167,8 @@ step_conversations() {
 }
 
 step_clients() {
-  pytests tests/clients $([ $ALL = 1 ] && echo --all)
+  echo "sampled: pytest tests/clients --sample $SAMPLE"
+  pytests tests/clients --sample "$SAMPLE" $([ $ALL = 1 ] && echo --all)
 }
 
 step_python() {

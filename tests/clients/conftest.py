@@ -13,7 +13,20 @@ from nodes import BINARY, Nodes, wait_for_brokers  # noqa: E402
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--all", action="store_true", help="longer loads")
+    parser.addoption("--all", action="store_true", help="longer loads, every client and every tool")
+    parser.addoption("--sample", type=int, default=0, help="which of the tools are tried without --all")
+
+
+TOOLS_OF_A_RUN = 4  # each such one
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    tools = [item for item in items if item.path.name == "test_tools.py"]
+    if config.getoption("--all") or len(tools) < TOOLS_OF_A_RUN:
+        return
+    left = [t for i, t in enumerate(tools) if i % TOOLS_OF_A_RUN != config.getoption("--sample") % TOOLS_OF_A_RUN]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if item not in left]
 
 
 @pytest.fixture(scope="session")
