@@ -55,6 +55,9 @@ World make_world(const RunOptions& options) {
   const WorldOptions world = draw_world(options, tape);
   std::map<std::string, std::string> config = options.config;
   if (options.fail_disk) config.emplace("log.roll.ms", "700");  // so that segments end while one looks
+  // In half of the runs the metadata is written down every few records, so that lives begin with a snapshot.
+  if (options.fail_disk || (options.rough && Draws{stream(kSwarm), 6, 0}.below(tape, 2) == 1))
+    config.emplace("metadata.log.max.record.bytes.between.snapshots", "2000");
   if (keeps_little(options, tape)) config.emplace("log.retention.check.interval.ms", "300");
   return World(std::move(tape), world, cluster_hosts({options.brokers, 3, options.flaws, std::move(config)}));
 }

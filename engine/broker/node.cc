@@ -127,6 +127,7 @@ void Turn::run(std::span<const Event> events) {
     drain();
   }
   if (p.quorum) {
+    write_snapshot();
     quorum::Out out;
     p.quorum->end_turn(io, out);
     drain(out);

@@ -19,6 +19,7 @@
 #include "engine/log/replace_file.h"
 #include "engine/metadata/config.h"
 #include "engine/metadata/image.h"
+#include "engine/metadata/snapshot.h"
 #include "engine/net/calls.h"
 #include "engine/net/server.h"
 #include "engine/parked/parked.h"
@@ -252,6 +253,22 @@ group::Config group_config(const metadata::BrokerConfig& config);
 
 using Letter = std::variant<Request, net::Answer>;
 
+// The image is read from a snapshot at the start and written to one from time to time.
+struct MetadataSnapshots {
+  bool read = false;  // the one found at the start is in the image, or there was none
+  std::optional<metadata::SnapshotReader> reader;
+  std::optional<metadata::SnapshotWriter> writer;
+  std::vector<Slice> pieces;  // of the file being made
+  int64_t bytes = 0;          // of committed batches since the last one
+  int64_t last_ms = -1;       // timestamp of the last of them
+  Instant due_at = kNever;    // even if there were few
+  template<class V>
+  void fields(V& v) const {
+    v("read", read), v("reader", reader), v("writer", writer), v("pieces", pieces), v("bytes", bytes),
+        v("last_ms", last_ms), v("due_at", due_at);
+  }
+};
+
 struct Parts {
   explicit Parts(Boot b);
   // A property of the broker as it was booted: set, or Kafka's default; "" if it has none.
@@ -267,8 +284,9 @@ struct Parts {
   Startup startup;
   std::optional<quorum::Quorum> quorum;
   std::optional<controller::Controller> controller;
-  metadata::Image image;        // at the last committed record that was read
-  Offset published = 0;         // up to which committed records were read
+  metadata::Image image;  // at the last committed record that was read
+  Offset published = 0;   // up to which committed records were read
+  MetadataSnapshots snapshots;
   metadata::Delta unpublished;  // derived: what is not yet carried to the other parts
   replication::Replicas replicas;
   Lifecycle lifecycle;
@@ -302,8 +320,8 @@ struct Parts {
   template<class V>
   void fields(V& v) const {
     v("boot", boot), v("ops", ops), v("conns", conns), v("server", server), v("calls", calls), v("startup", startup);
-    v("quorum", quorum), v("controller", controller), v("image", image), v("published", published), v("joined", joined),
-        v("carried", carried.end()), v("replicas", replicas);
+    v("quorum", quorum), v("controller", controller), v("image", image), v("published", published),
+        v("snapshots", snapshots), v("joined", joined), v("carried", carried.end()), v("replicas", replicas);
     v("lifecycle", lifecycle), v("broker_conns", broker_conns), v("controller_registered", controller_registered),
         v("controller_registering", controller_registering),
         v("controller_registration_at", controller_registration_at);

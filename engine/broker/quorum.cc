@@ -41,6 +41,7 @@ void Turn::drain(quorum::Out& out) {
 
 // Reads what was committed, folds it into the image and carries the changes to the other parts.
 void Turn::publish() {
+  if (!read_snapshot()) return;
   bool moved = false;
   for (int i = 0; p.published < p.quorum->committed(); ++i) {
     if (i >= kBatchesPerTurn) {
@@ -53,6 +54,8 @@ void Turn::publish() {
     while (cursor.next()) {
       const protocol::BatchHeader header = protocol::read_batch_header(cursor.batch().data());
       if (header.last_offset() < p.published) continue;
+      p.snapshots.bytes += static_cast<int64_t>(header.size());
+      p.snapshots.last_ms = header.max_timestamp;
       if (header.control()) continue;
       const auto open = protocol::OpenBatch::open(header, cursor.batch(), 64 * 1024 * 1024);
       if (!open) return fatal(1, "a committed metadata batch cannot be read");

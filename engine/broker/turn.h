@@ -52,6 +52,8 @@ struct Turn {
   void drain(quorum::Out& out);
   void drain(controller::Out& out);
   void publish();
+  bool read_snapshot();  // snapshot.cc: false: not yet
+  void write_snapshot();
   void carry_if_joined();
   void probe_brokers();
   void carry(const metadata::Delta& delta);

@@ -42,7 +42,7 @@ std::optional<Refusal> grow(Operation& op, const NewPartitions& t) {
     const PartitionInfo p = new_partition(op, std::move(replicas));
     if (p.isr.empty())
       return Refusal{ErrorCode::invalid_replica_assignment, "All brokers of a new partition are fenced or leaving."};
-    records.push_back(partition_record(op.ctx.arena(), {topic->id, now + static_cast<int32_t>(i)}, p));
+    records.push_back(checked_partition_record(op.ctx.arena(), {topic->id, now + static_cast<int32_t>(i)}, p));
   }
   for (Slice& record : records) op.records.push_back(std::move(record));
   return std::nullopt;

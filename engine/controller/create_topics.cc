@@ -169,7 +169,7 @@ void emit_topic(Operation& op, Str name, const Uuid& id, const Plan& plan) {
   for (size_t i = 0; i < plan.partitions.size(); ++i) {
     const PartitionInfo& p = plan.partitions[i];
     const TopicIdPartition tp{id, static_cast<int32_t>(i)};
-    op.records.push_back(partition_record(op.ctx.arena(), tp, p));
+    op.records.push_back(checked_partition_record(op.ctx.arena(), tp, p));
   }
 }
 

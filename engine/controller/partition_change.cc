@@ -10,8 +10,6 @@ using metadata::contains;
 
 namespace {
 
-constexpr int16_t kPartitionVersion = 2;  // since 4.0-IV1: directories and elr
-
 std::vector<NodeId> without(const std::vector<NodeId>& nodes, const std::vector<NodeId>& gone) {
   std::vector<NodeId> out;
   for (NodeId n : nodes)
@@ -80,30 +78,13 @@ std::optional<PartitionInfo> apply(const PartitionChange& c) {
   return p;
 }
 
-namespace {
-
-List<int32_t> numbers(Arena& arena, const std::vector<NodeId>& nodes) {
-  List<int32_t> out;
-  out.reserve(arena, nodes.size());
-  for (NodeId n : nodes) out.push_back(arena, n.value);
-  return out;
-}
-List<Uuid> uuids(Arena& arena, const std::vector<Uuid>& ids) {
-  List<Uuid> out;
-  out.reserve(arena, ids.size());
-  for (const Uuid& id : ids) out.push_back(arena, id);
-  return out;
-}
-
-}  // namespace
-
 Slice change_record(Arena& arena, const TopicIdPartition& id, const PartitionInfo& before, const PartitionInfo& after) {
   KLAMM_ASSERT_REL(after.partition_epoch, ==, before.partition_epoch + 1);
   protocol::PartitionChangeRecord r;
   r.topic_id = id.topic;
   r.partition_id = id.partition;
   const auto differs = [&](auto& field, const std::vector<NodeId>& was, const std::vector<NodeId>& is) {
-    if (was != is) field = numbers(arena, is);
+    if (was != is) field = metadata::numbers(arena, is);
   };
   differs(r.isr, before.isr, after.isr);
   differs(r.replicas, before.replicas, after.replicas);
@@ -111,7 +92,7 @@ Slice change_record(Arena& arena, const TopicIdPartition& id, const PartitionInf
   differs(r.adding_replicas, before.adding, after.adding);
   differs(r.eligible_leader_replicas, before.elr, after.elr);
   differs(r.last_known_elr, before.last_known_elr, after.last_known_elr);
-  if (before.directories != after.directories) r.directories = uuids(arena, after.directories);
+  if (before.directories != after.directories) r.directories = metadata::uuids(arena, after.directories);
   if (before.leader_epoch != after.leader_epoch) {
     KLAMM_ASSERT_REL(after.leader_epoch, ==, before.leader_epoch + 1);
     r.leader = after.leader.value;
@@ -119,26 +100,12 @@ Slice change_record(Arena& arena, const TopicIdPartition& id, const PartitionInf
     KLAMM_ASSERT_REL(after.leader.value, ==, before.leader.value);
   }
   if (before.recovery != after.recovery) r.leader_recovery_state = static_cast<int8_t>(after.recovery);
-  return metadata::encode_record(kPartitionVersion, r);
+  return metadata::encode_record(metadata::kPartitionVersion, r);
 }
 
-Slice partition_record(Arena& arena, const TopicIdPartition& id, const PartitionInfo& info) {
+Slice checked_partition_record(Arena& arena, const TopicIdPartition& id, const PartitionInfo& info) {
   check_partition(info);
-  protocol::PartitionRecord r;
-  r.topic_id = id.topic;
-  r.partition_id = id.partition;
-  r.replicas = numbers(arena, info.replicas);
-  r.directories = uuids(arena, info.directories);
-  r.isr = numbers(arena, info.isr);
-  r.removing_replicas = numbers(arena, info.removing);
-  r.adding_replicas = numbers(arena, info.adding);
-  if (!info.elr.empty()) r.eligible_leader_replicas = numbers(arena, info.elr);
-  if (!info.last_known_elr.empty()) r.last_known_elr = numbers(arena, info.last_known_elr);
-  r.leader = info.leader.value;
-  r.leader_recovery_state = static_cast<int8_t>(info.recovery);
-  r.leader_epoch = info.leader_epoch;
-  r.partition_epoch = info.partition_epoch;
-  return metadata::encode_record(kPartitionVersion, r);
+  return metadata::partition_record(arena, id, info);
 }
 
 void check_partition(const PartitionInfo& p) {

@@ -27,7 +27,7 @@ std::optional<PartitionInfo> apply(const PartitionChange& change);
 // The encoded PartitionChangeRecord from one state of a partition to the next.
 Slice change_record(Arena& arena, const TopicIdPartition& id, const PartitionInfo& before, const PartitionInfo& after);
 // The encoded PartitionRecord of a new partition.
-Slice partition_record(Arena& arena, const TopicIdPartition& id, const PartitionInfo& info);
+Slice checked_partition_record(Arena& arena, const TopicIdPartition& id, const PartitionInfo& info);
 
 // Asserts what must hold of every partition that we write (R3, R9).
 void check_partition(const PartitionInfo& p);

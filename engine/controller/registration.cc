@@ -9,8 +9,6 @@ using metadata::Broker;
 
 namespace {
 
-constexpr int16_t kRegisterBrokerVersion = 4;  // since 4.3-IV0
-
 std::vector<metadata::FeatureRange> ranges(const List<protocol::BrokerRegistrationRequest::Feature>& features) {
   std::vector<metadata::FeatureRange> out;
   for (const auto& f : features) out.push_back({std::string(f.name), f.min_supported_version, f.max_supported_version});
@@ -101,7 +99,7 @@ void register_broker(Operation& op, int16_t, const protocol::BrokerRegistrationR
   r.fenced = amended ? existing->fenced : true;
   r.in_controlled_shutdown = amended && existing->in_controlled_shutdown;
   KLAMM_ASSERT(amended || r.broker_epoch > (existing ? existing->epoch : -1));
-  op.emit(kRegisterBrokerVersion, r);
+  op.emit(metadata::kRegisterBrokerVersion, r);
 
   Session& session = op.soft.sessions[id];
   if (!amended) session = Session();

@@ -75,6 +75,8 @@ struct TopicConfig {
   X(Duration, quorum_append_linger, "controller.quorum.append.linger.ms")                     \
   X(Duration, metadata_max_idle, "metadata.max.idle.interval.ms")                             \
   X(int32_t, metadata_segment_bytes, "metadata.log.segment.bytes")                            \
+  X(int64_t, metadata_snapshot_bytes, "metadata.log.max.record.bytes.between.snapshots")      \
+  X(Duration, metadata_snapshot_interval, "metadata.log.max.snapshot.interval.ms")            \
   X(Duration, replica_lag_max, "replica.lag.time.max.ms")                                     \
   X(int32_t, replica_fetch_max_bytes, "replica.fetch.max.bytes")                              \
   X(int32_t, replica_fetch_response_max_bytes, "replica.fetch.response.max.bytes")            \

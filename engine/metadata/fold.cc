@@ -290,16 +290,16 @@ Result<void> Fold::any(Reader& r, Arena& arena, uint32_t type, int16_t version) 
     case AbortTransactionRecord::kId: return decoded<AbortTransactionRecord>(r, arena, version);
     case RegisterControllerRecord::kId: return decoded<RegisterControllerRecord>(r, arena, version);
     case ClearElrRecord::kId: return decoded<ClearElrRecord>(r, arena, version);
-    // Nothing to keep, or of parts that nothing writes yet (tokens, credentials, quotas, access control).
     case NoOpRecord::kId:
-    case ZkMigrationStateRecord::kId:
+    case ZkMigrationStateRecord::kId: return {};
+    // Of parts that nothing here writes yet: tokens, credentials, quotas, access control.
     case DelegationTokenRecord::kId:
     case RemoveDelegationTokenRecord::kId:
     case UserScramCredentialRecord::kId:
     case RemoveUserScramCredentialRecord::kId:
     case ClientQuotaRecord::kId:
     case AccessControlEntryRecord::kId:
-    case RemoveAccessControlEntryRecord::kId: return {};
+    case RemoveAccessControlEntryRecord::kId: image.complete_ = false; return {};
     default: return refuse("a record of an unknown type");
   }
 }

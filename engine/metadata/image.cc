@@ -56,7 +56,7 @@ const std::string* Image::config(const ConfigResource& resource, std::string_vie
 }
 
 bool operator==(const Image& a, const Image& b) {
-  return a.end_ == b.end_ && a.features_ == b.features_ && a.brokers_ == b.brokers_ &&
+  return a.end_ == b.end_ && a.complete_ == b.complete_ && a.features_ == b.features_ && a.brokers_ == b.brokers_ &&
          a.controllers_ == b.controllers_ && a.topics_ == b.topics_ && a.configs_ == b.configs_ &&
          a.next_producer_id_ == b.next_producer_id_ && a.before_ == b.before_ && a.memberships_ == b.memberships_ &&
          a.colliding_ == b.colliding_ && a.topics_by_name_ == b.topics_by_name_;

@@ -168,6 +168,9 @@ class Image final {
 
   Offset end() const { return end_; }                       // after the last record applied; 0: none yet
   bool in_transaction() const { return !before_.empty(); }  // not to be published (KIP-868)
+  // False: a record was applied of a part that is not kept here, so that the image does not stand for all records.
+  bool complete() const { return complete_; }
+  void stand_at(Offset end) { end_ = end; }  // of a snapshot, whose own offsets mean nothing
 
   const Pmap<std::string, int16_t>& features() const { return features_; }
   int16_t feature(std::string_view name) const;  // 0: not set
@@ -193,7 +196,8 @@ class Image final {
   friend bool operator==(const Image& a, const Image& b);
   template<class V>
   void fields(V& v) const {
-    v("end", end_), v("features", features_), v("brokers", brokers_), v("controllers", controllers_);
+    v("end", end_), v("complete", complete_), v("features", features_), v("brokers", brokers_),
+        v("controllers", controllers_);
     v("topics", topics_), v("configs", configs_), v("next_producer_id", next_producer_id_), v("before", before_);
   }
 
@@ -203,6 +207,7 @@ class Image final {
     friend bool operator==(Present, Present) = default;
   };
   Offset end_ = 0;
+  bool complete_ = true;
   Pmap<std::string, int16_t> features_;
   Pmap<NodeId, Broker> brokers_;
   Pmap<NodeId, Controller> controllers_;

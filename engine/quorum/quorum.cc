@@ -39,14 +39,15 @@ std::vector<NodeId> ids(const std::vector<VoterAddress>& voters) {
 Quorum::Quorum(Options options)
     : options_(in_order(std::move(options))),
       log_(log_options(options_, kLogKey)),
-      state_file_({options_.module, kStateFileKey, options_.dir, metadata_folder()}) {
+      state_file_({options_.module, kStateFileKey, options_.dir, metadata_folder()}),
+      snapshots_({options_.module, kSnapshotsKey, options_.dir, metadata_folder()}) {
   identity_ = {options_.cluster_id, options_.listener, {}, 0};
   if (const VoterAddress* own = voter(options_.self)) identity_.host = own->host, identity_.port = own->port;
 }
 
 void Quorum::start(Io& io, Out&) {
   state_file_.load(io);
-  log_.open(io, {});
+  snapshots_.load(io);
 }
 
 const VoterAddress* Quorum::voter(NodeId id) const {
@@ -57,6 +58,7 @@ const VoterAddress* Quorum::voter(NodeId id) const {
 
 void Quorum::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out& out) {
   if (owner.key == kLogKey) return on_log(io, owner, end, out);
+  if (owner.key == kSnapshotsKey) return on_snapshots(io, owner, end, out);
   KLAMM_ASSERT_REL(owner.key, ==, kStateFileKey);
   on_state_file(io, owner, end, out);
 }
@@ -78,6 +80,22 @@ void Quorum::on_state_file(Io& io, const Owner& owner, const StorageEnd& end, Ou
   }
 }
 
+// What a snapshot stands for was durable when it was taken, and is committed: the log is sound up to there.
+void Quorum::on_snapshots(Io& io, const Owner& owner, const StorageEnd& end, Out& out) {
+  Snapshots::Out s;
+  snapshots_.on_storage(io, owner, end, s);
+  if (!s.fatal.empty()) return void(out.fatal = s.fatal);
+  if (s.loaded) log_.open(io, {.recovery_point = snapshot() ? snapshot()->end : 0});
+}
+
+std::optional<metadata::SnapshotId> Quorum::next_snapshot(Offset end) const {
+  if (!started() || snapshots_.busy() || end > committed() || end > raft_->log().synced) return std::nullopt;
+  if (end <= log_start() || (snapshot() && end <= snapshot()->end)) return std::nullopt;
+  for (auto it = raft_->log().epochs.starts().rbegin(); it != raft_->log().epochs.starts().rend(); ++it)
+    if (it->offset < end) return metadata::SnapshotId{end, it->epoch};
+  return std::nullopt;
+}
+
 void Quorum::on_log(Io& io, const Owner& owner, const StorageEnd& end, Out& out) {
   log::Out l;
   log_.on_storage(io, owner, end, l);
@@ -97,6 +115,8 @@ void Quorum::on_log(Io& io, const Owner& owner, const StorageEnd& end, Out& out)
 
 void Quorum::run_if_loaded(Io& io, Out& out) {
   if (!loaded_ || !log_.ready()) return;
+  if (snapshot() && log_.ends().submitted < snapshot()->end)
+    return void(out.fatal = "the metadata log ends before its snapshot");
   raft::Options o;
   o.self = {options_.self, options_.directory};
   o.voters = ids(options_.voters);

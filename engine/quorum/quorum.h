@@ -1,8 +1,8 @@
 // The metadata quorum of one node: the raft core with its log "__cluster_metadata-0", its quorum-state file and its
 // conversation. Controllers are voters; a node that is only a broker is an observer with the same class.
 //
-//   new --start--> loading (quorum-state, recovery of the log) --Out.started--> running --resign(stopping)-->
-//   Out.resigned
+//   new --start--> loading (quorum-state, the newest snapshot, recovery of the log) --Out.started--> running
+//   --resign(stopping)--> Out.resigned
 //
 // Owned by the node, by value; copyable. The node routes to it: requests of the five APIs, answers and storage ends
 // whose Owner carries its module, time, and after everything else of a turn one `end_turn`, which writes and syncs what
@@ -22,6 +22,7 @@
 #include "engine/log/log.h"
 #include "engine/net/calls.h"
 #include "engine/quorum/codec.h"
+#include "engine/quorum/snapshots.h"
 #include "engine/quorum/state_file.h"
 #include "engine/raft/raft.h"
 
@@ -133,18 +134,26 @@ class Quorum final {
   raft::Role role() const { return started() ? raft_->role() : raft::Role::unattached; }
   // Committed batches from `from` (at most committed()) on.
   CommittedRead read(Io& io, Offset from);
+
+  // ---- snapshots: of all committed records below an offset; what they hold is the node's affair
+  const std::optional<metadata::SnapshotId>& snapshot() const { return snapshots_.newest(); }
+  Slice take_snapshot() { return snapshots_.take_bytes(); }  // that was there at the start; once
+  // Of the records below `end`, if they can be snapshot now: durable here, and beyond the last one.
+  std::optional<metadata::SnapshotId> next_snapshot(Offset end) const;
+  void store_snapshot(Io& io, const metadata::SnapshotId& id, Slice file) { snapshots_.store(io, id, std::move(file)); }
   const VoterAddress* voter(NodeId id) const;
   const Options& options() const { return options_; }
 
   template<class V>
   void fields(V& v) const {
-    v("log", log_), v("state_file", state_file_), v("loaded", loaded_), v("raft", raft_), v("told", told_);
+    v("log", log_), v("state_file", state_file_), v("snapshots", snapshots_), v("loaded", loaded_), v("raft", raft_),
+        v("told", told_);
     v("durable_version", durable_version_), v("sync_asked", sync_asked_), v("held", held_), v("cold", cold_);
     v("reader_waits", reader_waits_), v("resigned", resigned_);
   }
 
  private:
-  enum Key : uint64_t { kLogKey = 1, kStateFileKey };
+  enum Key : uint64_t { kLogKey = 1, kStateFileKey, kSnapshotsKey };
   // A message that is encoded and waits until what it promises is durable: a call, or a reply.
   struct Held {
     raft::Needs needs;
@@ -175,6 +184,7 @@ class Quorum final {
   // quorum.cc
   void on_log(Io& io, const Owner& owner, const StorageEnd& end, Out& out);
   void on_state_file(Io& io, const Owner& owner, const StorageEnd& end, Out& out);
+  void on_snapshots(Io& io, const Owner& owner, const StorageEnd& end, Out& out);
   void run_if_loaded(Io& io, Out& out);
   void step(Io& io, const raft::Input& input, const Carried& carried, Out& out);
   void change_log(Io& io, const raft::Ready& ready, const Carried& carried, Out& out);
@@ -196,6 +206,7 @@ class Quorum final {
   Identity identity_;
   log::Log log_;
   StateFile state_file_;
+  Snapshots snapshots_;
   bool loaded_ = false;  // the state file is
   std::optional<raft::Raft> raft_;
   Leadership told_;

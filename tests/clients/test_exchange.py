@@ -1,5 +1,5 @@
 """One directory, opened in turns by Klamm and by Apache Kafka 4.3.1: a single combined node. Each finds what the other has
-written (topics, configs, records, producers, committed offsets) and goes on writing."""
+written (topics, configs, records, producers, committed offsets, a snapshot of the metadata) and goes on writing."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ log.dirs={folder}/data
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=3
 group.initial.rebalance.delay.ms=0
+metadata.log.max.record.bytes.between.snapshots=2000
 """)
 
     def format(self) -> None:
@@ -111,12 +112,29 @@ def read(place: Place, group: str, count: int, commit: bool = False) -> list[int
         consumer.close()
 
 
+def snapshots(place: Place) -> list[Path]:
+    return sorted((place.folder / "data" / "__cluster_metadata-0").glob("*-*.checkpoint"))
+
+
+def dump(place: Place, snapshot: Path) -> str:
+    """As Kafka's tool reads it."""
+    command = [*place.java, "org.apache.kafka.tools.DumpLogSegments", "--cluster-metadata-decoder", "--files", str(snapshot)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "Exception" not in done.stdout + done.stderr, done.stdout + done.stderr
+    return done.stdout
+
+
 def test_from_klamm_to_kafka_and_back(place: Place) -> None:
     with place.served_by("klamm"):
         create(place)
         go_on(place, 0)
+    ours = snapshots(place)
+    text = dump(place, ours[-1])
+    for word in ("SnapshotHeader", "FEATURE_LEVEL_RECORD", "REGISTER_BROKER_RECORD", '"name":"t"', "PARTITION_RECORD", "SnapshotFooter"):
+        assert word in text, text
     with place.served_by("kafka"):
         go_on(place, 1)
+    assert snapshots(place)[-1] > ours[-1]
     with place.served_by("klamm"):
         go_on(place, 2)
 

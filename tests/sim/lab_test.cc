@@ -161,6 +161,59 @@ TEST(Lab, a_write_without_room_stops_the_node_and_loses_nothing) {
   EXPECT_EQ(x.lab.verdicts().list().size(), 1u);
 }
 
+// ---- snapshots of the metadata
+
+std::vector<std::string> snapshots(Lab& lab, int32_t node) {
+  std::vector<DirEntry> entries;
+  lab.world().storage(host_of(node)).disk().list(DirId{0}, "__cluster_metadata-0", &entries);
+  std::vector<std::string> names;
+  for (const DirEntry& e : entries)
+    if (e.name.ends_with(".checkpoint")) names.push_back(e.name);
+  return names;
+}
+
+TEST(Lab, a_node_begins_with_its_snapshot) {
+  Lab lab({.seed = 13, .config = {{"metadata.log.max.record.bytes.between.snapshots", "1000"}}});
+  lab.run_for(seconds(1));
+  client::CreateTopics create;
+  for (int i = 0; i < 5; ++i) create.topics.push_back({"t" + std::to_string(i), 4, 3, {}, {}});
+  answer<client::TopicResults>(lab, lab.ask(0, "create_topics", create));
+  lab.run_for(seconds(1));
+  const std::vector<std::string> before = snapshots(lab, 1);
+  ASSERT_EQ(before.size(), 1u) << "the older ones go";
+  for (int32_t node : {1, 2, 3}) lab.lose_power(node);
+  for (int32_t node : {1, 2, 3}) lab.start(node);
+  lab.run_for(seconds(10));
+  client::ProducerOpen open;
+  open.client = 1;
+  answer<client::Done>(lab, lab.ask(0, "producer.open", open));
+  client::Produce p;
+  p.client = 1;
+  p.topic = "t3";
+  p.partition = 2;
+  p.records.emplace_back().value = Slice::copy("x");
+  EXPECT_EQ(answer<client::Produced>(lab, lab.ask(0, "produce", p)).offset, 0);
+  EXPECT_NE(snapshots(lab, 1), before) << "and it writes the next";
+  EXPECT_TRUE(lab.verdicts().empty()) << lab.verdicts().list()[0].text;
+}
+
+TEST(Lab, a_node_ends_over_a_damaged_snapshot) {
+  Lab lab({.seed = 14, .config = {{"metadata.log.max.record.bytes.between.snapshots", "1000"}}});
+  lab.run_for(seconds(2));
+  ASSERT_EQ(snapshots(lab, 2).size(), 1u);
+  lab.kill(2);
+  Disk& disk = lab.world().storage(host_of(2)).disk();
+  Inode file = 0;
+  ASSERT_EQ(disk.find_file(DirId{0}, "__cluster_metadata-0/" + snapshots(lab, 2)[0], &file), IoError::none);
+  const uint8_t wrong[] = {0xff, 0xff};
+  ASSERT_EQ(disk.write(file, disk.size(file) / 2, wrong), IoError::none);
+  lab.start(2);
+  lab.run_for(seconds(2));
+  EXPECT_FALSE(lab.is_up(2));
+  ASSERT_EQ(lab.verdicts().list().size(), 1u);
+  EXPECT_EQ(lab.verdicts().list()[0].rule, "exit");
+}
+
 TEST(Lab, fork_is_quick_and_independent) {
   Lab lab({.seed = 9});
   lab.run_for(seconds(2));
