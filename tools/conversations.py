@@ -18,6 +18,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ORACLE = ROOT.parent / "shared/oracle/play.py"
+OURS = ROOT / "tests/conversations"  # recorded for this project, in the same form
 DOCUMENT = ROOT / "docs/conversations.md"
 KLAMM = os.environ.get("KLAMM", str(ROOT / "build/release/klamm"))
 SCORE = "## The score"
@@ -66,7 +67,7 @@ def by_name(plays):
 
 def play_all():
     with Cluster(1, BASE) as one:
-        results = play(one)
+        results = play(one) | play(one, str(OURS))
     with Cluster(3, THREE) as three:
         results.update(play(three, "--area", "cluster"))
     return results

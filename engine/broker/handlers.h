@@ -26,6 +26,8 @@ void handle_list_config_resources(Turn& t, Request& request);
 // Deletions that wait for other replicas.
 void deletes_on_time(Turn& t);
 
+// Goes on with a Produce that took more than a turn.
+void produce_goes_on(Turn& t);
 // The watch on `key` of a parked Produce fired.
 void produce_woken(Turn& t, parked::ParkedId id, const WaitKey& key);
 void produce_expired(Turn& t, parked::ParkedId id);

@@ -102,7 +102,10 @@ void Turn::run(std::span<const Event> events) {
   on_time();
   drain();
   int served = 0;
-  for (net::Incoming in; served < kRequestsPerTurn && p.server.next(io, &in); ++served) {
+  produce_goes_on(*this);
+  drain();
+  const auto room = [&] { return served < kRequestsPerTurn && unpacked < kUnpackedPerTurn && !p.producing; };
+  for (net::Incoming in; room() && p.server.next(io, &in); ++served) {
     Request r;
     r.ticket = in.ticket;
     r.listener = in.listener;
@@ -114,7 +117,7 @@ void Turn::run(std::span<const Event> events) {
     dispatch(r);
     drain();
   }
-  if (served == kRequestsPerTurn) p.again = true;
+  if (!room()) p.again = true;
   poll_lifecycle();  // a controller in this node may append: before the logs flush
   register_controller();
   drain();

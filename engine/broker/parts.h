@@ -95,7 +95,7 @@ struct ProducePartition {
   int64_t log_append_time = -1;
   Offset log_start = -1;
   std::string message;  // empty: null
-  std::vector<std::pair<int32_t, std::string>> record_errors;
+  std::vector<replication::RecordError> record_errors;
   template<class V>
   void fields(V& v) const {
     v("id", id), v("topic", topic), v("error", error), v("base_offset", base_offset), v("wanted", wanted),
@@ -113,6 +113,19 @@ struct ParkedProduce {
     v("ticket", ticket), v("acks", acks), v("partitions", partitions);
   }
 };
+// A Produce on its way: the partitions that are appended so far, and the request, which holds the others.
+struct ProduceWork {
+  Request request;
+  ParkedProduce parked;
+  bool no_id = false;  // transactional, by nobody
+  size_t record_errors = replication::kRecordErrorsMost;
+  template<class V>
+  void fields(V& v) const {
+    v("ticket", request.ticket), v("frame", request.frame), v("parked", parked), v("no_id", no_id),
+        v("record_errors", record_errors);
+  }
+};
+inline constexpr uint64_t kUnpackedPerTurn = 8 << 20;  // replication::AdmissionBudget::work of all requests
 // A Fetch (or another request whose bytes are cold, or whose answer is in doubt): served again from its frame each time
 // that it may go on.
 struct ParkedFetch {
@@ -299,6 +312,7 @@ struct Parts {
   bool joined = false;      // the image has this life's registration: only then is it carried to the other parts
   std::set<TopicIdPartition> stirred_groups;  // to go on loading
   ParkedProduces produces;
+  std::optional<ProduceWork> producing;  // goes on in the next turn, before any other request
   ParkedFetches fetches;
   StandingFetches standing;
   FetchSessions sessions;
@@ -325,8 +339,8 @@ struct Parts {
     v("lifecycle", lifecycle), v("broker_conns", broker_conns), v("controller_registered", controller_registered),
         v("controller_registering", controller_registering),
         v("controller_registration_at", controller_registration_at);
-    v("groups", groups), v("stirred_groups", stirred_groups), v("produces", produces), v("fetches", fetches),
-        v("standing", standing), v("sessions", sessions), v("deletes", deletes);
+    v("groups", groups), v("stirred_groups", stirred_groups), v("produces", produces), v("producing", producing),
+        v("fetches", fetches), v("standing", standing), v("sessions", sessions), v("deletes", deletes);
     v("forwards", forwards), v("producer_ids", producer_ids), v("auto_create", auto_create), v("local", local),
         v("envelopes", envelopes);
     v("again", again), v("reads_on", reads_on), v("checkpoint_at", checkpoint_at), v("files", files);

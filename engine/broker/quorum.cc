@@ -251,6 +251,8 @@ replication::Settings Turn::settings_of(const std::string& topic) const {
                             : c.compression_type == "lz4"    ? protocol::Compression::lz4
                             : c.compression_type == "zstd"   ? protocol::Compression::zstd
                                                              : protocol::Compression::none;
+  s.admission.level = {c.compression_gzip_level, c.compression_lz4_level, c.compression_zstd_level};
+  s.admission.segment_bytes = c.segment_bytes;
   s.log.segment_bytes = c.segment_bytes;
   s.log.segment_ms = c.segment_age.ms();
   s.log.segment_jitter_ms = c.segment_jitter.ms();

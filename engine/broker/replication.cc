@@ -53,6 +53,7 @@ void Turn::drain(replication::Out& out) {
 void Turn::forget_parked(ConnId conn) {
   p.fetches.forget(conn.packed());
   p.produces.forget(conn.packed());
+  if (p.producing && p.producing->request.ticket.conn == conn) p.producing.reset();
   p.deletes.forget(conn.packed());
 }
 

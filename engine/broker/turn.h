@@ -9,6 +9,7 @@ struct Turn {
   Io io;
   Ctx& ctx() const { return io.ctx; }
   Arena& arena() const { return io.ctx.arena(); }
+  uint64_t unpacked = 0;  // of this turn, for kUnpackedPerTurn
   net::NetIo net() { return {io, p.conns}; }
 
   // ---- node.cc

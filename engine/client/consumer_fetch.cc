@@ -1,13 +1,12 @@
 #include "engine/base/trace.h"
 #include "engine/client/consumer.h"
-#include "engine/protocol/record_batch.h"
+#include "engine/protocol/batch_builder.h"
 
 namespace klamm::client {
 
 namespace {
 constexpr protocol::Versions kFetchVersions{4, 17};
 constexpr protocol::Versions kFetchByName{4, 12};
-constexpr size_t kPlainMax = 256 << 20;  // of one batch, unpacked
 
 std::optional<Slice> take(const protocol::Bytes& bytes, const Slice& body, bool unpacked) {
   if (bytes.is_null()) return std::nullopt;
@@ -132,7 +131,7 @@ ErrorCode Consumer::hand_over(Turn& turn, const TopicPartition& tp, Position& po
     }
     if (header->last_offset() < next) continue;
     if (!header->control()) {
-      const auto open = protocol::OpenBatch::open(*header, batches.batch(), kPlainMax);
+      const auto open = protocol::OpenBatch::open(*header, batches.batch(), protocol::kPlainMost);
       if (!open) {
         error = open.error().code;
         break;

@@ -17,7 +17,10 @@ using Properties = std::map<std::string, std::string>;  // Kafka's names
 // X(type, member, name). A Duration takes its unit from the end of the name.
 #define KLAMM_TOPIC_CONFIGS(X)                                               \
   X(std::vector<std::string>, cleanup_policy, "cleanup.policy")              \
+  X(int32_t, compression_gzip_level, "compression.gzip.level")               \
+  X(int32_t, compression_lz4_level, "compression.lz4.level")                 \
   X(std::string, compression_type, "compression.type")                       \
+  X(int32_t, compression_zstd_level, "compression.zstd.level")               \
   X(Duration, delete_retention, "delete.retention.ms")                       \
   X(Duration, file_delete_delay, "file.delete.delay.ms")                     \
   X(int64_t, flush_messages, "flush.messages")                               \

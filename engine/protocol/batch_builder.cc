@@ -42,32 +42,48 @@ BatchBuilder::BatchBuilder(const Options& options) : options_(options), records_
   records_.need(kBatchHeaderSize);
 }
 
-void BatchBuilder::add_at(int32_t offset_delta, const NewRecord& record) {
-  KLAMM_ASSERT_REL(offset_delta, >=, next_delta_);
+size_t BatchBuilder::begin_record(Place place, const Bytes& key, const Bytes& value, size_t headers) {
+  KLAMM_ASSERT_REL(place.offset_delta, >=, next_delta_);
   if (count_ == 0) {
-    base_timestamp_ = options_.delete_horizon.value_or(options_.base_timestamp.value_or(record.timestamp));
-    max_timestamp_ = record.timestamp;
+    base_timestamp_ = options_.delete_horizon.value_or(options_.base_timestamp.value_or(place.timestamp));
+    max_timestamp_ = place.timestamp;
   }
-  max_timestamp_ = std::max(max_timestamp_, record.timestamp);
+  max_timestamp_ = std::max(max_timestamp_, place.timestamp);
   const int64_t delta =
-      static_cast<int64_t>(static_cast<uint64_t>(record.timestamp) - static_cast<uint64_t>(base_timestamp_));
-  const size_t size = 1 + varlong_size(delta) + varlong_size(offset_delta) + part_size(record.key) +
-                      part_size(record.value) + headers_size(record.headers);
+      static_cast<int64_t>(static_cast<uint64_t>(place.timestamp) - static_cast<uint64_t>(base_timestamp_));
+  const size_t size =
+      1 + varlong_size(delta) + varlong_size(place.offset_delta) + part_size(key) + part_size(value) + headers;
   records_.varint(static_cast<int32_t>(size));
-  const size_t before = records_.size();
+  const size_t end = records_.size() + size;
   records_.u8(0);
   records_.varlong(delta);
-  records_.varint(offset_delta);
-  write_part(records_, record.key);
-  write_part(records_, record.value);
+  records_.varint(place.offset_delta);
+  write_part(records_, key);
+  write_part(records_, value);
+  ++count_;
+  next_delta_ = place.offset_delta + 1;
+  return end;
+}
+
+void BatchBuilder::end_record(size_t end) { KLAMM_ASSERT_REL(records_.size(), ==, end); }
+
+void BatchBuilder::add_at(int32_t offset_delta, const NewRecord& record) {
+  const size_t end =
+      begin_record({offset_delta, record.timestamp}, record.key, record.value, headers_size(record.headers));
   records_.varint(static_cast<int32_t>(record.headers.size()));
   for (const RecordHeader& h : record.headers) {
     write_part(records_, Bytes::of(as_bytes(h.key)));
     write_part(records_, h.value);
   }
-  KLAMM_ASSERT_REL(records_.size() - before, ==, size);
-  ++count_;
-  next_delta_ = offset_delta + 1;
+  end_record(end);
+}
+
+void BatchBuilder::add_again(const Record& record) {
+  const size_t headers = varlong_size(record.header_count) + record.headers.size();
+  const size_t end = begin_record({next_delta_, record.timestamp}, record.key, record.value, headers);
+  records_.varint(record.header_count);
+  records_.raw(record.headers);
+  end_record(end);
 }
 
 void BatchBuilder::add_control(ControlType type, int64_t timestamp, ByteSpan value) {

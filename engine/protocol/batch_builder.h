@@ -20,6 +20,9 @@ enum class ControlType : int16_t {
 // The type that a control record's key states; nothing if it is too short.
 std::optional<int16_t> control_type(const Bytes& key);
 
+// What a batch may ever unpack to: built anew, even its worst records still have their size in 31 bits.
+inline constexpr size_t kPlainMost = 512 << 20;
+
 class BatchBuilder final {
  public:
   struct Options {
@@ -52,6 +55,8 @@ class BatchBuilder final {
   void add(const NewRecord& record) { add_at(next_delta_, record); }
   // Deltas ascend; gaps are what compaction leaves.
   void add_at(int32_t offset_delta, const NewRecord& record);
+  // A record of another batch gets the next offset; key, value and headers as they are.
+  void add_again(const Record& record);
   void add_control(ControlType type, int64_t timestamp, ByteSpan value);
   // For the metadata log: the caller has encoded the value itself.
   void add_value(int64_t timestamp, ByteSpan value) { add({.timestamp = timestamp, .value = Bytes::of(value)}); }
@@ -66,6 +71,14 @@ class BatchBuilder final {
   Slice finish();
 
  private:
+  struct Place {
+    int32_t offset_delta;
+    int64_t timestamp;
+  };
+  // A record up to its headers, of which `headers` bytes must follow. Says where it will end.
+  size_t begin_record(Place place, const Bytes& key, const Bytes& value, size_t headers);
+  void end_record(size_t end);
+
   Options options_;
   Writer records_;  // the header's place, then the records
   int32_t count_ = 0;

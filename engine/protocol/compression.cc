@@ -221,6 +221,7 @@ void compress_zstd(ByteSpan in, Writer& out, int level) {
 }
 
 Result<Slice> decompress_zstd(ByteSpan in, size_t most) {
+  if (in.empty()) return Slice{};  // no frame is a stream of nothing
   const std::unique_ptr<ZSTD_DCtx, decltype(&ZSTD_freeDCtx)> context(ZSTD_createDCtx(), ZSTD_freeDCtx);
   if (!context) return corrupt("zstd: no memory");
   // A window larger than the limit would only cost memory.

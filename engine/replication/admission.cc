@@ -3,164 +3,245 @@
 #include <algorithm>
 
 #include "engine/protocol/batch_builder.h"
+#include "engine/replication/rules.h"
 
 namespace klamm::replication {
 namespace {
 
 using protocol::BatchHeader;
+using protocol::Bytes;
+using protocol::Compression;
+using protocol::kBatchHeaderSize;
+using protocol::OpenBatch;
 using protocol::TimestampType;
 
-constexpr size_t kPlainMax = 256 * 1024 * 1024;  // what one batch may unpack to
+constexpr int kUsedAttributes = 127;  // nobody uses the other bits of a batch's
 
-tl::unexpected<Refusal> refuse(ErrorCode code, const char* reason) {
-  return tl::unexpected<Refusal>(Refusal{code, reason, {}, false});
+tl::unexpected<Refusal> refuse(ErrorCode code, std::string reason = {}) {
+  return tl::unexpected<Refusal>(Refusal{code, std::move(reason), {}, false});
 }
 
 // Exactly one whole batch of format 2 (ProduceRequest.validateRecords).
-Admitted only_batch(int16_t version, const Slice& records) {
-  protocol::BatchCursor cursor(records.span());
+tl::expected<Slice, Refusal> only_batch(const Produced& produced) {
+  protocol::BatchCursor cursor(produced.records.span());
   if (!cursor.next())
-    return cursor.error() ? refuse(ErrorCode::corrupt_message, cursor.error())
-                          : refuse(ErrorCode::invalid_record,
-                                   "a produce request must have exactly one record batch per partition");
-  const Slice batch = records.of(cursor.batch());
-  if (cursor.magic() != protocol::kCurrentMagic)
-    return refuse(ErrorCode::invalid_record, "a produce request may only contain record batches with magic version 2");
-  if (cursor.next())
-    return refuse(ErrorCode::invalid_record, "a produce request must have exactly one record batch per partition");
+    return cursor.error() ? refuse(ErrorCode::corrupt_message, cursor.error()) : refuse(ErrorCode::invalid_record);
+  const Slice batch = produced.records.of(cursor.batch());
+  if (cursor.magic() != protocol::kCurrentMagic || cursor.next()) return refuse(ErrorCode::invalid_record);
+  if (batch.size() < kBatchHeaderSize) return refuse(ErrorCode::corrupt_message);
   const BatchHeader header = protocol::read_batch_header(batch.data());
-  if (header.known_compression() && header.compression() == protocol::Compression::zstd && version < 7)
-    return refuse(ErrorCode::unsupported_compression_type, "zstd needs version 7 of Produce");
-  return AdmittedBatch{batch, header, -1};
+  if (header.known_compression() && header.compression() == Compression::zstd && produced.version < 7)
+    return refuse(ErrorCode::unsupported_compression_type);
+  return batch;
 }
 
-const char* header_fault(const BatchHeader& h) {
-  if (h.last_offset_delta < 0) return "the last offset delta is negative";
-  if (h.record_count <= 0) return "the batch has no records";
-  if (int64_t{h.last_offset_delta} + 1 != h.record_count) return "the record count does not match the offsets";
-  if (h.control()) return "clients may not write control records";
-  if (h.has_producer() && h.base_sequence < 0) return "a producer id needs a sequence number";
-  return nullptr;
+bool header_in_order(const BatchHeader& h) {
+  return h.last_offset_delta >= 0 && h.record_count > 0 && int64_t{h.last_offset_delta} + 1 == h.record_count &&
+         !h.control() && (!h.has_producer() || h.base_sequence >= 0);
 }
 
-struct Timestamps {
-  int64_t largest = protocol::kNoTimestamp;
+// The records of a batch that are refused by themselves. All are counted, as many told as the budget allows.
+class RecordFaults final {
+ public:
+  RecordFaults(const Produced& produced, AdmissionBudget& budget) : produced_(produced), budget_(budget) {}
+  bool none() const { return count_ == 0; }
+
+  void no_key(int32_t index) {
+    if (tells()) add(index, "Compacted topic cannot accept message without key in topic partition " + place());
+  }
+  void out_of_time(int32_t index, const protocol::Record& r, const TimeLimits& limits) {
+    bad_times_ = true;
+    if (!tells()) return;
+    const auto from = static_cast<uint64_t>(limits.now) - static_cast<uint64_t>(limits.before_max);
+    const auto to = static_cast<uint64_t>(limits.now) + static_cast<uint64_t>(limits.after_max);
+    add(index, "Timestamp " + std::to_string(r.timestamp) + " of message with offset " + std::to_string(r.offset) +
+                   " is out of range. The timestamp should be within [" + std::to_string(static_cast<int64_t>(from)) +
+                   ", " + std::to_string(static_cast<int64_t>(to)) + "]");
+  }
+  // `streamed`: Kafka reads such a batch without its keys and values, and prints its records differently.
+  void stamped(int32_t index, const protocol::Record& r, bool streamed) {
+    bad_times_ = true;
+    if (!tells()) return;
+    const auto size = [&](const Bytes& b) {
+      return b.is_null() && streamed ? std::string("-1") : std::to_string(b.size);
+    };
+    add(index, std::string("Invalid timestamp type in message ") + (streamed ? "Partial" : "") +
+                   "DefaultRecord(offset=" + std::to_string(r.offset) + ", timestamp=" + std::to_string(r.timestamp) +
+                   ", key=" + size(r.key) + " bytes, value=" + size(r.value) +
+                   " bytes). Producer should not set timestamp type to LogAppendTime.");
+  }
+
+  // A time out of range decides the code, whatever else is wrong.
+  Refusal refusal() && {
+    if (bad_times_)
+      return {ErrorCode::invalid_timestamp, "One or more records have been rejected due to invalid timestamp",
+              std::move(told_)};
+    std::string reason = "One or more records have been rejected due to " + std::to_string(count_) +
+                         " record errors in total, and only showing the first three errors at most: [";
+    for (size_t i = 0; i < std::min<size_t>(told_.size(), 3); ++i)
+      reason += (i == 0 ? "RecordError(batchIndex=" : ", RecordError(batchIndex=") + std::to_string(told_[i].index) +
+                ", message='" + told_[i].reason + "')";
+    return {ErrorCode::invalid_record, reason + "]", std::move(told_)};
+  }
+
+ private:
+  std::string place() const { return std::string(produced_.topic) + "-" + std::to_string(produced_.partition); }
+  bool tells() {
+    ++count_;
+    if (budget_.record_errors == 0) return false;
+    --budget_.record_errors;
+    return true;
+  }
+  void add(int32_t index, std::string reason) { told_.push_back({index, std::move(reason)}); }
+
+  const Produced& produced_;
+  AdmissionBudget& budget_;
+  int64_t count_ = 0;
+  bool bad_times_ = false;
+  std::vector<RecordError> told_;
 };
 
-// How much later a is than b, saturated: a producer may claim any time.
-int64_t later_by(int64_t a, int64_t b) {
-  int64_t d = 0;
-  if (__builtin_sub_overflow(a, b, &d)) return a > b ? INT64_MAX : INT64_MIN;
-  return d;
-}
+// What a walk over all records of a batch finds.
+struct Walked {
+  int64_t largest_timestamp = protocol::kNoTimestamp;
+  bool offsets_in_order = true;    // each record counts its offset by its place
+  bool times_can_be_built = true;  // Kafka builds no batch with a time below -1
+};
 
-// Every record by itself: its key, its time. Says the largest timestamp.
-tl::expected<Timestamps, Refusal> check_records(Ctx& ctx, const AdmissionRules& rules,
-                                                const protocol::OpenBatch& open) {
-  Timestamps seen;
-  Refusal refusal;
+tl::expected<Walked, Refusal> walk(const AdmissionRules& rules, const TimeLimits& limits, const OpenBatch& open,
+                                   bool streamed, RecordFaults&& faults) {
+  Walked seen;
+  const bool create_time = rules.timestamp_type == TimestampType::create_time;
+  const bool claims_stamp = open.header().timestamp_type() == TimestampType::log_append_time;
   protocol::RecordCursor cursor = open.records();
   protocol::Record record;
   for (int32_t i = 0; cursor.next(record); ++i) {
-    const bool create_time = rules.timestamp_type == TimestampType::create_time;
     if (rules.compacted && record.key.is_null()) {
-      refusal.records.push_back({i, "Compacted topic cannot accept message without key."});
-      if (refusal.code == ErrorCode::none) refusal.code = ErrorCode::invalid_record;
-    } else if (create_time && record.timestamp != protocol::kNoTimestamp &&
-               (later_by(ctx.wall.ms, record.timestamp) > rules.timestamp_before_max_ms ||
-                later_by(record.timestamp, ctx.wall.ms) > rules.timestamp_after_max_ms)) {
-      refusal.records.push_back({i, "The timestamp is out of the acceptable range."});
-      if (refusal.code == ErrorCode::none) refusal.code = ErrorCode::invalid_timestamp;
+      faults.no_key(i);
+    } else if (create_time && record.timestamp != protocol::kNoTimestamp) {
+      if (!time_admitted(record.timestamp, limits)) faults.out_of_time(i, record, limits);
+    } else if (claims_stamp) {
+      faults.stamped(i, record, streamed);
     }
-    seen.largest = std::max(seen.largest, record.timestamp);
+    seen.largest_timestamp = std::max(seen.largest_timestamp, record.timestamp);
+    seen.offsets_in_order &= record.offset_delta == i;
+    seen.times_can_be_built &= record.timestamp >= protocol::kNoTimestamp;
   }
-  if (cursor.error()) return refuse(ErrorCode::invalid_record, cursor.error());
-  if (refusal.code == ErrorCode::none) return seen;
-  refusal.reason = refusal.code == ErrorCode::invalid_timestamp
-                       ? "One or more records have been rejected due to invalid timestamp"
-                       : "One or more records have been rejected";
-  return tl::unexpected<Refusal>(std::move(refusal));
+  if (cursor.error()) return refuse(ErrorCode::invalid_record);
+  if (!faults.none()) return tl::unexpected<Refusal>(std::move(faults).refusal());
+  return seen;
 }
 
-// The same batch with other words in the header that its checksum covers.
-Slice with_header(const Slice& batch, BatchHeader& header) {
-  BufferRef b = BufferRef::make(static_cast<uint32_t>(batch.size()));
+// A header with other words that its checksum covers.
+Slice fresh_head(BatchHeader& header, const Slice& records) {
+  BufferRef b = BufferRef::make(kBatchHeaderSize);
   b->fill = b->capacity;
-  std::memcpy(b->data(), batch.data(), batch.size());
-  protocol::write_batch_header(b->data(), header);
-  const uint8_t* data = b->data();
-  Slice out(std::move(b), data, batch.size());
-  const Slice records = out.part(protocol::kBatchHeaderSize, out.size() - protocol::kBatchHeaderSize);
-  header.crc = protocol::batch_crc(out.data(), {&records, 1});
-  protocol::write_batch_header(const_cast<uint8_t*>(out.data()), header);
-  return out;
+  uint8_t* data = b->data();
+  protocol::write_batch_header(data, header);
+  header.crc = protocol::batch_crc(data, {&records, 1});
+  protocol::write_batch_header(data, header);
+  return Slice(std::move(b), data, kBatchHeaderSize);
 }
 
-Slice recompressed(const protocol::OpenBatch& open, const AdmissionRules& rules, int64_t append_time) {
+// The same records in a batch of the topic's compression; offsets are counted anew.
+Slice rebuilt(const OpenBatch& open, const AdmissionRules& rules, Compression compression, int64_t append_time) {
   const BatchHeader& h = open.header();
   protocol::BatchBuilder::Options options;
-  options.compression = rules.compression;
+  options.compression = compression;
+  options.level = rules.level;
   options.producer_id = h.producer_id;
   options.producer_epoch = h.producer_epoch;
   options.base_sequence = h.base_sequence;
   options.transactional = h.transactional();
-  options.base_timestamp = h.base_timestamp;
+  options.size_hint = open.plain().size() + 64;
   if (append_time >= 0) options.log_append_time = append_time;
   protocol::BatchBuilder builder(options);
   protocol::RecordCursor cursor = open.records();
-  protocol::Record record;
-  std::vector<protocol::RecordHeader> headers;
-  while (cursor.next(record)) {
-    headers.clear();
-    protocol::HeaderCursor each(record);
-    for (protocol::RecordHeader header; each.next(header);) headers.push_back(header);
-    builder.add({record.timestamp, record.key, record.value, headers});
-  }
+  for (protocol::Record record; cursor.next(record);) builder.add_again(record);
   return builder.finish();
 }
 
-Admitted admit_to_log(Ctx& ctx, const AdmissionRules& rules, AdmittedBatch one) {
-  BatchHeader& header = one.header;
-  if (header.base_offset != 0)
-    return refuse(ErrorCode::invalid_record, "the base offset of a produced batch must be 0");
-  if (header.size() > static_cast<size_t>(std::max(rules.max_message_bytes, 0)))
-    return refuse(ErrorCode::message_too_large, "the record batch is larger than max.message.bytes");
-  const auto checked = protocol::check_batch(one.batch.span());
-  if (!checked) return refuse(checked.error().code, checked.error().reason);
-  if (const char* fault = header_fault(header)) return refuse(ErrorCode::invalid_record, fault);
-  if (!header.known_compression()) return refuse(ErrorCode::unknown_server_error, "unknown compression type");
-  auto open = protocol::OpenBatch::open(header, one.batch.span(), kPlainMax);
-  if (!open) return refuse(ErrorCode::unknown_server_error, open.error().reason);
-  const auto times = check_records(ctx, rules, *open);
-  if (!times) return tl::unexpected<Refusal>(times.error());
+AdmittedBatch parted(const Slice& batch) {
+  return {batch.part(0, kBatchHeaderSize), batch.part(kBatchHeaderSize, batch.size() - kBatchHeaderSize),
+          protocol::read_batch_header(batch.data())};
+}
 
+tl::expected<OpenBatch, Refusal> unpack(const BatchHeader& header, const Slice& batch, const AdmissionRules& rules,
+                                        AdmissionBudget& budget) {
+  if (!header.known_compression()) return refuse(ErrorCode::unknown_server_error);
+  const uint64_t most = plain_max(rules.max_message_bytes);
+  auto open = OpenBatch::open(header, batch.span(), most);
+  const bool compressed = header.compression() != Compression::none;
+  if (compressed) budget.work += open ? open->plain().size() : most;
+  if (open) return std::move(*open);
+  return open.error().code == ErrorCode::message_too_large
+             ? refuse(ErrorCode::message_too_large,
+                      "The batch unpacks to more than " + std::to_string(most) + " bytes.")
+             : refuse(ErrorCode::unknown_server_error);
+}
+
+// The batch as the topic wants it.
+Admitted transform(const AdmissionRules& rules, const OpenBatch& open, const Slice& batch, const Walked& seen,
+                   int64_t append_time, AdmissionBudget& budget) {
+  const BatchHeader& h = open.header();
   const bool stamps = rules.timestamp_type == TimestampType::log_append_time;
-  if (stamps) one.log_append_time = ctx.wall.ms;
-  if (!rules.keeps_compression && rules.compression != header.compression()) {
-    one.batch = recompressed(*open, rules, one.log_append_time);
-    header = protocol::read_batch_header(one.batch.data());
-    return one;
+  const Compression target = rules.keeps_compression ? h.compression() : rules.compression;
+  if (target != h.compression()) {
+    if (!seen.times_can_be_built) return refuse(ErrorCode::unknown_server_error);
+    budget.work += kPackingCost * open.plain().size();
+    return parted(rebuilt(open, rules, target, stamps ? append_time : -1));
   }
-  const int64_t largest = stamps ? ctx.wall.ms : times->largest;
-  if (header.timestamp_type() != rules.timestamp_type || header.max_timestamp != largest) {
-    header.attributes = static_cast<int16_t>(stamps ? header.attributes | BatchHeader::kLogAppendTime
-                                                    : header.attributes & ~BatchHeader::kLogAppendTime);
-    header.max_timestamp = largest;
-    one.batch = with_header(one.batch, header);
-  }
+  // Kafka would mend these in a compressed batch, and fails: it has read them without keys and values.
+  if (target != Compression::none && !seen.offsets_in_order) return refuse(ErrorCode::unknown_server_error);
+  AdmittedBatch one = parted(batch);
+  const int64_t largest = stamps ? append_time : seen.largest_timestamp;
+  if (h.timestamp_type() == rules.timestamp_type && h.max_timestamp == largest) return one;
+  const int used = h.attributes & kUsedAttributes;
+  one.header.attributes =
+      static_cast<int16_t>(stamps ? used | BatchHeader::kLogAppendTime : used & ~BatchHeader::kLogAppendTime);
+  one.header.max_timestamp = largest;
+  one.head = fresh_head(one.header, one.records);
   return one;
+}
+
+Admitted admit_to_log(Ctx& ctx, const AdmissionRules& rules, const Produced& produced, const Slice& batch,
+                      AdmissionBudget& budget) {
+  const auto most = static_cast<size_t>(std::max(rules.max_message_bytes, 0));
+  BatchHeader header = protocol::read_batch_header(batch.data());
+  if (header.base_offset != 0) return refuse(ErrorCode::invalid_record);
+  if (batch.size() > most) return refuse(ErrorCode::message_too_large);
+  const auto checked = protocol::check_batch(batch.span());
+  if (!checked) return refuse(checked.error().code);
+  if (!header_in_order(header)) return refuse(ErrorCode::invalid_record);
+  const auto open = unpack(header, batch, rules, budget);
+  if (!open) return tl::unexpected<Refusal>(open.error());
+  const bool streamed = header.compression() != Compression::none &&
+                        (rules.keeps_compression || rules.compression == header.compression());
+  const TimeLimits limits{ctx.wall.ms, rules.timestamp_before_max_ms, rules.timestamp_after_max_ms};
+  const auto seen = walk(rules, limits, *open, streamed, RecordFaults(produced, budget));
+  if (!seen) return tl::unexpected<Refusal>(seen.error());
+  Admitted one = transform(rules, *open, batch, *seen, ctx.wall.ms, budget);
+  if (!one) return one;
+  if (one->header.size() > most) return refuse(ErrorCode::message_too_large);
+  if (one->header.size() > static_cast<size_t>(std::max(rules.segment_bytes, 0)))
+    return refuse(ErrorCode::record_list_too_large);
+  if (rules.timestamp_type == TimestampType::log_append_time) one->log_append_time = ctx.wall.ms;
+  return one;
+}
+
+// These, too, Kafka's log refuses, but tells nothing of itself.
+bool tells_log_start(ErrorCode code) {
+  return code != ErrorCode::message_too_large && code != ErrorCode::corrupt_message &&
+         code != ErrorCode::record_list_too_large;
 }
 
 }  // namespace
 
-Admitted admit(Ctx& ctx, const AdmissionRules& rules, int16_t version, const Slice& records) {
-  Admitted one = only_batch(version, records);
-  if (!one) return one;
-  Admitted admitted = admit_to_log(ctx, rules, *one);
-  if (!admitted) {
-    const ErrorCode code = admitted.error().code;
-    admitted.error().tells_log_start = code != ErrorCode::message_too_large && code != ErrorCode::corrupt_message;
-  }
+Admitted admit(Ctx& ctx, const AdmissionRules& rules, const Produced& produced, AdmissionBudget& budget) {
+  const auto batch = only_batch(produced);
+  if (!batch) return tl::unexpected<Refusal>(batch.error());
+  Admitted admitted = admit_to_log(ctx, rules, produced, *batch, budget);
+  if (!admitted) admitted.error().tells_log_start = tells_log_start(admitted.error().code);
   return admitted;
 }
 

@@ -51,9 +51,9 @@ ErrorCode Partition::enough_replicas() const {
       {at_.isr.size(), at_.replicas.size(), static_cast<size_t>(std::max(settings_.min_insync, 1))});
 }
 
-Result<log::Appended> Partition::append(Ctx& ctx, const Slice& batch) {
+Result<log::Appended> Partition::append(Ctx& ctx, const Slice& head, const Slice& records) {
   KLAMM_ASSERT(role_ == Role::leader);
-  return log_.append_as_leader(ctx, at_.leader_epoch, batch);
+  return log_.append_as_leader(ctx, at_.leader_epoch, head, records);
 }
 
 std::optional<OffsetAndEpoch> Partition::diverging(Offset offset, LeaderEpoch last_epoch) const {

@@ -124,7 +124,8 @@ class Partition final {
   // ---- leader
   // not_leader_or_follower unless this replica leads.
   Result<void> leads(LeaderEpoch asked) const;
-  Result<log::Appended> append(Ctx& ctx, const Slice& batch);
+  // One batch; its header may lie apart from its records.
+  Result<log::Appended> append(Ctx& ctx, const Slice& head, const Slice& records);
   ErrorCode enough_replicas() const;
   // A follower's fetch at a valid offset: its progress, and what that makes possible.
   Result<void> note_fetch(Ctx& ctx, const Common& common, const Brokers& brokers, const FollowerFetch& fetch,

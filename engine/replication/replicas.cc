@@ -175,10 +175,15 @@ void Replicas::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out
 }
 
 Result<log::Appended> Replicas::append(Ctx& ctx, const TopicIdPartition& id, const Slice& batch) {
+  const size_t head = protocol::kBatchHeaderSize;
+  return append(ctx, id, batch.part(0, head), batch.part(head, batch.size() - head));
+}
+
+Result<log::Appended> Replicas::append(Ctx& ctx, const TopicIdPartition& id, const Slice& head, const Slice& records) {
   Partition* p = write(id);
   KLAMM_ASSERT(p != nullptr);
   if (full_.count(p->log().options().dir)) return fail(ErrorCode::kafka_storage_error, "the disk is full");
-  auto appended = p->append(ctx, batch);
+  auto appended = p->append(ctx, head, records);
   if (appended) dirty_.insert(id);
   return appended;
 }

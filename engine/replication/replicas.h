@@ -102,6 +102,7 @@ class Replicas final {
   const Partition* find(const TopicIdPartition& id) const;
   // A log that is written to here is flushed at the end of the turn.
   Result<log::Appended> append(Ctx& ctx, const TopicIdPartition& id, const Slice& batch);
+  Result<log::Appended> append(Ctx& ctx, const TopicIdPartition& id, const Slice& head, const Slice& records);
   Result<void> note_fetch(Ctx& ctx, const TopicIdPartition& id, const FollowerFetch& fetch, Out& out);
   void load_cold(Io& io, const TopicIdPartition& id, const log::ColdWant& want);
   bool delete_before(Ctx& ctx, const TopicIdPartition& id, Offset offset, Out& out);

@@ -7,8 +7,34 @@
 #include "engine/base/flaws.h"
 #include "engine/base/ids.h"
 #include "engine/base/units.h"
+#include "engine/protocol/batch_builder.h"
 
 namespace klamm::replication {
+
+// ---- what a leader admits
+
+// Rule: a record may claim a time at most so much before and after the leader's; the differences wrap as Kafka's do.
+// Why: retention and the time index go by record time, and a wrong clock must not keep or drop a segment.
+// KIP-937.
+struct TimeLimits {
+  int64_t now = 0;
+  int64_t before_max = 0;
+  int64_t after_max = 0;
+};
+inline bool time_admitted(int64_t timestamp, const TimeLimits& limits) {
+  const auto age = static_cast<int64_t>(static_cast<uint64_t>(limits.now) - static_cast<uint64_t>(timestamp));
+  const auto lead = static_cast<int64_t>(-static_cast<uint64_t>(age));
+  return age <= limits.before_max && lead <= limits.after_max;
+}
+
+// Rule: a batch may unpack to sixteen times max.message.bytes, but always to 64 MiB and never to more than 512.
+// Why: a small batch must not become one that stalls the node or takes its memory. Kafka has no such limit.
+inline constexpr uint64_t kPlainRatio = 16;
+inline constexpr uint64_t kPlainLeast = 64 << 20;
+inline uint64_t plain_max(int32_t max_message_bytes) {
+  const uint64_t most = protocol::kPlainMost;
+  return std::clamp(kPlainRatio * static_cast<uint64_t>(std::max(max_message_bytes, 0)), kPlainLeast, most);
+}
 
 // ---- epochs
 

@@ -92,12 +92,12 @@ def leader_of(brokers: str, topic: str, partition: int = 0) -> int:
     raise TimeoutError(f"{topic} has no leader")
 
 
-def create_topic(brokers: str, topic: str, partitions: int = 1) -> None:
+def create_topic(brokers: str, topic: str, partitions: int = 1, config: dict[str, str] | None = None) -> None:
     """Replicated threefold, acknowledged by two, with leaders before it returns."""
     from confluent_kafka.admin import AdminClient, NewTopic
 
     admin = AdminClient({"bootstrap.servers": brokers})
-    wanted = NewTopic(topic, partitions, 3, config={"min.insync.replicas": "2"})
+    wanted = NewTopic(topic, partitions, 3, config={"min.insync.replicas": "2", **(config or {})})
     admin.create_topics([wanted])[topic].result(30)
     until = time.monotonic() + 30
     while time.monotonic() < until:

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "engine/broker/handlers.h"
+#include "engine/protocol/batch_builder.h"
 
 namespace klamm::broker {
 namespace {
@@ -39,7 +40,7 @@ Search find_record(Turn& t, const Partition& p, Offset from, int64_t timestamp,
     while (cursor.next()) {
       const protocol::BatchHeader h = protocol::read_batch_header(cursor.batch().data());
       if (h.control() || h.max_timestamp < timestamp) continue;
-      const auto open = protocol::OpenBatch::open(h, cursor.batch(), 256 * 1024 * 1024);
+      const auto open = protocol::OpenBatch::open(h, cursor.batch(), protocol::kPlainMost);
       if (!open) continue;
       protocol::RecordCursor records = open->records();
       for (protocol::Record record; records.next(record);) {
@@ -78,7 +79,7 @@ Search look(Turn& t, const Partition& p, int16_t version, bool consumer, int64_t
   }
   if (timestamp == kMaxTimestamp && version >= 7) {
     const log::TimestampAndOffset max = p.log().max_timestamp();
-    if (max.offset < 0 || max.timestamp < 0) return Search::yes;
+    if (max.timestamp < 0) return find_record(t, p, start, protocol::kNoTimestamp, y);  // none tells a time
     return find_record(t, p,
                        std::max(std::min(max.offset, p.log().find_time(max.timestamp).value_or(max.offset)), start),
                        max.timestamp, y);

@@ -3,6 +3,8 @@
 //
 //   append ──> parked on (partition, end that acknowledges it) ──all there──> reply
 //                 └── leader changed ──> error     └── timeout_ms ──> REQUEST_TIMED_OUT
+//
+// A request whose batches take much unpacking goes on in the next turn, before any other request starts.
 #include "engine/protocol/messages/produce.h"
 
 #include "engine/broker/handlers.h"
@@ -16,13 +18,14 @@ using protocol::ProduceResponse;
 
 constexpr Duration kOwnWriteLook = milliseconds(2);
 
-void refuse(ProducePartition& x, ErrorCode error, const char* message = nullptr) {
+// Kafka names few reasons: `message` is empty for the others.
+void refuse(ProducePartition& x, ErrorCode error, std::string message = {}) {
   x.error = code(error);
   x.base_offset = -1;
   x.log_append_time = -1;
   x.log_start = -1;
   x.wanted = 0;
-  if (message) x.message = message;
+  x.message = std::move(message);
 }
 
 // The leader's own state of the producer: a retry is answered with the offsets of the first time.
@@ -47,8 +50,9 @@ bool known_duplicate(Turn& t, const replication::Partition& partition, const pro
   return true;
 }
 
-void append(Turn& t, const Request& r, int16_t acks, const Located& at, const protocol::Records& records,
-            ProducePartition& x) {
+void append(Turn& t, const ProduceWork& work, const Located& at, const protocol::Records& records,
+            replication::AdmissionBudget& budget, ProducePartition& x) {
+  const Request& r = work.request;
   if (internal_topic(at.topic->name) && r.client_id != "__admin_client")
     return refuse(x, ErrorCode::invalid_topic_exception, "Cannot append to internal topics");
   const replication::Partition& partition = *at.replica;
@@ -56,26 +60,27 @@ void append(Turn& t, const Request& r, int16_t acks, const Located& at, const pr
   const Result<void> leads = partition.leads(kNoEpoch);
   if (!leads) return refuse(x, leads.error().code);
   if (!partition.log().ready()) return refuse(x, ErrorCode::not_leader_or_follower);
-  if (acks == -1 && partition.enough_replicas() != ErrorCode::none) {
+  if (work.parked.acks == -1 && partition.enough_replicas() != ErrorCode::none) {
     PROBE(t.ctx(), not_enough_replicas);
-    return refuse(x, ErrorCode::not_enough_replicas, "the ISR is smaller than min.insync.replicas");
+    return refuse(x, ErrorCode::not_enough_replicas);
   }
   const Offset log_start = partition.log().ends().log_start;
   const Slice bytes = records.is_null() || records.size == 0 ? Slice{} : r.frame.of(records.span());
-  auto admitted = replication::admit(t.ctx(), partition.settings().admission, r.ticket.version, bytes);
+  auto admitted = replication::admit(t.ctx(), partition.settings().admission,
+                                     {r.ticket.version, at.topic->name, at.id.partition, bytes}, budget);
   if (!admitted) {
-    refuse(x, admitted.error().code,
-           admitted.error().reason ? admitted.error().reason : "the record batch was refused");
-    for (const auto& e : admitted.error().records) x.record_errors.emplace_back(e.index, e.reason);
-    if (admitted.error().tells_log_start) x.log_start = log_start;
+    replication::Refusal& refusal = admitted.error();
+    refuse(x, refusal.code, std::move(refusal.reason));
+    x.record_errors = std::move(refusal.records);
+    if (refusal.tells_log_start) x.log_start = log_start;
     return;
   }
-  if (admitted->header.transactional()) return refuse(x, ErrorCode::invalid_txn_state, "transactions are not served");
+  if (admitted->header.transactional()) return refuse(x, ErrorCode::invalid_txn_state);
   const bool known = known_duplicate(t, partition, admitted->header, x);
   x.log_start = log_start;
   if (known) return;
-  const auto appended = t.p.replicas.append(t.ctx(), at.id, admitted->batch);
-  if (!appended) return refuse(x, appended.error().code, appended.error().reason);
+  const auto appended = t.p.replicas.append(t.ctx(), at.id, admitted->head, admitted->records);
+  if (!appended) return refuse(x, appended.error().code);
   x.log_start = log_start;
   x.base_offset = appended->base;
   x.wanted = appended->last + 1;
@@ -90,6 +95,7 @@ bool transactional_without_id(const ProduceRequest& q) {
       if (data.records.is_null() || data.records.size == 0) continue;
       protocol::BatchCursor cursor(data.records.span());
       if (!cursor.next() || cursor.magic() != protocol::kCurrentMagic) continue;
+      if (cursor.batch().size() < protocol::kBatchHeaderSize) continue;
       if (protocol::read_batch_header(cursor.batch().data()).transactional()) return true;
     }
   return false;
@@ -149,7 +155,7 @@ void finish(Turn& t, const ParkedProduce& done) {
     y.log_append_time_ms = x.log_append_time;
     y.log_start_offset = x.log_start;
     if (done.ticket.version >= 8) {
-      for (const auto& [index, text] : x.record_errors) y.record_errors.push_back(t.arena(), {index, text});
+      for (const auto& e : x.record_errors) y.record_errors.push_back(t.arena(), {e.index, e.reason});
       if (!x.message.empty()) y.error_message = x.message;
     }
     add_leader(t, done.ticket, x, m, y);
@@ -169,43 +175,77 @@ void park(Turn& t, ParkedProduce parked, Instant deadline) {
   t.p.produces.park(watches, deadline, std::move(parked), owner);
 }
 
+void append_one(Turn& t, const ProduceRequest& q, const ProduceRequest::TopicProduceData& topic,
+                const ProduceRequest::PartitionProduceData& data, ProduceWork& work,
+                replication::AdmissionBudget& budget) {
+  const bool by_id = work.request.ticket.version >= 13;
+  ProducePartition& x = work.parked.partitions.emplace_back();
+  x.id = {topic.topic_id, data.index};
+  if (!by_id) x.topic = topic.name;
+  const Located at = locate(t, topic.name, topic.topic_id, by_id, data.index);
+  if (at.topic) x.id = {at.topic->id, data.index};
+  if (q.acks < -1 || q.acks > 1)
+    refuse(x, ErrorCode::invalid_required_acks);
+  else if (work.no_id)
+    refuse(x, ErrorCode::transactional_id_authorization_failed);
+  else if (at.error != ErrorCode::none)
+    refuse(x, at.error);
+  else
+    append(t, work, at, data.records, budget, x);
+}
+
+void end_appends(Turn& t, ProduceWork& work, int32_t timeout_ms) {
+  ParkedProduce& parked = work.parked;
+  bool failed = false, waits = false;
+  for (ProducePartition& x : parked.partitions) {
+    failed = failed || x.error != 0;
+    waits = !settled(t, parked.acks, x) || waits;
+  }
+  if (parked.acks == 0 && failed) return t.close(parked.ticket);
+  if (!waits) return finish(t, parked);
+  // The time-out is for other replicas; our own write is not timed, as Kafka's is done before it looks at the clock.
+  const bool timed = parked.acks == -1;
+  park(t, std::move(parked), timed ? t.ctx().now + milliseconds(std::max(timeout_ms, 0)) : kNever);
+}
+
+// Appends from the partition on that is next; to be gone on with when the turn has done enough.
+void go_on(Turn& t, ProduceWork work) {
+  ProduceRequest q;
+  if (!decode_body(work.request, t.arena(), q)) return t.close(work.parked.ticket);
+  if (work.parked.partitions.empty()) {
+    work.parked.acks = q.acks;
+    work.no_id = transactional_without_id(q);
+  }
+  replication::AdmissionBudget budget{work.record_errors, 0};
+  size_t index = 0;
+  for (const auto& topic : q.topic_data) {
+    for (const auto& data : topic.partition_data) {
+      if (index++ < work.parked.partitions.size()) continue;  // done in an earlier turn
+      if (t.unpacked + budget.work >= kUnpackedPerTurn) {
+        t.unpacked += budget.work;
+        work.record_errors = budget.record_errors;
+        t.p.producing = std::move(work);
+        return;
+      }
+      append_one(t, q, topic, data, work, budget);
+    }
+  }
+  t.unpacked += budget.work;
+  end_appends(t, work, q.timeout_ms);
+}
+
 }  // namespace
 
 void handle_produce(Turn& t, Request& r) {
-  ProduceRequest q;
-  if (!decode_body(r, t.arena(), q)) return t.close(r.ticket);
-  const bool by_id = r.ticket.version >= 13;
-  ParkedProduce work;
-  work.ticket = r.ticket;
-  work.acks = q.acks;
-  bool failed = false, waits = false;
-  const bool no_id = transactional_without_id(q);
-  for (auto& topic : q.topic_data) {
-    for (auto& data : topic.partition_data) {
-      ProducePartition& x = work.partitions.emplace_back();
-      x.id = {topic.topic_id, data.index};
-      if (!by_id) x.topic = topic.name;
-      const Located at = locate(t, topic.name, topic.topic_id, by_id, data.index);
-      if (at.topic) x.id = {at.topic->id, data.index};
-      if (q.acks < -1 || q.acks > 1)
-        refuse(x, ErrorCode::invalid_required_acks, "acks must be -1, 0 or 1");
-      else if (no_id)
-        refuse(x, ErrorCode::transactional_id_authorization_failed);
-      else if (at.error != ErrorCode::none)
-        refuse(x, at.error, "");
-      else
-        append(t, r, q.acks, at, data.records, x);
-      if (x.error != 0 && x.message.empty() && r.ticket.version >= 8)
-        x.message = std::string(name(static_cast<ErrorCode>(x.error)));
-      failed = failed || x.error != 0;
-      waits = waits || !settled(t, q.acks, x);
-    }
-  }
-  if (q.acks == 0 && failed) return t.close(r.ticket);
-  if (!waits) return finish(t, work);
-  // The time-out is for other replicas; our own write is not timed, as Kafka's is done before it looks at the clock.
-  const bool timed = q.acks == -1;
-  park(t, std::move(work), timed ? t.ctx().now + milliseconds(std::max(q.timeout_ms, 0)) : kNever);
+  KLAMM_ASSERT(!t.p.producing);
+  ProduceWork work;
+  work.parked.ticket = r.ticket;
+  work.request = std::move(r);
+  go_on(t, std::move(work));
+}
+
+void produce_goes_on(Turn& t) {
+  if (t.p.producing) go_on(t, *std::exchange(t.p.producing, std::nullopt));
 }
 
 void produce_woken(Turn& t, parked::ParkedId id, const WaitKey& key) {

@@ -84,7 +84,8 @@ class WiredNode {
   template<class Request>
   void ask(ConnId conn, int16_t version, const Request& request) {
     Writer w;
-    protocol::encode_request(w, {Request::kApiKey, version, ++correlation_, "c"}, request);
+    asked_[conn] = ++correlation_;
+    protocol::encode_request(w, {Request::kApiKey, version, correlation_, "c"}, request);
     EXPECT_TRUE(w.ok());
     send(conn, w.finish_contiguous());
   }
@@ -100,7 +101,7 @@ class WiredNode {
     Reader reader(kept_.span());
     protocol::ResponseHeader header;
     EXPECT_TRUE(protocol::decode_response_header(reader, arena(), {Response::kApiKey, version}, header));
-    EXPECT_EQ(header.correlation_id, correlation_);
+    EXPECT_EQ(header.correlation_id, asked_[conn]);
     EXPECT_TRUE(decode(reader, arena(), version, m) && reader.ok());
     return m;
   }
@@ -233,8 +234,9 @@ class WiredNode {
   std::optional<ConnId> adopted_;
   uint64_t pending_ = 0;
   int32_t correlation_ = 100;
-  Slice kept_;   // of the answer taken last
-  Arena arena_;  // what messages point into, to the test's end
+  std::map<ConnId, int32_t> asked_;  // the last of each connection
+  Slice kept_;                       // of the answer taken last
+  Arena arena_;                      // what messages point into, to the test's end
 };
 
 }  // namespace klamm::broker

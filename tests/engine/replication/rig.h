@@ -71,7 +71,11 @@ class Node {
   }
   Offset append(int32_t records, const std::string& value) {
     Offset base = -1;
-    turn([&](Io& io) { base = partition.append(io.ctx, make_batch(records, value))->base; });
+    turn([&](Io& io) {
+      const Slice batch = make_batch(records, value);
+      const size_t head = protocol::kBatchHeaderSize;
+      base = partition.append(io.ctx, batch.part(0, head), batch.part(head, batch.size() - head))->base;
+    });
     return base;
   }
   bool step(uint64_t which) {

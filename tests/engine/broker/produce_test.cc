@@ -1,0 +1,98 @@
+// A Produce whose batches take much unpacking, in a node with a network and a disk.
+#include "engine/protocol/messages/produce.h"
+
+#include "engine/protocol/batch_builder.h"
+#include "engine/protocol/messages/create_topics.h"
+#include "tests/engine/broker/wired_node.h"
+
+namespace klamm::broker {
+namespace {
+
+using protocol::ProduceRequest;
+using protocol::ProduceResponse;
+
+constexpr int16_t kProduceVersion = 9;
+constexpr int32_t kPartitions = 24;
+constexpr size_t kPlain = 2 << 20;
+
+Slice zipped(size_t plain) {
+  protocol::BatchBuilder b(protocol::BatchBuilder::Options{.compression = protocol::Compression::zstd});
+  const std::string zeros(plain, '\0');
+  b.add_value(1'700'000'000'000, as_bytes(zeros));
+  return b.finish();
+}
+
+class Produce : public testing::Test {
+ protected:
+  Produce() {
+    x.boot();
+    client = x.connect();
+    protocol::CreateTopicsRequest create;
+    auto& topic = create.topics.add(x.arena());
+    topic.name = "t";
+    topic.num_partitions = kPartitions;
+    topic.replication_factor = 1;
+    x.ask(client, 7, create);
+    x.run_for(milliseconds(100));
+    EXPECT_EQ(x.take<protocol::CreateTopicsResponse>(client, 7).topics[0].error_code, 0);
+  }
+  void produce(ConnId conn, int32_t first, int32_t end, const Slice& batch) {
+    ProduceRequest m;
+    m.acks = -1;
+    m.timeout_ms = 1'000;
+    auto& topic = m.topic_data.add(x.arena());
+    topic.name = "t";
+    for (int32_t i = first; i < end; ++i) {
+      auto& p = topic.partition_data.add(x.arena());
+      p.index = i;
+      p.records = protocol::Records::of(batch.span());
+    }
+    x.ask(conn, kProduceVersion, m);
+  }
+  Offset offset_of_one_more(int32_t partition) {
+    const ConnId conn = x.connect();
+    produce(conn, partition, partition + 1, zipped(1));
+    x.run_for(milliseconds(100));
+    return x.take<ProduceResponse>(conn, kProduceVersion).responses[0].partition_responses[0].base_offset;
+  }
+
+  WiredNode x;
+  ConnId client;
+};
+
+TEST_F(Produce, much_unpacking_is_spread_over_turns_and_nothing_overtakes_it) {
+  const uint64_t before = x.node.turns;
+  produce(client, 0, kPartitions, zipped(kPlain));
+  const ConnId other = x.connect();
+  produce(other, kPartitions - 1, kPartitions, zipped(1));
+  EXPECT_FALSE(x.answered(client));
+  x.run_for(milliseconds(100), [&] { return x.answered(client); });
+  EXPECT_GE(x.node.turns - before, kPartitions * kPlain / kUnpackedPerTurn);
+  const auto m = x.take<ProduceResponse>(client, kProduceVersion);
+  ASSERT_EQ(m.responses[0].partition_responses.size(), size_t{kPartitions});
+  for (const auto& p : m.responses[0].partition_responses) {
+    EXPECT_EQ(p.error_code, 0);
+    EXPECT_EQ(p.base_offset, 0);
+  }
+  x.run_for(milliseconds(100), [&] { return x.answered(other); });
+  EXPECT_EQ(x.take<ProduceResponse>(other, kProduceVersion).responses[0].partition_responses[0].base_offset, 1);
+}
+
+TEST_F(Produce, the_rest_goes_with_its_connection) {
+  produce(client, 0, kPartitions, zipped(kPlain));
+  x.node.turn({Closed{client, IoError::failed}});
+  EXPECT_EQ(offset_of_one_more(0), 1);
+  EXPECT_EQ(offset_of_one_more(kPartitions - 1), 0);
+}
+
+TEST_F(Produce, a_bomb_is_refused_with_the_reason) {
+  produce(client, 0, 1, zipped((64 << 20) + 1));
+  x.run_for(milliseconds(100));
+  const auto m = x.take<ProduceResponse>(client, kProduceVersion);
+  const auto& p = m.responses[0].partition_responses[0];
+  EXPECT_EQ(p.error_code, code(ErrorCode::message_too_large));
+  EXPECT_EQ(std::string(p.error_message), "The batch unpacks to more than 67108864 bytes.");
+}
+
+}  // namespace
+}  // namespace klamm::broker
