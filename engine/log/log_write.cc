@@ -346,6 +346,7 @@ void Log::pump_checkpoint(Io& io, Out& out) {
   recovery_point_ = checkpoint_to_;
   checkpoint_to_ = -1;
   out.checkpointed = true;
+  if (checkpoint_wanted_) pump_checkpoint(io, out);  // nothing else need happen any more
 }
 
 // Epochs that wrote something before `end`. An empty log remembers whose record was its last.

@@ -106,6 +106,19 @@ TEST_F(Restarted, an_orderly_end_leaves_its_producers) {
   EXPECT_EQ(w.log.ends().synced, 120);
 }
 
+// The close wants a checkpoint of its own; when the one before it has ended nothing else is under way.
+TEST_F(Restarted, a_close_behind_a_checkpoint_ends) {
+  w.append(idempotent(60), 9);
+  w.turn([&](Io& io) { w.log.checkpoint(io); });
+  w.append(idempotent(61), 9);
+  w.sync();
+  while (w.log.ends().synced < w.log.ends().submitted && w.step(0)) {
+  }
+  w.turn([&](Io& io) { w.log.close(io); });
+  w.settle();
+  EXPECT_TRUE(w.closed);
+}
+
 TEST_F(Restarted, after_a_crash_only_what_is_behind_the_newest_snapshot_is_read) {
   const Offset recovery_point = w.log.recovery_point();
   ASSERT_GT(recovery_point, 60);
