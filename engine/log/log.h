@@ -73,9 +73,7 @@ class Log final {
   // What check_follower_batches gave, as it is.
   Appended append_as_follower(Ctx& ctx, const Slice& batches);
   // flush has something to do
-  bool dirty() const {
-    return flushed_ < ends_.submitted || (!segments_.empty() && segments_.back().forced && !segments_.back().file);
-  }
+  bool dirty() const { return flushed_ < ends_.submitted || (!segments_.empty() && segments_.back().lacks_file()); }
   void flush(Io& io);  // submits the writes of everything appended; call once a turn for dirty logs
   void sync(Io& io);   // flushes, then makes durable what is submitted so far; a call while one runs joins the next
   const Ends& ends() const { return ends_; }

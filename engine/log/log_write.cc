@@ -199,11 +199,11 @@ void Log::flush(Io& io) {
   KLAMM_ASSERT(ready() || state_ == State::closing || (opening_ && opening_->draining));
   if (!identity_.begun) begin_identity(io);
   size_t first = segments_.size();
-  const auto due = [](const Segment& s) { return s.pending_bytes > 0 || !s.index_durable || (s.forced && !s.file); };
+  const auto due = [](const Segment& s) { return s.pending_bytes > 0 || !s.index_durable || s.lacks_file(); };
   while (first > 0 && due(segments_[first - 1])) --first;
   for (size_t i = first; i < segments_.size(); ++i) {
     Segment& s = segments_[i];
-    if (s.pending_bytes > 0 || (s.forced && !s.file)) {
+    if (s.pending_bytes > 0 || s.lacks_file()) {
       if (writes_.size() >= kMaxWrites) return;
       if (!s.file && i > 0 && !segments_[i - 1].name_durable) {
         roll_waits_ = true;

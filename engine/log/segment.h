@@ -92,6 +92,7 @@ struct Segment {
   int64_t created_ms = 0;
   int64_t jitter_ms = 0;  // drawn when it was begun
   SegmentIndex index;
+  bool lacks_file() const { return forced && !named && !file; }  // closed is not lacking
   template<class V>
   void fields(V& v) const {
     v("base", base), v("size", size), v("file", file), v("named", named), v("name_durable", name_durable),

@@ -166,6 +166,30 @@ TEST(LogRetention, files_are_renamed_first_and_removed_later) {
   EXPECT_EQ(w.log.ends(), (Ends{120, 121, 121, 0}));
 }
 
+// The segment that retention has made lest the log's end be lost is closed like others, with all that came since.
+TEST(LogRetention, what_comes_after_all_has_expired_survives_an_orderly_end) {
+  LogWorld w;
+  w.options.config.retention_bytes = 0;
+  w.restart();
+  w.settle();
+  for (int i = 0; i < 40; ++i) w.append({.records = 3, .value_bytes = 400}, 1);
+  w.flush();
+  w.settle();
+  w.retain({w.log.ends().written, true});
+  w.settle();
+  w.append({.records = 5}, 2);
+  w.flush();
+  w.settle();
+  w.turn([&](Io& io) { w.log.close(io); });
+  w.settle();
+  ASSERT_TRUE(w.closed);
+  EXPECT_GT(w.disk.content("orders-5/" + segment_file(120, ".log"))->size(), 0u);
+  w.restart({w.log.recovery_point(), 120});
+  w.settle();
+  EXPECT_EQ(w.log.ends().submitted, 125);
+  EXPECT_EQ(w.read_all(120).batches, w.model.live());
+}
+
 // A consumer that reads old records while they expire is told that they are gone.
 TEST(LogRetention, a_cold_read_of_what_goes_ends) {
   LogWorld w;
