@@ -98,7 +98,7 @@ step_seeds_sanitised() { seeds asan-ubsan sanitised --seeds 1..10 && same_digest
 
 # One operation of one broker's disk fails: every one with --all, else each how-manieth.
 step_disk_failures() {
-  local stride=40 first last=6000 file="$STEPS/seeds-disk.json"
+  local stride=40 first last=9000 file="$STEPS/seeds-disk.json"
   [ $ALL = 1 ] && stride=1
   first=$((SAMPLE % stride))
   echo "sampled: klamm sim --fail-disk --seconds 3 --seeds $first..$last --stride $stride"
