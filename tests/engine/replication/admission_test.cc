@@ -408,7 +408,8 @@ RC_GTEST_PROP(AdmissionProperty, damaged_records_are_refused_or_readable, ()) {
   const Slice sent = changed(batch, [](BatchHeader&) {});
   const Admitted one = admit(ctx, rules, {9, "t", 0, sent}, budget);
   if (one) {
-    auto open = protocol::OpenBatch::open(one->header, whole(*one).span(), protocol::kPlainMost);
+    const Slice stored = whole(*one);  // outlives what is opened on it
+    auto open = protocol::OpenBatch::open(one->header, stored.span(), protocol::kPlainMost);
     RC_ASSERT(open.has_value());
     protocol::RecordCursor cursor = open->records();
     for (protocol::Record r; cursor.next(r);) continue;
