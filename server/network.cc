@@ -122,7 +122,7 @@ void Network::Impl::accept(ListenerId id) {
 // connections leave some for files: a node that cannot open those stops.
 void Network::Impl::accepted(ListenerId id) {
   constexpr int kMostAtOnce = 64;
-  const int64_t most = descriptor_limit() - std::min<int64_t>(descriptor_limit() / 2, kDescriptorsForFiles);
+  const int64_t limit = descriptor_limit(), most = limit - std::min<int64_t>(limit / 2, kDescriptorsForFiles);
   Listener& l = *listeners_[id.value];
   ErrorCode error;
   for (int i = 0; i < kMostAtOnce; ++i) {

@@ -67,8 +67,8 @@ Listing list_directory(const std::string& path);
 
 // Takes the directory's ".lock"; held while the descriptor lives.
 Opened lock_directory(const std::string& path);
-// Bytes that may still be written; -1 if unknown.
 int64_t descriptor_limit();  // of this process
+// Bytes that may still be written; -1 if unknown.
 int64_t free_bytes(const std::string& path);
 
 }  // namespace klamm::server

@@ -8,6 +8,7 @@
 #include "engine/env/io.h"
 #include "engine/log/replace_file.h"
 #include "engine/metadata/snapshot.h"
+#include "engine/quorum/place.h"
 
 namespace klamm::quorum {
 
@@ -15,12 +16,6 @@ inline constexpr uint32_t kMaxSnapshotBytes = 512u << 20;  // a larger one is ne
 
 class Snapshots final {
  public:
-  struct Place {
-    uint16_t module = 0;  // Owner.module and Owner.key of all that is asked of the world
-    uint64_t key = 0;
-    DirId dir;
-    std::string folder;
-  };
   struct Out {
     bool loaded = false;  // newest() and its bytes are there, if there is one
     bool stored = false;  // what was stored is durable, and newest()

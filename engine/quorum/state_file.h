@@ -7,6 +7,7 @@
 #include "engine/base/result.h"
 #include "engine/env/io.h"
 #include "engine/log/replace_file.h"
+#include "engine/quorum/place.h"
 #include "engine/raft/raft.h"
 
 namespace klamm::quorum {
@@ -20,12 +21,6 @@ Result<raft::HardState> decode_state_file(std::string_view text);
 // joined to the next. A version is durable once its content, its name and the folder's own name are.
 class StateFile final {
  public:
-  struct Place {
-    uint16_t module = 0;  // Owner.module and Owner.key of all that is asked of the world
-    uint64_t key = 0;
-    DirId dir;
-    std::string folder;
-  };
   struct Out {
     bool loaded = false;   // `stored` is what the file says; nothing: there is no file
     uint64_t durable = 0;  // this version has become durable; 0: none has

@@ -17,14 +17,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--sample", type=int, default=0, help="which of the tools are tried without --all")
 
 
-TOOLS_OF_A_RUN = 4  # each such one
+STRIDE = 4  # of the tools that a run without --all tries
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     tools = [item for item in items if item.path.name == "test_tools.py"]
-    if config.getoption("--all") or len(tools) < TOOLS_OF_A_RUN:
+    if config.getoption("--all") or len(tools) < STRIDE:
         return
-    left = [t for i, t in enumerate(tools) if i % TOOLS_OF_A_RUN != config.getoption("--sample") % TOOLS_OF_A_RUN]
+    left = [t for i, t in enumerate(tools) if i % STRIDE != config.getoption("--sample") % STRIDE]
     config.hook.pytest_deselected(items=left)
     items[:] = [item for item in items if item not in left]
 

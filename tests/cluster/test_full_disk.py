@@ -3,13 +3,13 @@ ends and says why, and nothing that was acknowledged is lost. In a cluster the o
 import os
 import re
 import signal
-import socket
 import struct
 import tempfile
 import time
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+from wire import Client
 
 ROOM = 256 << 10
 PRODUCE, FETCH, CREATE_TOPICS = 0, 1, 19
@@ -41,25 +41,7 @@ def batch(value):
     return struct.pack(">qiibI", 0, 9 + len(rest), -1, 2, crc32c(rest)) + rest
 
 
-class Client:
-    def __init__(self, port):
-        self.socket = socket.create_connection(("127.0.0.1", port), 10)
-
-    def ask(self, api, version, body):
-        """The body of the answer."""
-        frame = struct.pack(">hhih", api, version, 7, 1) + b"c" + body
-        self.socket.sendall(struct.pack(">i", len(frame)) + frame)
-        size, _ = struct.unpack(">ii", self.receive(8))
-        return self.receive(size - 4)
-
-    def receive(self, size):
-        data = b""
-        while len(data) < size:
-            piece = self.socket.recv(size - len(data))
-            assert piece, "closed"
-            data += piece
-        return data
-
+class OneTopic(Client):
     def create_topic(self):
         answer = self.ask(CREATE_TOPICS, 2, struct.pack(">ih1sihiiib", 1, 1, b"t", 1, 1, 0, 0, 5000, 0))
         assert answer[-4:-2] == b"\0\0"
@@ -86,7 +68,7 @@ class Client:
 
 def test_the_producer_is_told_and_the_node_says_why(serve):
     node = serve(file_size=ROOM).ready()
-    client = Client(node.port)
+    client = OneTopic(node.port)
     client.create_topic()
     acknowledged = []
     for n in range(100):
@@ -102,7 +84,7 @@ def test_the_producer_is_told_and_the_node_says_why(serve):
     assert re.search(r"Ended with code 1: log directory \S+ failed: this node stops", node.text())
 
     node = serve(ports=node.ports).ready()
-    client = Client(node.port)
+    client = OneTopic(node.port)
     stored = client.fetch()
     assert stored[:len(acknowledged)] == acknowledged
     assert client.produce(batch(b"there is room again")) == 0
@@ -116,7 +98,7 @@ def test_records_are_refused_before_the_disk_is_full_however_fast_they_come(serv
         space = os.statvfs(directory)
         reserve = space.f_bavail * space.f_frsize - (24 << 20)
         node = serve("--config", f"klamm.disk.reserve.bytes={reserve}", "--config", f"log.dirs={directory}").ready()
-        client = Client(node.port)
+        client = OneTopic(node.port)
         client.create_topic()
         accepted, records = 0, batch(b"full" * (240 << 10))
         for _ in range(120):
@@ -125,7 +107,7 @@ def test_records_are_refused_before_the_disk_is_full_however_fast_they_come(serv
             accepted += 1
         assert 2 <= accepted < 64
         assert "is nearly full: records are refused" in node.text()
-        assert len(Client(node.port).fetch()) == accepted
+        assert len(OneTopic(node.port).fetch()) == accepted
         assert node.end()[0] == 0
 
 

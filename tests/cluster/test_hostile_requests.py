@@ -5,6 +5,7 @@ import struct
 import time
 
 import pytest
+from wire import Client
 
 FIND_COORDINATOR, OFFSET_COMMIT, OFFSET_FETCH, CREATE_TOPICS, DELETE_TOPICS, JOIN_GROUP = 10, 8, 9, 19, 20, 11
 COORDINATOR_ERRORS = {14, 15, 16}  # loading, not available, not here
@@ -15,25 +16,7 @@ def text(value):
     return struct.pack(">h", len(value)) + value
 
 
-class Client:
-    """Speaks versions from before compact strings."""
-
-    def __init__(self, node):
-        self.socket = socket.create_connection(("127.0.0.1", node.port), 5)
-
-    def ask(self, api, version, body, client=b"t"):
-        data = struct.pack(">hhi", api, version, 7) + text(client) + body
-        self.socket.sendall(struct.pack(">i", len(data)) + data)
-        return self.receive(struct.unpack(">i", self.receive(4))[0])[4:]
-
-    def receive(self, size):
-        data = b""
-        while len(data) < size:
-            piece = self.socket.recv(size - len(data))
-            assert piece, "the node closed the connection"
-            data += piece
-        return data
-
+class Evil(Client):
     def create(self, topic):
         body = struct.pack(">i", 1) + text(topic) + struct.pack(">ihiiib", 1, 1, 0, 0, 5000, 0)
         answer = self.ask(CREATE_TOPICS, 2, body)
@@ -51,12 +34,12 @@ class Client:
         answer = self.until_served(OFFSET_FETCH, 1, text(group) + struct.pack(">i", 1) + text(topic) + struct.pack(">ii", 1, 0))
         return struct.unpack_from(">q", answer, 4 + 2 + len(topic) + 4 + 4)[0]
 
-    def until_served(self, api, version, body, client=b"t"):
+    def until_served(self, api, version, body, name=b"t"):
         """The answer whose last error is none of a coordinator's that is not there yet."""
         until = time.monotonic() + 20  # a topic that is gone is made again some seconds after it was made first
         while time.monotonic() < until:
             self.ask(FIND_COORDINATOR, 0, text(b"g"))
-            answer = self.ask(api, version, body, client)
+            answer = self.ask(api, version, body, name)
             error = answer[:2] if api == JOIN_GROUP else answer[-2:]
             if struct.unpack(">h", error)[0] not in COORDINATOR_ERRORS:
                 return answer
@@ -66,23 +49,23 @@ class Client:
 
 def test_the_longest_of_names_in_messages_and_member_ids(serve):
     node = serve().ready()
-    assert Client(node).create(LONGEST) == 17
+    assert Evil(node.port).create(LONGEST) == 17
     join = text(b"g") + struct.pack(">ii", 10000, 10000) + text(b"") + text(b"consumer") + struct.pack(">i", 1)
-    answer = Client(node).until_served(JOIN_GROUP, 1, join + text(b"range") + struct.pack(">i", 0), client=LONGEST)
+    answer = Evil(node.port).until_served(JOIN_GROUP, 1, join + text(b"range") + struct.pack(">i", 0), name=LONGEST)
     assert struct.unpack_from(">h", answer)[0] == 0
-    assert Client(node).create(b"t") == 0
+    assert Evil(node.port).create(b"t") == 0
 
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["young", "restarted"])
 def test_groups_begin_anew_when_their_topic_was_deleted(serve, restarted):
     node = serve("--config", "offsets.topic.num.partitions=1").ready()
-    client = Client(node)
+    client = Evil(node.port)
     assert client.create(b"t") == 0
     assert client.commit(b"t", 5) == 0
     if restarted:  # its leader epochs are higher than those of the topic to come
         node.end()
         node = serve("--config", "offsets.topic.num.partitions=1", ports=node.ports).ready()
-        client = Client(node)
+        client = Evil(node.port)
     assert client.committed(b"t") == 5
     client.delete(b"__consumer_offsets")
     assert client.committed(b"t") == -1
@@ -92,7 +75,7 @@ def test_groups_begin_anew_when_their_topic_was_deleted(serve, restarted):
 
 def test_connections_leave_descriptors_to_files(serve):
     node = serve().ready()
-    client = Client(node)
+    client = Evil(node.port)
     resource.prlimit(node.process.pid, resource.RLIMIT_NOFILE, (120, 120))
     crowd = [socket.create_connection(("127.0.0.1", node.port), 5) for _ in range(200)]
     time.sleep(0.2)
@@ -101,5 +84,5 @@ def test_connections_leave_descriptors_to_files(serve):
     for one in crowd:
         one.close()
     time.sleep(0.2)
-    assert Client(node).create(b"last") == 0
+    assert Evil(node.port).create(b"last") == 0
     assert node.end()[0] == 0

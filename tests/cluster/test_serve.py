@@ -6,6 +6,7 @@ import socket
 import struct
 
 import pytest
+from wire import receive
 
 
 def api_versions(port, version=0, client="t"):
@@ -19,15 +20,6 @@ def api_versions(port, version=0, client="t"):
         size, correlation = struct.unpack(">ii", receive(s, 8))
         assert correlation == 7
         return receive(s, size - 4)
-
-
-def receive(s, size):
-    out = b""
-    while len(out) < size:
-        piece = s.recv(size - len(out))
-        assert piece, f"closed after {len(out)} of {size} bytes"
-        out += piece
-    return out
 
 
 def test_ready_lines_then_clean_end_within_a_second(serve):

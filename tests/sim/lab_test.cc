@@ -19,14 +19,41 @@ T answer(Lab& lab, uint64_t token, Duration limit = seconds(60)) {
   return value;
 }
 
-client::Produced produce(Lab& lab, const std::string& text) {
+client::Produce one_record(const std::string& text) {
   client::Produce p;
   p.client = 1;
   p.topic = "t";
   p.partition = 0;
   p.records.emplace_back().value = Slice::copy(text);
-  return answer<client::Produced>(lab, lab.ask(0, "produce", p));
+  return p;
 }
+
+client::Produced produce(Lab& lab, const std::string& text) {
+  return answer<client::Produced>(lab, lab.ask(0, "produce", one_record(text)));
+}
+
+// One partition with three replicas, and a producer whose first record is in it.
+struct OneLog {
+  explicit OneLog(uint64_t seed) : lab({.seed = seed, .clients = 1}) {
+    lab.run_for(seconds(1));
+    client::CreateTopics create;
+    create.topics.push_back({"t", 1, 3, {}, {}});
+    const auto created = answer<client::TopicResults>(lab, lab.ask(0, "create_topics", create));
+    client::ProducerOpen open;
+    open.client = 1;
+    answer<client::Done>(lab, lab.ask(0, "producer.open", open));
+    EXPECT_EQ(produce(lab, "before").offset, 0);
+    log = {topic_key(created.topics[0].id), 0};
+    leader = lab.leaders().leader(log);
+  }
+  Disk& disk(int32_t node) { return lab.world().storage(host_of(node)).disk(); }
+  void leave_room(int32_t node, int64_t free) { disk(node).set_capacity(disk(node).used() + free); }
+  void tell(int32_t node) { lab.world().space(host_of(node)); }
+  uint64_t ask_produce(const std::string& text) { return lab.ask(0, "produce", one_record(text)); }
+  Lab lab;
+  LogKey log;
+  int32_t leader = -1;
+};
 
 TEST(Lab, acknowledged_records_survive_their_leader) {
   Lab lab({.seed = 7});
@@ -56,65 +83,26 @@ TEST(Lab, acknowledged_records_survive_their_leader) {
 }
 
 TEST(Lab, partitioned_leader_does_not_acknowledge) {
-  Lab lab({.seed = 8});
-  lab.run_for(seconds(1));
-  client::CreateTopics create;
-  create.topics.push_back({"t", 1, 3, {}, {}});
-  const auto created = answer<client::TopicResults>(lab, lab.ask(0, "create_topics", create));
-  client::ProducerOpen open;
-  open.client = 1;
-  answer<client::Done>(lab, lab.ask(0, "producer.open", open));
-  EXPECT_EQ(produce(lab, "one").offset, 0);
-  const LogKey log{topic_key(created.topics[0].id), 0};
-  const int32_t leader = lab.leaders().leader(log);
+  OneLog x(8);
   std::vector<int32_t> others;
   for (int32_t n = 1; n <= 3; ++n)
-    if (n != leader) others.push_back(n);
-  lab.partition({leader}, others);
-  const client::Produced second = produce(lab, "two");  // reaches the old leader first, then the new one
+    if (n != x.leader) others.push_back(n);
+  x.lab.partition({x.leader}, others);
+  const client::Produced second = produce(x.lab, "two");  // reaches the old leader first, then the new one
   EXPECT_EQ(second.error, ErrorCode::none);
   EXPECT_EQ(second.offset, 1);
-  lab.heal();
-  lab.run_for(seconds(20));
-  EXPECT_EQ(lab.replicas().log_end(log, host_of(leader)), 2);
-  EXPECT_TRUE(lab.verdicts().empty()) << lab.verdicts().list()[0].text;
+  x.lab.heal();
+  x.lab.run_for(seconds(20));
+  EXPECT_EQ(x.lab.replicas().log_end(x.log, host_of(x.leader)), 2);
+  EXPECT_TRUE(x.lab.verdicts().empty()) << x.lab.verdicts().list()[0].text;
 }
 
 // ---- a full disk
 
-struct FullDisk {
-  explicit FullDisk(uint64_t seed) : lab({.seed = seed, .clients = 1}) {
-    lab.run_for(seconds(1));
-    client::CreateTopics create;
-    create.topics.push_back({"t", 1, 3, {}, {}});
-    const auto created = answer<client::TopicResults>(lab, lab.ask(0, "create_topics", create));
-    client::ProducerOpen open;
-    open.client = 1;
-    answer<client::Done>(lab, lab.ask(0, "producer.open", open));
-    EXPECT_EQ(produce(lab, "before").offset, 0);
-    log = {topic_key(created.topics[0].id), 0};
-    leader = lab.leaders().leader(log);
-  }
-  Disk& disk(int32_t node) { return lab.world().storage(host_of(node)).disk(); }
-  void leave_room(int32_t node, int64_t free) { disk(node).set_capacity(disk(node).used() + free); }
-  void tell(int32_t node) { lab.world().space(host_of(node)); }
-  uint64_t ask_produce(const std::string& text) {
-    client::Produce p;
-    p.client = 1;
-    p.topic = "t";
-    p.partition = 0;
-    p.records.emplace_back().value = Slice::copy(text);
-    return lab.ask(0, "produce", p);
-  }
-  Lab lab;
-  LogKey log;
-  int32_t leader = -1;
-};
-
 constexpr int64_t kPlenty = int64_t{1} << 40, kLittle = 1 << 20;
 
 TEST(Lab, a_full_disk_of_a_leader_refuses_records_until_there_is_room) {
-  FullDisk x(10);
+  OneLog x(10);
   x.leave_room(x.leader, kLittle);
   x.tell(x.leader);
   const int64_t used = x.disk(x.leader).used();
@@ -131,7 +119,7 @@ TEST(Lab, a_full_disk_of_a_leader_refuses_records_until_there_is_room) {
 }
 
 TEST(Lab, a_full_disk_of_a_follower_waits_and_catches_up) {
-  FullDisk x(11);
+  OneLog x(11);
   const int32_t follower = x.leader % 3 + 1;
   x.leave_room(follower, kLittle);
   x.tell(follower);
@@ -148,7 +136,7 @@ TEST(Lab, a_full_disk_of_a_follower_waits_and_catches_up) {
 
 // A write that meets the end of the disk before anyone has told: the node stops and keeps what it had.
 TEST(Lab, a_write_without_room_stops_the_node_and_loses_nothing) {
-  FullDisk x(12);
+  OneLog x(12);
   x.leave_room(x.leader, 10);
   EXPECT_EQ(produce(x.lab, "after").offset, 1) << "by the next leader";
   EXPECT_FALSE(x.lab.is_up(x.leader));
