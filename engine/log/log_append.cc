@@ -165,6 +165,13 @@ ReadResult Log::read(const ReadFrom& from) const {
   for (auto b = tail_.find(from.offset); b != tail_.batches().end() && b->last < from.limit; ++b) {
     if (r.size + b->size() > from.max_bytes && !(from.at_least_one && r.size == 0)) {
       r.capped = true;
+      if (from.fill && r.size != 0 && r.size < from.max_bytes) {
+        const uint32_t room = from.max_bytes - r.size;
+        const auto head = std::min<size_t>(room, b->head.size());
+        add_piece(&r.pieces, b->head.part(0, head));
+        add_piece(&r.pieces, b->rest.part(0, room - head));
+        r.size += room;
+      }
       break;
     }
     add_piece(&r.pieces, b->head);

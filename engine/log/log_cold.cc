@@ -42,7 +42,10 @@ ReadResult Log::read_block(const ColdBlock& block, const ReadFrom& from) const {
       continue;
     }
     if (h.last_offset() >= from.limit) break;
-    if (at - begin > from.max_bytes && !(from.at_least_one && end == begin)) break;
+    if (at - begin > from.max_bytes && !(from.at_least_one && end == begin)) {
+      if (from.fill && end != begin) end = std::max<size_t>(end, begin + from.max_bytes);
+      break;
+    }
     end = at;
     r.next = h.last_offset() + 1;
   }

@@ -105,10 +105,11 @@ struct ReadFrom {
   uint32_t max_bytes = 0;
   Offset limit = 0;           // exclusive: no batch that reaches it or beyond
   bool at_least_one = false;  // the first batch even if it is larger than max_bytes
+  bool fill = false;          // after whole batches, what max_bytes leaves room for of the next one below `limit`
 };
 enum class ReadStatus : uint8_t { ok, cold, out_of_range };
-// Whole batches from the one that holds `offset`; the first may begin before it. Pieces follow each other; a batch may
-// be cut over two of them.
+// Whole batches from the one that holds `offset`; the first may begin before it; then perhaps a part of one. Pieces
+// follow each other; a batch may be cut over two of them.
 struct ReadResult {
   ReadStatus status = ReadStatus::ok;
   std::vector<Slice> pieces;

@@ -1,4 +1,5 @@
-// Fetch 4-18: reads of consumers and followers. Long polls; the first batch comes even if it is too large (KIP-74);
+// Fetch 4-18: reads of consumers and followers. Long polls; the first batch comes even if it is too large (KIP-74); of
+// the first without room a consumer gets what there is room for, as from Kafka, and leaves it off, a follower nothing;
 // leader epochs and divergence (KIP-320, KIP-595); topic ids from 13 (KIP-516); where the leader is, on refusal, from
 // 16 (KIP-951). A follower's fetch offset is its acknowledgement, and from 15 it names its broker epoch (KIP-903).
 // Incremental sessions from 7 (KIP-227, fetch_sessions.h): a request that waits is served from its session each time.
@@ -132,7 +133,7 @@ void read(Serving& s, const Located& at, const FetchRequest::FetchPartition& x, 
   if (x.fetch_offset >= limit || s.left <= 0) return;
   const bool first = s.bytes == 0;
   const int64_t most = std::clamp<int64_t>(std::min<int64_t>(x.partition_max_bytes, s.left), 0, INT32_MAX);
-  log::ReadResult got = p.log().read({x.fetch_offset, static_cast<uint32_t>(most), limit, first});
+  log::ReadResult got = p.log().read({x.fetch_offset, static_cast<uint32_t>(most), limit, first, !s.follower()});
   if (got.status == log::ReadStatus::cold) {
     s.cold = true;
     return s.t.p.replicas.load_cold(s.t.io, at.id, {x.fetch_offset, static_cast<uint32_t>(std::max<int64_t>(most, 1))});

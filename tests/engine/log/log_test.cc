@@ -112,6 +112,37 @@ TEST(Log, indexes_are_only_hints) {
   EXPECT_EQ(w.log.ends().submitted, 180);
 }
 
+TEST(Log, a_read_may_be_filled_with_a_part_of_the_next_batch) {
+  LogWorld w;
+  w.restart();
+  w.settle();
+  for (int i = 0; i < 4; ++i) w.append({.records = 5, .value_bytes = 100}, 1);
+  w.flush();
+  w.settle();
+  const uint32_t one = static_cast<uint32_t>(w.model.batches[0].bytes.size());
+  std::vector<uint8_t> all;
+  for (const Model::Batch& b : w.model.batches) all.insert(all.end(), b.bytes.begin(), b.bytes.end());
+  for (const bool cold : {false, true}) {
+    if (cold) {
+      w.log.drop_caches();
+      w.turn([&](Io& io) { EXPECT_TRUE(w.log.load_cold(io, {0, one * 4})); });
+      w.settle();
+    }
+    for (const uint32_t most : {one * 2 + 1, one * 2 + 30, one * 3 - 1}) {
+      const ReadResult r = w.log.read({0, most, 20, true, true});
+      ASSERT_EQ(r.status, ReadStatus::ok);
+      EXPECT_EQ(r.next, 10);
+      EXPECT_EQ(r.size, most);
+      std::vector<uint8_t> got;
+      for (const Slice& s : r.pieces) got.insert(got.end(), s.span().begin(), s.span().end());
+      EXPECT_EQ(got, std::vector<uint8_t>(all.begin(), all.begin() + most));
+    }
+    EXPECT_EQ(w.log.read({0, one * 2 + 30, 10, true, true}).size, one * 2) << "nothing at or beyond the limit";
+    EXPECT_EQ(w.log.read({0, 30, 20, true, true}).size, one) << "a first batch that is too large, and no more";
+    EXPECT_EQ(w.log.read({0, 30, 20, false, true}).size, 0u) << "no first batch, no part of it";
+  }
+}
+
 TEST(Log, a_read_stops_at_the_limit_and_at_most_bytes) {
   LogWorld w;
   w.restart();
