@@ -287,12 +287,14 @@ void Disk::execute(const LockDir& c) {
 void Disk::look_at_space() {
   written_since_look_ = 0;
   for (uint32_t i = 0; i < options_.directories.size(); ++i) {
-    const int64_t free = free_bytes(options_.directories[i]);
+    const std::optional<DiskBytes> disk = disk_bytes(options_.directories[i]);
+    if (!disk) continue;
+    const int64_t free = disk->free;
     const int64_t told = told_free_[i];
     constexpr int64_t kMuch = 16 << 20;
-    if (free < 0 || (told >= 0 && std::abs(free - told) < std::min(kMuch, told / 16 + 1))) continue;
+    if (told >= 0 && std::abs(free - told) < std::min(kMuch, told / 16 + 1)) continue;
     told_free_[i] = free;
-    events_.push_back(Space{DirId{i}, free});
+    events_.push_back(Space{DirId{i}, free, disk->total});
   }
 }
 

@@ -173,10 +173,11 @@ int64_t descriptor_limit() {
   return static_cast<int64_t>(limit.rlim_cur);
 }
 
-int64_t free_bytes(const std::string& path) {
+std::optional<DiskBytes> disk_bytes(const std::string& path) {
   struct statvfs s {};
-  if (statvfs(path.c_str(), &s) != 0) return -1;
-  return static_cast<int64_t>(s.f_bavail) * static_cast<int64_t>(s.f_frsize);
+  if (statvfs(path.c_str(), &s) != 0) return std::nullopt;
+  const auto unit = static_cast<int64_t>(s.f_frsize);
+  return DiskBytes{static_cast<int64_t>(s.f_blocks) * unit, static_cast<int64_t>(s.f_bavail) * unit};
 }
 
 }  // namespace klamm::server

@@ -2,6 +2,7 @@
 #pragma once
 #include <sys/uio.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -68,7 +69,9 @@ Listing list_directory(const std::string& path);
 // Takes the directory's ".lock"; held while the descriptor lives.
 Opened lock_directory(const std::string& path);
 int64_t descriptor_limit();  // of this process
-// Bytes that may still be written; -1 if unknown.
-int64_t free_bytes(const std::string& path);
+struct DiskBytes {
+  int64_t total = 0, free = 0;  // free: what may still be written
+};
+std::optional<DiskBytes> disk_bytes(const std::string& path);  // nothing: unknown
 
 }  // namespace klamm::server

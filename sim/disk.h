@@ -51,6 +51,7 @@ class Disk final {
   void sweep();
 
   void set_capacity(int64_t bytes) { capacity_ = bytes; }
+  int64_t capacity() const { return capacity_; }
   int64_t free_bytes() const { return capacity_ - used_; }
   int64_t used() const { return used_; }
   uint64_t digest() const;  // over everything visible, for tests

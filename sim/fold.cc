@@ -41,7 +41,7 @@ struct Fold {
   void operator()(const Ended& x) { all(d, x.token, x.error, x.value); }
   void operator()(const ReadEnded& x) { all(d, x.token, x.error, x.bytes); }
   void operator()(const Listed& x) { all(d, x.token, x.error, x.entries); }
-  void operator()(const Space& x) { all(d, x.dir, x.free); }
+  void operator()(const Space& x) { all(d, x.dir, x.free, x.total); }
   void operator()(const Asked& x) { all(d, x.token, x.verb, x.bytes); }
 
   void operator()(const Listen& x) { all(d, x.listener); }

@@ -21,6 +21,8 @@ class HostChance final : public Chance {
   uint64_t life_;
 };
 
+Space space_of(const Disk& disk, uint32_t dir) { return {DirId{dir}, disk.free_bytes(), disk.capacity()}; }
+
 std::vector<std::string> names(const std::vector<HostSpec>& hosts) {
   std::vector<std::string> out;
   for (const HostSpec& h : hosts) out.push_back(h.name);
@@ -238,8 +240,7 @@ void World::start(HostId id, Observer& o) {
   h.inbox.clear();
   h.idle_turns = 0;
   network_.set_host(id, HostNet::running);
-  for (uint32_t i = 0; i < h.storage.disk().directories(); ++i)
-    h.inbox.push_back(Space{DirId{i}, h.storage.disk().free_bytes()});
+  for (uint32_t i = 0; i < h.storage.disk().directories(); ++i) h.inbox.push_back(space_of(h.storage.disk(), i));
   h.busy_until = now_;
   h.wake_at = now_;
   plan_turn(h);
@@ -299,7 +300,7 @@ void World::bend_clock(HostId id) {
 
 void World::space(HostId id) {
   const Disk& disk = hosts_[id].storage.disk();
-  for (uint32_t i = 0; i < disk.directories(); ++i) deliver(id, Space{DirId{i}, disk.free_bytes()});
+  for (uint32_t i = 0; i < disk.directories(); ++i) deliver(id, space_of(disk, i));
 }
 
 }  // namespace klamm::sim

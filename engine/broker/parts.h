@@ -200,6 +200,15 @@ struct Forwards {
   }
 };
 
+// Of a directory's disk, as the driver told last.
+struct DiskSpace {
+  int64_t total = 0, free = 0;
+  template<class V>
+  void fields(V& v) const {
+    v("total", total), v("free", free);
+  }
+};
+
 // Ids of idempotent producers, from blocks that the controller allots.
 struct ProducerIds {
   static constexpr size_t kWaitingMost = 10'000;
@@ -317,6 +326,7 @@ struct Parts {
   StandingFetches standing;
   FetchSessions sessions;
   ParkedDeletes deletes;
+  std::map<DirId, DiskSpace> disks;
   Forwards forwards;
   ProducerIds producer_ids;
   AutoCreate auto_create;
@@ -340,7 +350,8 @@ struct Parts {
         v("controller_registering", controller_registering),
         v("controller_registration_at", controller_registration_at);
     v("groups", groups), v("stirred_groups", stirred_groups), v("produces", produces), v("producing", producing),
-        v("fetches", fetches), v("standing", standing), v("sessions", sessions), v("deletes", deletes);
+        v("fetches", fetches), v("standing", standing), v("sessions", sessions), v("deletes", deletes),
+        v("disks", disks);
     v("forwards", forwards), v("producer_ids", producer_ids), v("auto_create", auto_create), v("local", local),
         v("envelopes", envelopes);
     v("again", again), v("reads_on", reads_on), v("checkpoint_at", checkpoint_at), v("files", files);

@@ -77,10 +77,11 @@ struct Listed {
   IoError error = IoError::none;
   std::vector<DirEntry> entries;
 };
-// Free bytes of a directory's disk: told at boot and when it changes much.
+// Free bytes of a directory's disk, and all it has: told at boot and when the first changes much.
 struct Space {
   DirId dir;
   int64_t free = 0;
+  int64_t total = 0;
 };
 // What an application or operator wants: client calls, stop, fault control.
 struct Asked {

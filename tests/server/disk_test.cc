@@ -166,6 +166,7 @@ TEST_F(DiskTest, space_is_told_once) {
   disk().look_at_space();
   ASSERT_EQ(events_.size(), 1u);
   EXPECT_GT(std::get<Space>(events_[0]).free, 0);
+  EXPECT_GE(std::get<Space>(events_[0]).total, std::get<Space>(events_[0]).free);
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// DescribeLogDirs 1-5 (KIP-113, KIP-827): which partitions a directory holds, and how large they are. What the disk has
-// in all and free is not known to the engine: -1, the protocol's word for that.
+// DescribeLogDirs 1-5 (KIP-113, KIP-827): which partitions a directory holds, and how large they are; from 4 on, what
+// its disk has in all and free, as the driver told last, or -1 if it never did.
 #include "engine/protocol/messages/describe_log_dirs.h"
 
 #include <map>
@@ -25,6 +25,8 @@ void handle_describe_log_dirs(Turn& t, Request& r) {
   for (uint32_t dir = 0; dir < t.p.config.log_dirs.size(); ++dir) {
     auto& out = m.results.add(t.arena());
     out.log_dir = t.p.config.log_dirs[dir];
+    if (const auto disk = t.p.disks.find(DirId{dir}); disk != t.p.disks.end())
+      out.total_bytes = disk->second.total, out.usable_bytes = disk->second.free;
     for (const auto& [key, partition] : found[dir]) {
       if (out.topics.empty() || out.topics.back().name != key.first) out.topics.add(t.arena()).name = key.first;
       auto& y = out.topics.back().partitions.add(t.arena());
