@@ -22,6 +22,8 @@ void handle_security_off(Turn& t, Request& request);
 void handle_raft_voters(Turn& t, Request& request);
 void handle_describe_configs(Turn& t, Request& request);
 void handle_list_config_resources(Turn& t, Request& request);
+void handle_get_telemetry_subscriptions(Turn& t, Request& request);
+void handle_push_telemetry(Turn& t, Request& request);
 
 // Deletions that wait for other replicas.
 void deletes_on_time(Turn& t);

@@ -50,7 +50,8 @@ Parts::Parts(Boot b)
       server(limits(config)),
       calls(broker::calls(config)),
       groups(group_config(config)),
-      sessions(config.fetch_session_slots) {}
+      sessions(config.fetch_session_slots),
+      telemetry(config.telemetry_max_bytes) {}
 
 std::string Parts::property(const char* name) const {
   if (const auto it = boot.properties.find(name); it != boot.properties.end()) return it->second;
@@ -69,7 +70,7 @@ Instant Node::next_deadline() const {
   Instant at = earlier(p.calls.next_deadline(), p.startup.give_up);
   at = earlier(at, p.server.next_deadline());
   at = earlier(at, earlier(p.produces.next_deadline(), p.fetches.next_deadline()));
-  at = earlier(at, p.deletes.next_deadline());
+  at = earlier(at, earlier(p.deletes.next_deadline(), p.telemetry.next_deadline()));
   at = earlier(at, earlier(p.replicas.next_deadline(), p.forwards.retries.next()));
   at = earlier(at, p.producer_ids.retry);
   if (p.startup.phase == Phase::running) at = earlier(at, p.checkpoint_at);
@@ -159,6 +160,7 @@ void Turn::on_event(const Event& event) {
     if (p.server.has(closed->conn)) {
       follower_closed(closed->conn);
       forget_parked(closed->conn);
+      p.telemetry.closed(closed->conn);
     }
   }
   if (p.server.on_event(net(), event)) return;
@@ -264,6 +266,7 @@ void Turn::on_time() {
   groups_on_time();
   forward_on_time();
   producer_ids_on_time(*this);
+  p.telemetry.on_time(now);
   if (p.checkpoint_at <= now && p.startup.phase == Phase::running) {
     write_checkpoints(false);
     p.checkpoint_at = now + p.config.hw_checkpoint_interval;

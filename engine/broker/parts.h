@@ -12,6 +12,7 @@
 #include "engine/broker/fetch_sessions.h"
 #include "engine/broker/lifecycle.h"
 #include "engine/broker/request.h"
+#include "engine/broker/telemetry.h"
 #include "engine/controller/controller.h"
 #include "engine/env/boot.h"
 #include "engine/env/io.h"
@@ -325,6 +326,7 @@ struct Parts {
   ParkedFetches fetches;
   StandingFetches standing;
   FetchSessions sessions;
+  Telemetry telemetry;
   ParkedDeletes deletes;
   std::map<DirId, DiskSpace> disks;
   Forwards forwards;
@@ -350,8 +352,8 @@ struct Parts {
         v("controller_registering", controller_registering),
         v("controller_registration_at", controller_registration_at);
     v("groups", groups), v("stirred_groups", stirred_groups), v("produces", produces), v("producing", producing),
-        v("fetches", fetches), v("standing", standing), v("sessions", sessions), v("deletes", deletes),
-        v("disks", disks);
+        v("fetches", fetches), v("standing", standing), v("sessions", sessions), v("telemetry", telemetry),
+        v("deletes", deletes), v("disks", disks);
     v("forwards", forwards), v("producer_ids", producer_ids), v("auto_create", auto_create), v("local", local),
         v("envelopes", envelopes);
     v("again", again), v("reads_on", reads_on), v("checkpoint_at", checkpoint_at), v("files", files);

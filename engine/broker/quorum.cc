@@ -147,10 +147,11 @@ void Turn::carry(const metadata::Delta& delta) {
     for (const auto& [id, partition] : p.replicas.all())
       if (delta.deleted.count(id.topic)) gone.push_back(id);
   for (const TopicIdPartition& id : gone) remove_partition(id);
-  bool broker_configs = false;
-  for (const metadata::ConfigResource& r : delta.configs)
-    broker_configs = broker_configs || r.type == metadata::ResourceType::broker;
-  if (broker_configs) layer_broker_configs();
+  const auto configures = [&](metadata::ResourceType type) {
+    return std::any_of(delta.configs.begin(), delta.configs.end(), [&](const auto& r) { return r.type == type; });
+  };
+  if (configures(metadata::ResourceType::broker)) layer_broker_configs();
+  if (configures(metadata::ResourceType::client_metrics)) p.telemetry.subscribe(p.image);
   for (const TopicIdPartition& id : delta.partitions) assign_partition(id);
   replication::Out out;
   for (const metadata::ConfigResource& r : delta.configs) {

@@ -1,7 +1,14 @@
 // What a broker decides by itself, as pure functions: rule, why, KIP.
 #pragma once
+#include <algorithm>
 #include <optional>
+#include <set>
+#include <string>
+#include <string_view>
 
+#include "engine/base/crc32c.h"
+#include "engine/base/error_code.h"
+#include "engine/base/ids.h"
 #include "engine/base/units.h"
 
 namespace klamm::broker {
@@ -21,6 +28,69 @@ struct LeaderSeen {
 };
 inline Instant doubt_ends(const LeaderSeen& leader) {
   return leader.alive_in_metadata && leader.broke_at ? *leader.broke_at + kDoubtMost : Instant{};
+}
+
+// ---- telemetry of clients (KIP-714)
+
+// A client instance, as far as it matters for what it may do next.
+struct TelemetryClient {
+  Duration interval;                       // between its pushes
+  std::optional<Instant> asked, pushed;    // when it last did so in time
+  ErrorCode last_error = ErrorCode::none;  // of its last push; none again after a question
+  bool terminating = false;                // its last push said that it was the last, refused or not
+  template<class V>
+  void fields(V& v) const {
+    v("interval", interval), v("asked", asked), v("pushed", pushed), v("last_error", last_error),
+        v("terminating", terminating);
+  }
+};
+
+// Rule: a client asks for its subscription once an interval, and at once after a push that named a subscription or a
+// compression which is not known.
+// Why: that is how it learns what changed. KIP-714.
+inline bool telemetry_question_due(const TelemetryClient& c, Instant now) {
+  const std::optional<Instant> last = std::max(c.asked, c.pushed);
+  return !last || now - *last >= c.interval;
+}
+inline bool telemetry_question_admitted(const TelemetryClient& c, Instant now) {
+  return telemetry_question_due(c, now) || c.last_error == ErrorCode::unknown_subscription_id ||
+         c.last_error == ErrorCode::unsupported_compression_type;
+}
+
+// Rule: a client pushes once an interval, and at any time the first time after a question that was in time.
+// Why: its first push comes within half and one and a half intervals, so that clients spread. KIP-714.
+inline bool telemetry_push_due(const TelemetryClient& c, Instant now) {
+  return c.asked > c.pushed || !c.pushed || now - *c.pushed >= c.interval;
+}
+
+// Rule: in this order: nothing comes after the last push; only the last may come early; it must name the subscription
+// as it is now, a codec, and no more bytes than allowed.
+// Why: a client is told first what it can mend by waiting, then what by asking. KIP-714.
+struct TelemetryPush {
+  bool due = false;
+  bool terminating = false;
+  bool subscription_known = false;
+  bool compression_known = false;
+  bool fits = false;
+};
+inline ErrorCode telemetry_push_refusal(const TelemetryClient& c, const TelemetryPush& push) {
+  if (c.terminating) return ErrorCode::invalid_request;
+  if (!push.due && !push.terminating) return ErrorCode::throttling_quota_exceeded;
+  if (!push.subscription_known) return ErrorCode::unknown_subscription_id;
+  if (!push.compression_known) return ErrorCode::unsupported_compression_type;
+  return push.fits ? ErrorCode::none : ErrorCode::telemetry_too_large;
+}
+
+// Rule: a subscription's id is the checksum of what is asked for, mixed with whom it is asked of.
+// Why: every broker tells a client the same, and another when something changed. KIP-714.
+inline int32_t telemetry_subscription_id(const std::set<std::string_view>& metrics, Duration interval,
+                                         const Uuid& client) {
+  std::string text = "[";
+  for (std::string_view m : metrics) text.append(text.size() == 1 ? "" : ", ").append(m);
+  text.append("]").append(std::to_string(interval.ms()));
+  uint32_t id = crc32c(as_bytes(text));
+  for (size_t i = 0; i < client.bytes.size(); ++i) id ^= uint32_t{client.bytes[i]} << (24 - 8 * (i % 4));
+  return static_cast<int32_t>(id);
 }
 
 }  // namespace klamm::broker

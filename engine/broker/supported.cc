@@ -85,6 +85,8 @@ constexpr Row kBroker[] = {
     {api::kDescribeCluster, handle_describe_cluster},
     {api::kDescribeProducers, handle_describe_producers},
     {api::kUnregisterBroker, forward},
+    {api::kGetTelemetrySubscriptions, handle_get_telemetry_subscriptions},
+    {api::kPushTelemetry, handle_push_telemetry},
     {api::kListConfigResources, handle_list_config_resources},
     {api::kDescribeTopicPartitions, handle_describe_topic_partitions},
     {api::kAddRaftVoter, handle_raft_voters},

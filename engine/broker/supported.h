@@ -13,7 +13,7 @@ using Handler = void (*)(Turn&, Request&);
 struct Served {
   int16_t api;
   protocol::Versions versions;    // that we answer
-  protocol::Versions advertised;  // that ApiVersions names; Produce is advertised from 0 although served from 3
+  protocol::Versions advertised;  // that ApiVersions names; Produce from 0 although served from 3, telemetry not at all
   Handler handler;
 };
 // Ascending by api.

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "engine/controller/operation.h"
+#include "engine/metadata/client_match.h"
 
 namespace klamm::controller {
 
@@ -81,48 +82,22 @@ MaybeRefused check_broker(const Operation& op, bool everywhere, const ConfigDef&
   return std::nullopt;
 }
 
-// Whether a pattern's brackets are whole: the least that a regular expression needs.
-bool whole_pattern(std::string_view pattern) {
-  int round = 0;
-  bool square = false;
-  for (size_t i = 0; i < pattern.size(); ++i) {
-    const char c = pattern[i];
-    if (c == '\\') {
-      if (++i == pattern.size()) return false;
-    } else if (square) {
-      square = c != ']';
-    } else if (c == '[') {
-      square = true;
-    } else if (c == '(') {
-      ++round;
-    } else if (c == ')' && --round < 0) {
-      return false;
-    } else if ((c == '*' || c == '+' || c == '?') && i == 0) {
-      return false;
-    }
-  }
-  return !square && round == 0;
-}
-
+// Kafka bounds the interval in another place than the rest, with another error.
 MaybeRefused check_client_metrics(const ConfigDef& def, const std::string& value) {
-  if (const auto fault = metadata::config_fault(def, value))
-    return bad_request(metadata::config_fault_message(def, value, *fault));
-  if (std::string_view(def.name) == "interval.ms") {
-    const auto interval = metadata::parse_integer(value);
-    if (!interval || *interval < 100 || *interval > 3'600'000)
+  const std::string_view name = def.name;
+  if (name == "interval.ms") {
+    if (const auto fault = metadata::config_fault(def, value))
+      return bad_config(metadata::config_fault_message(def, value, *fault));
+    const auto interval = metadata::parse_integer(metadata::trimmed(value));
+    if (!interval || *interval < metadata::kPushIntervalLeast.ms() || *interval > metadata::kPushIntervalMost.ms())
       return bad_request("Invalid value " + value + " for interval.ms, interval must be between 100 and 3600000");
+    return std::nullopt;
   }
-  if (std::string_view(def.name) != "match") return std::nullopt;
-  constexpr std::string_view kKeys[] = {"client_instance_id",    "client_id",
-                                        "client_software_name",  "client_software_version",
-                                        "client_source_address", "client_source_port"};
-  for (std::string_view pair : metadata::config_list(value)) {
-    const size_t at = pair.find('=');
-    const std::string_view key = metadata::trimmed(pair.substr(0, at));
-    if (at == pair.npos || std::find(std::begin(kKeys), std::end(kKeys), key) == std::end(kKeys) ||
-        !whole_pattern(metadata::trimmed(pair.substr(at + 1))))
-      return bad_config("Illegal client matching pattern: " + std::string(pair));
-  }
+  for (std::string_view item : metadata::config_list(value))
+    if (item.empty()) return bad_config("Configuration '" + std::string(name) + "' values must not be empty.");
+  std::string_view wrong;
+  if (name == "match" && !metadata::ClientMatch::parse(value, &wrong))
+    return bad_config("Illegal client matching pattern: " + std::string(wrong));
   return std::nullopt;
 }
 

@@ -92,6 +92,7 @@ struct TopicConfig {
   X(int32_t, fetch_session_slots, "max.incremental.fetch.session.cache.slots")                \
   X(int32_t, request_partition_limit, "max.request.partition.size.limit")                     \
   X(int32_t, request_max_bytes, "socket.request.max.bytes")                                   \
+  X(int32_t, telemetry_max_bytes, "telemetry.max.bytes")                                      \
   X(int32_t, queued_max_requests, "queued.max.requests")                                      \
   X(int64_t, queued_max_request_bytes, "queued.max.request.bytes") /* -1: the engine's own */ \
   X(Duration, request_timeout, "request.timeout.ms")                                          \
@@ -122,6 +123,7 @@ struct TopicConfig {
   X(bool, unstable_api_versions, "unstable.api.versions.enable")                              \
   X(std::string, flush, "klamm.flush")           /* what acknowledges: written or commit */   \
   X(std::string, cluster_id, "klamm.cluster.id") /* "": the first controller draws one */     \
+  X(bool, telemetry_advertise, "klamm.telemetry.advertise")                                   \
   X(int64_t, disk_reserve_bytes, "klamm.disk.reserve.bytes")
 
 struct Endpoint {

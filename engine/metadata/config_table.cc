@@ -136,6 +136,7 @@ constexpr ConfigDef kTable[] = {
     {S::broker, "klamm.cluster.id", T::string, kNull, "", I::low, U::read_only, "", false},
     {S::broker, "klamm.disk.reserve.bytes", T::int64, "67108864", "[0,...]", I::low, U::cluster_wide, "", false},
     {S::broker, "klamm.flush", T::string, "written", "[written, commit]", I::low, U::read_only, "", false},
+    {S::broker, "klamm.telemetry.advertise", T::boolean, "false", "", I::low, U::read_only, "", false},
     {S::broker, "leader.imbalance.check.interval.seconds", T::int64, "300", "[1,...]", I::high, U::read_only, "", false},
     {S::broker, "leader.replication.throttled.rate", T::int64, "9223372036854775807", "[0,...]", I::medium, U::cluster_wide, "", false},
     {S::broker, "listener.security.protocol.map", T::string, "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT", "", I::low, U::per_broker, "", false},

@@ -23,6 +23,7 @@ void Server::accepted(NetIo net, const Accepted& e) {
   Connection& c = by_conn_.try_emplace(id, limits_.request_bytes_max).first->second;
   c.listener = e.listener;
   c.peer = e.peer_host;
+  c.peer_port = e.peer_port;
   c.active = net.io.ctx.now;
   if (limits_.idle_max > Duration{}) look_at(c.active + limits_.idle_max, id, c);
   net.io.out.push_back(Adopt{e.pending, id});
@@ -220,6 +221,11 @@ void Server::on_time(Io& io) {
 const std::string* Server::peer_host(ConnId conn) const {
   const auto it = by_conn_.find(conn);
   return it == by_conn_.end() ? nullptr : &it->second.peer;
+}
+
+uint16_t Server::peer_port(ConnId conn) const {
+  const auto it = by_conn_.find(conn);
+  return it == by_conn_.end() ? uint16_t{0} : it->second.peer_port;
 }
 
 }  // namespace klamm::net

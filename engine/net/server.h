@@ -56,7 +56,9 @@ class Server final {
   Instant next_deadline() const { return idle_looks_.empty() ? kNever : idle_looks_.begin()->first; }
   size_t connections() const { return by_conn_.size(); }
   bool has(ConnId conn) const { return by_conn_.count(conn) != 0; }
+  // Of a connection that is there; null or 0: it is not.
   const std::string* peer_host(ConnId conn) const;
+  uint16_t peer_port(ConnId conn) const;
 
   template<class V>
   void fields(V& v) const {
@@ -78,6 +80,7 @@ class Server final {
     explicit Connection(uint32_t request_bytes_max) : frames(request_bytes_max) {}
     ListenerId listener;
     std::string peer;
+    uint16_t peer_port = 0;
     Frames frames;
     // Whole requests that have not started. Reading pauses at kWaitingMax of them, or kWaitingBytesMax.
     std::deque<Slice> waiting;
@@ -94,8 +97,8 @@ class Server final {
     bool queued = false;  // in runnable_
     template<class V>
     void fields(V& v) const {
-      v("listener", listener), v("peer", peer), v("frames", frames), v("waiting", waiting), v("slots", slots),
-          v("next_slot", next_slot);
+      v("listener", listener), v("peer", peer), v("peer_port", peer_port), v("frames", frames), v("waiting", waiting),
+          v("slots", slots), v("next_slot", next_slot);
       v("waiting_bytes", waiting_bytes), v("active", active), v("look", look), v("sent", sent), v("left", left),
           v("told", told), v("paused", paused), v("draining", draining), v("queued", queued);
     }

@@ -74,20 +74,20 @@ void compress_gzip(ByteSpan in, Writer& out, int level) {
   KLAMM_ASSERT_REL(state, ==, Z_STREAM_END);
 }
 
-Result<Slice> decompress_gzip(ByteSpan in, size_t most) {
+Result<Slice> decompress_gzip(ByteSpan in, Decompression options) {
   z_stream z{};
   if (inflateInit2(&z, 15 + 16) != Z_OK) return corrupt("gzip: no memory");
   const std::unique_ptr<z_stream, int (*)(z_stream*)> closer(&z, inflateEnd);
   z.next_in = const_cast<uint8_t*>(in.data());
   z.avail_in = static_cast<uInt>(in.size());
-  Output out(in.size(), most);
+  Output out(in.size(), options.output_max);
   for (;;) {
     z.next_out = out.at();
     z.avail_out = static_cast<uInt>(out.room());
     const int state = inflate(&z, Z_NO_FLUSH);
     out.advance(out.room() - z.avail_out);
     if (state == Z_STREAM_END) {
-      if (z.avail_in == 0) return out.finish();
+      if (z.avail_in == 0 || options.first_stream_only) return out.finish();
       if (inflateReset(&z) != Z_OK) return corrupt("gzip: cannot go on");  // members may follow each other
     } else if (state != Z_OK && state != Z_BUF_ERROR) {
       return corrupt("gzip: damaged stream");
@@ -205,7 +205,7 @@ Result<Slice> decompress_lz4(ByteSpan in, Decompression options) {
       return corrupt("lz4: the frame is unfinished");
     }
   }
-  if (at != in.size()) return corrupt("lz4: bytes after the frame");
+  if (at != in.size() && !options.first_stream_only) return corrupt("lz4: bytes after the frame");
   return out.finish();
 }
 
@@ -269,7 +269,7 @@ void compress(Compression c, ByteSpan in, Writer& out, CompressionLevel level) {
 Result<Slice> decompress(Compression c, ByteSpan in, Decompression options) {
   switch (c) {
     case Compression::none: return in.size() <= options.output_max ? Result<Slice>(Slice::copy(in)) : too_large();
-    case Compression::gzip: return decompress_gzip(in, options.output_max);
+    case Compression::gzip: return decompress_gzip(in, options);
     case Compression::snappy: return decompress_snappy(in, options.output_max);
     case Compression::lz4: return decompress_lz4(in, options);
     case Compression::zstd: return decompress_zstd(in, options.output_max);

@@ -22,6 +22,7 @@ void compress(Compression c, ByteSpan in, Writer& out, CompressionLevel level = 
 
 struct Decompression {
   size_t output_max;                     // more than that is an error: a small batch must not become a large one
+  bool first_stream_only = false;        // what follows a gzip member or an lz4 frame is not looked at
   bool old_lz4_header_checksum = false;  // magic 0: the checksum covers the frame's magic number, too
 };
 // The plain bytes; corrupt_message for a damaged or unfinished stream, message_too_large past the limit.

@@ -6,6 +6,7 @@
 #include "engine/broker/handlers.h"
 #include "engine/broker/supported.h"
 #include "engine/metadata/features.h"
+#include "engine/protocol/api_keys.h"
 
 namespace klamm::broker {
 namespace {
@@ -16,6 +17,11 @@ bool plain(Str s) {
   for (char c : s)
     if (!alnum(c) && c != '-' && c != '.') return false;
   return true;
+}
+
+// They have nobody who receives what they bring, so they are not advertised unless one wants to see them at work.
+bool telemetry(int16_t api) {
+  return api == protocol::api::kGetTelemetrySubscriptions || api == protocol::api::kPushTelemetry;
 }
 
 }  // namespace
@@ -36,7 +42,12 @@ void handle_api_versions(Turn& t, Request& r) {
     m.error_code = code(ErrorCode::invalid_request);
     return t.answer(ticket, m);
   }
-  for (const Served& s : served(r.kind)) m.api_keys.push_back(t.arena(), {s.api, s.advertised.low, s.advertised.high});
+  if (r.kind == ListenerKind::broker)
+    t.p.telemetry.note_software(ticket.conn, q.client_software_name, q.client_software_version);
+  for (const Served& s : served(r.kind)) {
+    const protocol::Versions& v = telemetry(s.api) && t.p.config.telemetry_advertise ? s.versions : s.advertised;
+    if (!v.empty()) m.api_keys.push_back(t.arena(), {s.api, v.low, v.high});
+  }
   for (const auto& f : metadata::supported_features()) {
     if (f.min == 0 && ticket.version < 4) continue;  // older clients take a 0 for a mistake (KAFKA-17011)
     auto& x = m.supported_features.add(t.arena());

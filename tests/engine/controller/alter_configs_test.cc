@@ -98,6 +98,12 @@ TEST(AlterConfigs, what_is_refused_and_why) {
       {{kMetrics, "m"}, {"match", "client_id=a.*,client_software_name=x"}, E::none},
       {{kMetrics, "m"}, {"match", "client_id=(a"}, E::invalid_config},
       {{kMetrics, "m"}, {"match", "shoe_size=44"}, E::invalid_config},
+      {{kMetrics, "m"}, {"match", "client_id=a=b"}, E::invalid_config},
+      {{kMetrics, "m"}, {"match", "client_id=a=="}, E::none},               // '=' at the end is nothing to Kafka
+      {{kMetrics, "m"}, {"match", "client_id=(?!a)b"}, E::invalid_config},  // not known here (base/pattern.h)
+      {{kMetrics, "m"}, {"metrics", "a,,b"}, E::invalid_config},
+      {{kMetrics, "m"}, {"metrics", "a,a"}, E::none},
+      {{kMetrics, "m"}, {"interval.ms", "soon"}, E::invalid_config},
       {{kGroup, "g"}, {"consumer.session.timeout.ms", "50000"}, E::none},
       {{kGroup, "g"}, {"consumer.session.timeout.ms", "1"}, E::invalid_config},        // below the broker's least
       {{kGroup, "g"}, {"consumer.session.timeout.ms", "9999999"}, E::invalid_config},  // above its most
