@@ -266,6 +266,7 @@ replication::Settings Turn::settings_of(const std::string& topic) const {
   s.log.file_delete_delay_ms = c.file_delete_delay.ms();
   s.log.producer_expiration_ms = p.config.producer_id_expiration.ms();
   s.min_insync = c.min_insync_replicas;
+  s.unsynced_max = p.config.sync_before_ack() ? 0 : c.flush_messages - 1;
   return s;
 }
 

@@ -36,7 +36,7 @@ void Turn::drain(replication::Out& out) {
   for (const TopicIdPartition& id : out.grown) {
     const replication::Partition* partition = p.replicas.find(id);
     if (!partition) continue;
-    wake_produces({id, Wait::written}, partition->log().ends().written);
+    wake_produces({id, Wait::written}, partition->acked_end());
     p.stirred.insert({id, Wait::written});
   }
   for (const TopicIdPartition& id : out.changed) {

@@ -73,7 +73,7 @@ std::string derived_cluster_id(const metadata::BrokerConfig& config) {
 
 replication::ReplicasConfig replicas_config(const metadata::BrokerConfig& c) {
   replication::ReplicasConfig r;
-  r.common = {NodeId{c.node_id}, c.replica_lag_max, c.sync_before_ack()};
+  r.common = {NodeId{c.node_id}, c.replica_lag_max};
   r.module = kReplicas;
   r.fetch_wait = c.replica_fetch_wait_max;
   r.fetch_min_bytes = c.replica_fetch_min_bytes;

@@ -87,11 +87,12 @@ void Log::sweep_snapshots(Io& io) {
 // The newest one that may be believed; then the scan.
 void Log::choose_snapshot(Io& io, Out& out) {
   Opening& o = *opening_;
-  const Offset most = std::min({o.from.recovery_point, o.limit, o.snapshots_to});
+  const Offset front = segments_.front().base;  // what was before is gone, whether or not it was durable
+  const Offset most = std::min({std::max(o.from.recovery_point, front), o.limit, o.snapshots_to});
   const auto after = snapshots_.upper_bound(most);
-  if (after == snapshots_.begin() || *std::prev(after) < segments_.front().base) {
-    producers_.reset_to(segments_.front().base);
-    o.fold_from = segments_.front().base;
+  if (after == snapshots_.begin() || *std::prev(after) < front) {
+    producers_.reset_to(front);
+    o.fold_from = front;
     return locate_scan(io, out);
   }
   Op op{Step::load_snapshot};

@@ -21,9 +21,7 @@ bool Replicas::may_ask(const Fetcher& f, const TopicIdPartition& id, Instant now
 
 void Replicas::send_fetch(Io& io, NodeId leader, Fetcher& f, Out& out) {
   if (f.follows.empty() || f.calls.size() == kFetchLanes || io.ctx.now < f.not_before) return;
-  const auto lacks = [&](const TopicIdPartition& id) {
-    return may_ask(f, id, io.ctx.now) && find(id)->wants_fetch(config_.common);
-  };
+  const auto lacks = [&](const TopicIdPartition& id) { return may_ask(f, id, io.ctx.now) && find(id)->wants_fetch(); };
   if (!f.calls.empty() && std::none_of(f.missing.begin(), f.missing.end(), lacks)) return;
   protocol::FetchRequest m;
   m.replica_state.replica_id = config_.common.self.value;
@@ -38,7 +36,7 @@ void Replicas::send_fetch(Io& io, NodeId leader, Fetcher& f, Out& out) {
   for (const TopicIdPartition& id : f.follows) {
     const Partition* p = find(id);
     const bool may = may_ask(f, id, io.ctx.now);
-    if (!may || !p->wants_fetch(config_.common)) {
+    if (!may || !p->wants_fetch()) {
       held = held || may;
       missing.insert(id);
       continue;
@@ -119,13 +117,13 @@ void Replicas::fetch_answered(Io& io, Fetcher& f, const FetchCall& call, const S
         if (x.diverging_epoch.end_offset >= 0)
           reply.diverging = OffsetAndEpoch{x.diverging_epoch.end_offset, x.diverging_epoch.epoch};
         if (!x.records.is_null() && x.records.size > 0) reply.records = body.of(x.records.span());
-        wait = !p->fetched(io, config_.common, reply, moved_here).has_value();
-        if (p->log().ready() && p->log().dirty()) dirty_.insert(id);
+        wait = !p->fetched(io, reply, moved_here).has_value();
+        if (p->log().ready() && p->dirty()) dirty_.insert(id);
       } else if (static_cast<ErrorCode>(x.error_code) == ErrorCode::offset_out_of_range &&
                  p->role() == Role::follower && p->log().ready() &&
                  accept_fetch_reply(asked->second, p->next_fetch()) && x.log_start_offset > p->log().ends().submitted) {
         p->start_over(io, x.log_start_offset);
-        if (p->log().dirty()) dirty_.insert(id);
+        if (p->dirty()) dirty_.insert(id);
       }
       if (wait)
         delay(f, id, io.ctx.now);

@@ -17,11 +17,11 @@ void Partition::become_follower(Io& io, Moved& moved) {
   trace_role(io.ctx);
 }
 
-bool Partition::wants_fetch(const Common& common) const {
-  return role_ == Role::follower && at_.leader != kNoNode && log_.ready() && acked_end(common) == log_.ends().submitted;
+bool Partition::wants_fetch() const {
+  return role_ == Role::follower && at_.leader != kNoNode && log_.ready() && acked_end() == log_.ends().submitted;
 }
 
-Result<void> Partition::fetched(Io& io, const Common& common, const Fetched& reply, Moved& moved) {
+Result<void> Partition::fetched(Io& io, const Fetched& reply, Moved& moved) {
   if (role_ != Role::follower || !log_.ready()) return {};
   if (!accept_fetch_reply(reply.asked, next_fetch())) return {};
   if (reply.diverging) {
@@ -49,13 +49,13 @@ Result<void> Partition::fetched(Io& io, const Common& common, const Fetched& rep
     high_watermark_ = std::max(high_watermark_, log_.ends().log_start);
   }
   leader_high_watermark_ = reply.high_watermark;
-  follow_high_watermark(io.ctx, common, moved);
+  follow_high_watermark(io.ctx, moved);
   return {};
 }
 
 // Only what is acknowledged here may count as committed here.
-void Partition::follow_high_watermark(Ctx& ctx, const Common& common, Moved& moved) {
-  const Offset to = std::min(leader_high_watermark_, acked_end(common));
+void Partition::follow_high_watermark(Ctx& ctx, Moved& moved) {
+  const Offset to = std::min(leader_high_watermark_, acked_end());
   if (log_.ready() && to > high_watermark_) set_high_watermark(ctx, to, moved);
 }
 

@@ -100,7 +100,7 @@ Result<void> Partition::note_fetch(Ctx& ctx, const Common& common, const Brokers
 
 void Partition::acknowledged(Ctx& ctx, const Common& common, const Brokers& brokers, Moved& moved) {
   if (role_ == Role::leader) advance(ctx, common, brokers, moved);
-  if (role_ == Role::follower) follow_high_watermark(ctx, common, moved);
+  if (role_ == Role::follower) follow_high_watermark(ctx, moved);
 }
 
 // The high watermark is the least acknowledged end of the maximal ISR, and of followers about to join it.
@@ -108,7 +108,7 @@ void Partition::advance(Ctx& ctx, const Common& common, const Brokers& brokers, 
   KLAMM_ASSERT(role_ == Role::leader);
   const IsrSize size{at_.isr.size(), at_.replicas.size(), static_cast<size_t>(std::max(settings_.min_insync, 1))};
   if (!high_watermark_may_move(size)) return;
-  Offset least = acked_end(common);
+  Offset least = acked_end();
   const Offset end = log_.ends().submitted;
   const std::vector<NodeId> members = quorum();
   for (const auto& [id, r] : remotes_) {
@@ -117,7 +117,7 @@ void Partition::advance(Ctx& ctx, const Common& common, const Brokers& brokers, 
     if (waits) least = std::min(least, r.end < 0 ? Offset{0} : r.end);
   }
   if (least <= high_watermark_) return;
-  KLAMM_ASSERT_REL(least, <=, acked_end(common));
+  KLAMM_ASSERT_REL(least, <=, acked_end());
   set_high_watermark(ctx, least, moved);
 }
 

@@ -3,9 +3,20 @@
 
 namespace klamm::replication {
 
-Offset Partition::acked_end(const Common& common) const {
+Offset Partition::acked_end() const {
   const log::Ends& e = log_.ends();
-  return replication::acked_end({e.written, e.synced}, common.flush_on_commit);
+  return replication::acked_end({e.written, e.synced}, settings_.unsynced_max);
+}
+
+bool Partition::sync_due() const {
+  return replication::sync_due(log_.ends().submitted, log_.ends().synced, settings_.unsynced_max);
+}
+
+void Partition::flush(Io& io) {
+  if (sync_due())
+    log_.sync(io);
+  else
+    log_.flush(io);
 }
 
 void Partition::set_settings(Ctx& ctx, const Common& common, const Brokers& brokers, const Settings& settings,

@@ -38,9 +38,10 @@ struct Settings {
   AdmissionRules admission;
   log::LogConfig log;
   int32_t min_insync = 1;
+  int64_t unsynced_max = INT64_MAX;  // flush.messages - 1; 0 with klamm.flush=commit
   template<class V>
   void fields(V& v) const {
-    v("admission", admission), v("log", log), v("min_insync", min_insync);
+    v("admission", admission), v("log", log), v("min_insync", min_insync), v("unsynced_max", unsynced_max);
   }
 };
 
@@ -59,10 +60,9 @@ using Brokers = std::map<NodeId, BrokerState>;
 struct Common {
   NodeId self;
   Duration lag_max = seconds(30);  // replica.lag.time.max.ms
-  bool flush_on_commit = false;    // klamm.flush=commit
   template<class V>
   void fields(V& v) const {
-    v("self", self), v("lag_max", lag_max), v("flush_on_commit", flush_on_commit);
+    v("self", self), v("lag_max", lag_max);
   }
 };
 
@@ -111,7 +111,10 @@ class Partition final {
   log::Log& log() { return log_; }
   Offset high_watermark() const { return high_watermark_; }
   Offset epoch_start() const { return epoch_start_; }
-  Offset acked_end(const Common& common) const;
+  Offset acked_end() const;
+  // flush has something to do: it writes, and syncs where too little would be acknowledged without.
+  bool dirty() const { return log_.dirty() || sync_due(); }
+  void flush(Io& io);
   const Settings& settings() const { return settings_; }
   void set_settings(Ctx& ctx, const Common& common, const Brokers& brokers, const Settings& settings, Moved& moved);
 
@@ -161,7 +164,7 @@ class Partition final {
 
   // ---- follower
   // Where to fetch from: only while all that was appended is acknowledged here.
-  bool wants_fetch(const Common& common) const;
+  bool wants_fetch() const;
   FetchedFor next_fetch() const { return {at_.leader_epoch, log_.ends().submitted, log_.epochs().latest()}; }
   struct Fetched {
     FetchedFor asked;
@@ -170,7 +173,7 @@ class Partition final {
     std::optional<OffsetAndEpoch> diverging;
     Slice records;
   };
-  Result<void> fetched(Io& io, const Common& common, const Fetched& reply, Moved& moved);
+  Result<void> fetched(Io& io, const Fetched& reply, Moved& moved);
   // The leader's log begins after our end: start anew there.
   void start_over(Io& io, Offset start);
 
@@ -182,11 +185,12 @@ class Partition final {
   }
 
  private:
+  bool sync_due() const;
   void become_leader(Io& io, const Common& common, const Brokers& brokers, Moved& moved);
   void become_follower(Io& io, Moved& moved);
   void advance(Ctx& ctx, const Common& common, const Brokers& brokers, Moved& moved);
   void set_high_watermark(Ctx& ctx, Offset to, Moved& moved);
-  void follow_high_watermark(Ctx& ctx, const Common& common, Moved& moved);
+  void follow_high_watermark(Ctx& ctx, Moved& moved);
   void propose(std::vector<NodeId> isr, Moved& moved);
   std::vector<NodeId> quorum() const { return maximal_isr(at_.isr, proposal_ ? &proposal_->isr : nullptr); }
   void trace_role(Ctx& ctx) const;

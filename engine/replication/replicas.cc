@@ -59,7 +59,7 @@ void Replicas::assign(Io& io, const Wanted& w, Out& out) {
   if (Partition* p = write(w.id)) {
     p->set_settings(io.ctx, config_.common, brokers_, w.settings, m);
     p->assign(io, config_.common, brokers_, w.assignment, m);
-    if (p->log().dirty()) dirty_.insert(w.id);
+    if (p->dirty()) dirty_.insert(w.id);
     return moved(w.id, m, out);
   }
   KLAMM_ASSERT_REL(partitions_.size(), <, kPartitionsMax);
@@ -90,6 +90,7 @@ void Replicas::configure(Ctx& ctx, const TopicIdPartition& id, const Settings& s
   if (!p) return;
   Moved m;
   p->set_settings(ctx, config_.common, brokers_, settings, m);
+  if (p->log().ready() && p->dirty()) dirty_.insert(id);
   moved(id, m, out);
 }
 
@@ -170,7 +171,7 @@ void Replicas::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out
   if (!said.cold.empty()) out.changed.push_back(id);
   if (said.closed) closing_.erase(id);
   if (said.remove_at) removals_.set(*said.remove_at, id);
-  if (p.log().ready() && p.log().dirty()) dirty_.insert(id);
+  if (p.log().ready() && p.dirty()) dirty_.insert(id);
   moved(id, m, out);
 }
 
@@ -206,12 +207,7 @@ void Replicas::load_cold(Io& io, const TopicIdPartition& id, const log::ColdWant
 
 void Replicas::flush(Io& io, Out& out) {
   for (const TopicIdPartition& id : dirty_)
-    if (Partition* p = write(id); p && p->log().ready()) {
-      if (config_.common.flush_on_commit)
-        p->log().sync(io);
-      else
-        p->log().flush(io);
-    }
+    if (Partition* p = write(id); p && p->log().ready()) p->flush(io);
   dirty_.clear();
   for (auto& [leader, fetcher] : fetchers_) send_fetch(io, leader, fetcher, out);
   send_alter(io, out);

@@ -21,7 +21,7 @@ void Replicas::retain_some(Io& io, Out& out) {
     if (!it->second->retains_too_much(io.ctx.wall)) continue;
     Partition& p = it->second.write();
     p.retain(io);
-    if (p.log().dirty()) dirty_.insert(it->first);
+    if (p.dirty()) dirty_.insert(it->first);
     out.changed.push_back(it->first);  // followers hear of the log start
   }
   retention_at_.reset();

@@ -148,13 +148,19 @@ inline ErrorCode list_offsets_gate(Offset high_watermark, Offset epoch_start) {
   return high_watermark >= epoch_start ? ErrorCode::none : ErrorCode::offset_not_available;
 }
 
-// Rule: what counts as acknowledged by this replica is what is written, or what is synced if every commit is flushed.
-// Why: Kafka's replication recovers a lost suffix from the other replicas; `klamm.flush=commit` is for those who do not
-// want to rely on it. Written is not durable.
+// Rule: a replica acknowledges what is written, but never more than `unsynced_max` records beyond what is synced.
+// Why: Kafka's replication recovers a lost suffix from the other replicas. Who does not want to rely on it sets
+// flush.messages: Kafka then syncs within the append that reaches so many, and answers it after that; or
+// klamm.flush=commit, which is flush.messages=1 for all. Written is not durable.
 struct Ends {
   Offset written;
   Offset synced;
 };
-inline Offset acked_end(Ends e, bool flush_on_commit) { return flush_on_commit ? e.synced : e.written; }
+inline Offset acked_end(Ends e, int64_t unsynced_max) {
+  return e.written - e.synced > unsynced_max ? e.synced + unsynced_max : e.written;
+}
+inline bool sync_due(Offset submitted, Offset synced, int64_t unsynced_max) {
+  return submitted - synced > unsynced_max;
+}
 
 }  // namespace klamm::replication

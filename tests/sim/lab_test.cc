@@ -34,7 +34,8 @@ client::Produced produce(Lab& lab, const std::string& text) {
 
 // One partition with three replicas, and a producer whose first record is in it.
 struct OneLog {
-  explicit OneLog(uint64_t seed) : lab({.seed = seed, .clients = 1}) {
+  explicit OneLog(uint64_t seed, std::map<std::string, std::string> config = {})
+      : lab({.seed = seed, .clients = 1, .config = std::move(config)}) {
     lab.run_for(seconds(1));
     client::CreateTopics create;
     create.topics.push_back({"t", 1, 3, {}, {}});
@@ -95,6 +96,25 @@ TEST(Lab, partitioned_leader_does_not_acknowledge) {
   x.lab.run_for(seconds(20));
   EXPECT_EQ(x.lab.replicas().log_end(x.log, host_of(x.leader)), 2);
   EXPECT_TRUE(x.lab.verdicts().empty()) << x.lab.verdicts().list()[0].text;
+}
+
+// ---- records that are synced before they are acknowledged
+
+Offset latest(Lab& lab) {
+  return answer<client::OffsetResult>(lab, lab.ask(0, "offset", client::OffsetAt{{"t", 0}, client::kFromEnd})).offset;
+}
+
+// Nothing is appended after the restart that would have brought about a sync.
+TEST(Lab, what_was_synced_is_there_after_all_have_lost_power) {
+  for (const char* key : {"klamm.flush", "log.flush.interval.messages"}) {
+    OneLog x(14, {{key, key[0] == 'k' ? "commit" : "1"}});
+    EXPECT_EQ(produce(x.lab, "after").offset, 1);
+    for (int32_t n : {1, 2, 3}) x.lab.lose_power(n);
+    for (int32_t n : {1, 2, 3}) x.lab.start(n);
+    x.lab.run_for(seconds(20));
+    EXPECT_EQ(latest(x.lab), 2) << key;
+    EXPECT_TRUE(x.lab.verdicts().empty()) << x.lab.verdicts().list()[0].text;
+  }
 }
 
 // ---- a full disk

@@ -111,7 +111,7 @@ bool settled(const Turn& t, int16_t acks, ProducePartition& x) {
                                                            : ErrorCode::not_leader_or_follower);
     return true;
   }
-  if ((acks != -1 ? p->log().ends().written : p->high_watermark()) < x.wanted) return false;
+  if ((acks != -1 ? p->acked_end() : p->high_watermark()) < x.wanted) return false;
   if (acks == -1 && p->enough_replicas() != ErrorCode::none) {
     PROBE(t.ctx(), not_enough_replicas_after);
     refuse(x, ErrorCode::not_enough_replicas_after_append);
@@ -264,7 +264,7 @@ void produce_expired(Turn& t, parked::ParkedId id) {
   bool own_write = false;
   for (ProducePartition& x : work.partitions) {
     if (settled(t, work.acks, x)) continue;
-    own_write = own_write || t.p.replicas.find(x.id)->log().ends().written < x.wanted;
+    own_write = own_write || t.p.replicas.find(x.id)->acked_end() < x.wanted;
   }
   if (own_write) return park(t, std::move(work), t.ctx().now + kOwnWriteLook);
   for (ProducePartition& x : work.partitions)

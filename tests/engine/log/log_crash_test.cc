@@ -1,5 +1,7 @@
 // Random stories on a disk that forgets: after any crash the log is a prefix of what it was, with all that was
 // promised.
+#include <iterator>
+
 #include "tests/engine/log/log_world.h"
 
 namespace klamm::log {
@@ -122,10 +124,17 @@ struct Story {
     w.restart({rng.chance(80) ? checkpointed : 0, 0});
     w.settle(&rng);
     ASSERT_TRUE(w.log.ready());
-    Model found = w.read_all(w.log.ends().log_start, &rng);
+    const Model found = w.read_all(w.log.ends().log_start, &rng);
     before.push_back(w.model);
-    const auto was = std::find_if(before.rbegin(), before.rend(),
-                                  [&](const Model& m) { return found.start <= m.start && found.prefix_of(m); });
+    const auto remembering = [&](const Model& m) {  // with what m had let go: a snapshot may know of it
+      Model all = found;
+      std::copy_if(m.batches.begin(), m.batches.end(), std::inserter(all.batches, all.batches.begin()),
+                   [&](const Model::Batch& b) { return b.last < found.start; });
+      return all;
+    };
+    const auto was = std::find_if(before.rbegin(), before.rend(), [&](const Model& m) {
+      return found.start <= m.start && found.prefix_of(m) && w.producers_follow(remembering(m));
+    });
     const bool known = was != before.rend();
     EXPECT_TRUE(known) << "recovered what never was: " << found.start << " to " << found.end() << ", it was "
                        << w.model.start << " to " << w.model.end();
@@ -135,12 +144,8 @@ struct Story {
       kept.truncate(promised);
       EXPECT_TRUE(kept.prefix_of(found)) << "lost what was promised";
     }
-    std::vector<Model::Batch> let_go;  // a snapshot may know of them
-    for (const Model::Batch& b : known ? was->batches : w.model.batches)
-      if (b.last < found.start) let_go.push_back(b);
-    found.batches.insert(found.batches.begin(), let_go.begin(), let_go.end());
-    w.model = found;
-    w.check_derived(found);
+    w.model = remembering(known ? *was : w.model);
+    w.check_derived(w.model);
     if (!power) return;
     before.clear();  // what a loss of power leaves is durable
   }

@@ -131,6 +131,22 @@ TEST_F(Restarted, after_a_crash_only_what_is_behind_the_newest_snapshot_is_read)
   EXPECT_LT(w.log.ends().submitted, 40);
 }
 
+// Its records are gone, so that only the snapshot knows what was written; no checkpoint tells how far it is durable.
+TEST_F(Restarted, producers_outlive_all_their_records) {
+  w.options.config.retention_bytes = 0;
+  w.log.set_config(w.options.config);
+  w.turn([&](Io& io) { w.log.retain(io, {120, true}); });
+  w.sync();
+  w.settle();
+  ASSERT_EQ(w.log.ends().log_start, 120);
+  w.disk.lose_power([](uint64_t n) { return n - 1; });
+  again({0, 0});
+  EXPECT_EQ(w.log.ends().submitted, 120);
+  EXPECT_EQ(resend(59).admission, Admission::duplicate);
+  EXPECT_EQ(resend(60).admission, Admission::accepted);
+  EXPECT_EQ(resend(61).admission, Admission::out_of_order_sequence);
+}
+
 // Kafka removes and writes these files as it likes: any that cannot be read is done without.
 TEST_F(Restarted, a_damaged_snapshot_is_done_without) {
   w.turn([&](Io& io) { w.log.close(io); });

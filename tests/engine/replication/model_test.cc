@@ -121,7 +121,7 @@ class Model {
     for (Node& node : r.all) {
       const log::Ends& e = node.partition.log().ends();
       if (!node.partition.log().ready()) continue;
-      if (node.hw() > node.partition.acked_end(node.common)) return "a high watermark above what is acknowledged";
+      if (node.hw() > node.partition.acked_end()) return "a high watermark above what is acknowledged";
       if (e.written > e.submitted) return "ends out of order";
       const std::string here = node.content(node.hw());
       if (here.substr(0, committed.size()) != committed.substr(0, here.size()))

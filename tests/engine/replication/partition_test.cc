@@ -35,7 +35,9 @@ TEST(Partition, the_leader_counts_itself_only_once_its_own_write_has_ended) {
 
 TEST(Partition, with_flush_on_commit_only_what_is_synced_counts) {
   Rig r;
-  r.node(1).common.flush_on_commit = true;
+  Settings settings = r.node(1).partition.settings();
+  settings.unsynced_max = 0;
+  r.node(1).configure(settings);
   r.lead(1, {1});
   r.node(1).append(1, "a");
   bool was_written_before = false;
@@ -46,6 +48,22 @@ TEST(Partition, with_flush_on_commit_only_what_is_synced_counts) {
   }
   EXPECT_TRUE(was_written_before);
   EXPECT_EQ(r.node(1).hw(), 1);
+}
+
+TEST(Partition, so_many_records_count_before_they_are_synced) {
+  Rig r;
+  Settings settings = r.node(1).partition.settings();
+  settings.unsynced_max = 2;
+  r.node(1).configure(settings);
+  r.lead(1, {1});
+  r.node(1).append(2, "a");
+  r.node(1).settle();
+  EXPECT_EQ(r.node(1).hw(), 2);
+  EXPECT_EQ(r.node(1).partition.log().ends().synced, 0) << "nothing asked for it";
+  r.node(1).append(3, "b");
+  while (r.node(1).step(0)) EXPECT_LE(r.node(1).hw(), r.node(1).partition.log().ends().synced + 2);
+  EXPECT_EQ(r.node(1).hw(), 5);
+  EXPECT_EQ(r.node(1).partition.log().ends().synced, 5);
 }
 
 TEST(Partition, a_follower_fetches_only_once_what_it_appended_is_written) {

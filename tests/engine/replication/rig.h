@@ -48,7 +48,7 @@ class Node {
     Commands commands;
     Io io{ctx, commands, ops_};
     f(io);
-    if (partition.log().ready()) common.flush_on_commit ? partition.log().sync(io) : partition.log().flush(io);
+    if (partition.log().ready()) partition.flush(io);
     disk.submit(commands);
   }
   void open(Offset high_watermark = 0) {
@@ -89,7 +89,7 @@ class Node {
   }
 
   // ---- follower
-  bool wants_fetch() const { return partition.wants_fetch(common); }
+  bool wants_fetch() const { return partition.wants_fetch(); }
   Fetch fetch() const {
     Fetch f;
     f.from = common.self;
@@ -101,7 +101,7 @@ class Node {
   }
   Result<void> take(const Partition::Fetched& reply) {
     Result<void> r;
-    turn([&](Io& io) { r = partition.fetched(io, common, reply, moved); });
+    turn([&](Io& io) { r = partition.fetched(io, reply, moved); });
     return r;
   }
 

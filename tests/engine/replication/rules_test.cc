@@ -71,9 +71,16 @@ TEST(ReplicationRules, latest_is_told_once_the_epoch_start_is_committed) {
   EXPECT_EQ(list_offsets_gate(10, 10), ErrorCode::none);
 }
 
-TEST(ReplicationRules, acked_end_is_written_or_synced) {
-  EXPECT_EQ(acked_end({9, 5}, false), 9);
-  EXPECT_EQ(acked_end({9, 5}, true), 5);
+TEST(ReplicationRules, so_many_records_are_acknowledged_before_they_are_synced) {
+  EXPECT_EQ(acked_end({9, 5}, INT64_MAX), 9);
+  EXPECT_EQ(acked_end({9, 5}, 4), 9);
+  EXPECT_EQ(acked_end({9, 5}, 3), 8);
+  EXPECT_EQ(acked_end({9, 5}, 0), 5);
+  EXPECT_FALSE(sync_due(9, 5, INT64_MAX));
+  EXPECT_FALSE(sync_due(9, 5, 4));
+  EXPECT_TRUE(sync_due(9, 5, 3));
+  EXPECT_TRUE(sync_due(9, 5, 0));
+  EXPECT_FALSE(sync_due(5, 5, 0));
 }
 
 }  // namespace
