@@ -49,6 +49,14 @@ std::map<std::string, std::string> draw_retention(Tape& tape) {
   return config;
 }
 
+Promise draw_promise(const RunOptions& o, Tape& tape) {
+  if (o.promise != Promise::drawn) return o.promise;
+  if (!o.rough) return Promise::within;
+  Draws d{stream(kSwarm), 3, 0};
+  if (d.below(tape, 4) != 3) return Promise::within;
+  return d.below(tape, 2) == 1 ? Promise::synced : Promise::beyond;
+}
+
 World make_world(const RunOptions& options) {
   Tape tape(options.seed, options.tape_mode);
   tape.keep_log(options.log_choices);
@@ -58,6 +66,7 @@ World make_world(const RunOptions& options) {
   // In half of the runs the metadata is written down every few records, so that lives begin with a snapshot.
   if (options.fail_disk || (options.rough && Draws{stream(kSwarm), 6, 0}.below(tape, 2) == 1))
     config.emplace("metadata.log.max.record.bytes.between.snapshots", "2000");
+  if (draw_promise(options, tape) == Promise::synced) config.emplace("klamm.flush", "commit");
   if (keeps_little(options, tape)) config.emplace("log.retention.check.interval.ms", "300");
   return World(std::move(tape), world, cluster_hosts({options.brokers, 3, options.flaws, std::move(config)}));
 }
@@ -79,10 +88,8 @@ WorkloadOptions make_load(const RunOptions& o, Tape& tape) {
 Simulation::Simulation(RunOptions options)
     : options_(std::move(options)),
       world_(make_world(options_)),
-      beyond_(options_.promise == Promise::beyond),
+      promise_(draw_promise(options_, world_.tape())),
       load_(make_load(options_, world_.tape())) {
-  if (options_.promise == Promise::drawn && options_.rough)
-    beyond_ = Draws{stream(kSwarm), 3, 0}.below(world_.tape(), 4) == 3;
   if (options_.fail_disk) world_.storage(failing()).model().fail_operation = options_.seed / options_.brokers + 1;
   for (HostId h = 0; h < world_.hosts(); ++h) world_.start(h, *this);
   phase_ends_ = options_.boot_limit_ns;
@@ -164,7 +171,7 @@ void Simulation::begin_faults() {
     f.clients.pop_back();  // the reader is the judge
     f.from = now;
     f.until = phase_ends_;
-    f.over_promise = beyond_;
+    f.over_promise = promise_ != Promise::within;
     plan_ = Plan(std::move(f), world_.tape());
   }
 }
@@ -185,7 +192,7 @@ bool Simulation::disk_failed() const {
 int64_t Simulation::end_of(int32_t partition) const {
   const LogKey log = load_.log(partition);
   const int32_t leader = leaders_.leader(log);
-  if (beyond_) return leader < 0 ? INT64_MAX : replicas_.log_end(log, host_of(leader));
+  if (beyond_promise()) return leader < 0 ? INT64_MAX : replicas_.log_end(log, host_of(leader));
   return std::max(replicas_.committed_end(log), load_.history().last_acked(partition) + 1);
 }
 

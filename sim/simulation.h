@@ -21,8 +21,9 @@
 
 namespace klamm::sim {
 
-// What the settings promise to survive, or more; drawn: one run in four goes beyond.
-enum class Promise : uint8_t { drawn, within, beyond };
+// Within: faults that the settings survive. Beyond: more than those. Synced: as many, but every record is synced before
+// it is acknowledged, so that nothing may be lost all the same. Drawn: one run in eight goes beyond, one is synced.
+enum class Promise : uint8_t { drawn, within, beyond, synced };
 
 struct RunOptions {
   uint64_t seed = 1;
@@ -68,7 +69,7 @@ class Simulation final : public Observer, public Standing {
   const Leaders& leaders() const { return leaders_; }
   const Verdicts& verdicts() const { return verdicts_; }
   int64_t healed_at() const { return healed_at_; }
-  bool beyond_promise() const { return beyond_; }
+  bool beyond_promise() const { return promise_ == Promise::beyond; }
   // With fail_disk: whether the run came as far as the operation that was to fail.
   bool disk_failed() const;
 
@@ -95,7 +96,7 @@ class Simulation final : public Observer, public Standing {
 
   RunOptions options_;
   World world_;
-  bool beyond_;
+  Promise promise_;
   Plan plan_;
   Workload load_;
   Replicas replicas_;

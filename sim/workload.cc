@@ -207,7 +207,9 @@ void Workload::consumed(int64_t at, uint64_t t, const Slice& bytes, Verdicts& ou
 }
 
 void Workload::trace(const TraceEvent& e) {
-  if (e.kind == TraceKind::log_start_moved && !topic_.zero() && e.b == topic_key(topic_)) history_.deleted(e.a, e.c);
+  if (topic_.zero() || e.b != topic_key(topic_)) return;
+  if (e.kind == TraceKind::log_start_moved) history_.deleted(e.a, e.c);
+  if (e.kind == TraceKind::log_truncated && e.c > e.d) history_.began_anew(e.a, e.c);
 }
 
 int64_t Workload::group_position(int32_t partition) const {

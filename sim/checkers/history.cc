@@ -64,7 +64,9 @@ void History::place(int64_t at, const Written& w, int64_t offset, const char* ho
             true);
   slot = {true, w};
   Record* r = find(w);
-  if (r->offset >= 0 && r->offset != offset)
+  const auto anew = anew_.find(w.partition);
+  const bool forgotten = anew != anew_.end() && r->offset < anew->second;
+  if (r->offset >= 0 && r->offset != offset && !forgotten)
     out.add(at, "J4 duplicate",
             w.text() + " is " + how + " at offset " + std::to_string(offset) + " and at " + std::to_string(r->offset),
             true);
@@ -94,6 +96,11 @@ void History::forgotten() {
 void History::deleted(int32_t partition, int64_t end) {
   int64_t& known = deleted_[partition];
   known = std::max(known, end);
+}
+
+void History::began_anew(int32_t partition, int64_t start) {
+  int64_t& known = anew_[partition];
+  known = std::max(known, start);
 }
 
 void History::reassigned(uint32_t consumer) {

@@ -34,6 +34,9 @@ class History final {
   void forgotten();
   // Records before `end` were deleted on purpose: who has not read them may go on there.
   void deleted(int32_t partition, int64_t end);
+  // A replica's log begins at `start` with nothing of what was before, nor of the producers that wrote it: as a leader
+  // it takes for new what was written before (Kafka's idempotence reaches as far back as the log does).
+  void began_anew(int32_t partition, int64_t start);
   // A consumer was given other partitions: its positions start anew.
   void reassigned(uint32_t consumer);
   void polled(int64_t at, uint32_t consumer, int32_t partition, int64_t offset, std::string_view value, Verdicts& out);
@@ -67,6 +70,7 @@ class History final {
   std::map<std::pair<uint32_t, int32_t>, int64_t> positions_;            // (consumer, partition)
   std::map<int32_t, int64_t> last_acked_;
   std::map<int32_t, int64_t> deleted_;  // partition -> end of what is gone
+  std::map<int32_t, int64_t> anew_;     // partition -> where a replica began anew last
   uint64_t acked_ = 0;
   uint64_t pending_ = 0;
   uint64_t polls_ = 0;

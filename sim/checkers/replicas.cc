@@ -32,14 +32,7 @@ void Replicas::trace(int64_t at, HostId host, const TraceEvent& e, Verdicts& out
     case TraceKind::log_start_moved: return start_moved(at, host, key_of(e), e.c, out);
     case TraceKind::high_watermark: return committed(at, host, key_of(e), e.c, out);
     case TraceKind::became_leader: return elected(at, host, key_of(e), static_cast<int32_t>(e.c), out);
-    case TraceKind::log_recovered: {
-      Log& log = logs_[key_of(e)];
-      Replica& r = log.replicas[host];
-      r.start = e.d;
-      cut(log, r, e.c);
-      r.compared = 0;
-      return;
-    }
+    case TraceKind::log_recovered: return recovered(host, e);
     default: return;
   }
 }
@@ -57,6 +50,25 @@ void Replicas::appended(HostId host, const TraceEvent& e, LogKey key, int64_t at
                 std::to_string(r.batches.back().epoch));
   r.batches.push_back(b);
   r.end = b.end;
+}
+
+// Who dies before a truncation has reached the disk has back what it held before: then that ends where the log does.
+void Replicas::recovered(HostId host, const TraceEvent& e) {
+  const int64_t end = e.c, start = e.d;
+  const auto ends_there = [&](const std::vector<BatchMark>& batches) {
+    return end == start ||
+           std::any_of(batches.begin(), batches.end(), [&](const BatchMark& b) { return b.end == end; });
+  };
+  Log& log = logs_[key_of(e)];
+  Replica& r = log.replicas[host];
+  if (!ends_there(r.batches)) {
+    const auto back = std::find_if(r.former.rbegin(), r.former.rend(), ends_there);
+    if (back != r.former.rend()) r.batches = *back;
+  }
+  r.former.clear();
+  r.start = start;
+  cut(log, r, end);
+  r.compared = 0;
 }
 
 // A log start beyond what is committed could not be kept by the next leader.
@@ -89,6 +101,7 @@ void Replicas::truncated(int64_t at, HostId host, LogKey key, int64_t to, Verdic
             key.topic != 0);
     break;
   }
+  r.former.push_back(r.batches);
   if (to > r.end) r.batches.clear();  // it begins anew where its leader's log does
   cut(log, r, to);
   if (r.batches.empty()) r.start = r.end = to;
@@ -100,6 +113,7 @@ void Replicas::committed(int64_t at, HostId host, LogKey key, int64_t high_water
   Replica& r = log.replicas[host];
   for (; r.compared < r.batches.size() && r.batches[r.compared].end <= high_watermark; ++r.compared) {
     const BatchMark& mine = r.batches[r.compared];
+    if (mine.end <= r.start) continue;  // deleted before it could be compared: its leader no longer knew that epoch
     const int64_t known_end = log.committed.empty() ? mine.base : log.committed.back().end;
     if (mine.base >= known_end) {
       if (mine.base > known_end)

@@ -39,7 +39,8 @@ class Replicas final {
     std::vector<BatchMark> batches;
     int64_t start = 0;
     int64_t end = 0;
-    size_t compared = 0;  // batches known to equal the committed ones
+    size_t compared = 0;                         // batches known to equal the committed ones
+    std::vector<std::vector<BatchMark>> former;  // what it held before each truncation of this life
   };
   struct Log {
     std::map<HostId, Replica> replicas;
@@ -47,6 +48,7 @@ class Replicas final {
     int64_t deleted_end = 0;
   };
   void appended(HostId host, const TraceEvent& e, LogKey key, int64_t at, Verdicts& out);
+  void recovered(HostId host, const TraceEvent& e);
   void cut(Log& log, Replica& r, int64_t to);
   void start_moved(int64_t at, HostId host, LogKey key, int64_t to, Verdicts& out);
   void truncated(int64_t at, HostId host, LogKey key, int64_t to, Verdicts& out);

@@ -123,6 +123,21 @@ TEST(Run, finds_truncation_to_the_high_watermark) {
 }
 TEST(Run, finds_a_quorum_that_does_not_flush) { EXPECT_NE(seeds_until_found(&Flaws::raft_no_flush, 200), 0u); }
 
+// The same faults, but with klamm.flush=commit.
+TEST(Run, nothing_is_lost_that_was_synced_before_it_was_acknowledged) {
+  uint64_t power_losses = 0;
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    RunOptions o = small(seed);
+    o.promise = Promise::synced;
+    const RunResult r = run_seed(o);
+    EXPECT_TRUE(r.ok) << "seed " << seed << ": " << r.violation();
+    EXPECT_FALSE(r.beyond_promise);
+    EXPECT_EQ(r.lost, 0u) << "seed " << seed;
+    power_losses += r.fired[static_cast<size_t>(Fault::power_loss_all)];
+  }
+  EXPECT_GT(power_losses, 0u);
+}
+
 TEST(Run, losses_beyond_the_promise_are_reported) {
   uint64_t lost = 0;
   for (uint64_t seed = 1; seed <= 20 && lost == 0; ++seed) {

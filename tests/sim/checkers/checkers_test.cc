@@ -94,6 +94,41 @@ TEST(Checkers, a_skip_beyond_what_was_deleted_fires) {
   EXPECT_EQ(c.first(), "J7 poll skip");
 }
 
+TEST(Checkers, what_was_deleted_before_it_could_be_compared_is_not) {
+  Case c;
+  c.feed(0, append(0, 3, 0, 10)), c.feed(1, append(0, 3, 0, 99));
+  c.feed(0, high_watermark(3, 0)), c.feed(0, starts(3)), c.feed(1, starts(3));
+  for (HostId h : {0, 1}) c.feed(h, append(3, 1, 1, 11)), c.feed(h, high_watermark(4, 1));
+  EXPECT_EQ(c.first(), "");
+  EXPECT_EQ(c.replicas.committed_end(kLog), 4);
+}
+
+TEST(Checkers, a_duplicate_is_one_unless_a_log_began_anew_behind_it) {
+  for (const bool anew : {true, false}) {
+    Case c;
+    History h;
+    h.sent({0, 0, 0}), h.sent({0, 0, 1});
+    h.polled(1, 0, 0, 1, Written{0, 0, 1}.value(20), c.out);
+    h.began_anew(0, anew ? 2 : 1);
+    h.polled(1, 1, 0, 2, Written{0, 0, 1}.value(20), c.out);
+    EXPECT_EQ(c.first(), anew ? "" : "J4 duplicate");
+  }
+}
+
+TEST(Checkers, a_truncation_that_did_not_reach_the_disk_is_undone_by_death) {
+  Case c;
+  for (HostId h : {0, 1}) c.feed(h, append(0, 3, 0, 10)), c.feed(h, append(3, 1, 0, 11));
+  c.feed(1, cut(3, 4)), c.feed(1, append(3, 2, 1, 12));
+  c.feed(1, {TraceKind::log_recovered, 0, 0, kTopic, 4, 0});
+  EXPECT_EQ(c.replicas.log_end(kLog, 1), 4);
+  c.feed(0, high_watermark(4, 0)), c.feed(1, high_watermark(4, 0));
+  c.feed(1, append(4, 1, 2, 13));
+  EXPECT_EQ(c.first(), "");
+  c.feed(1, cut(4, 5)), c.feed(1, append(4, 2, 3, 14));
+  c.feed(1, {TraceKind::log_recovered, 0, 0, kTopic, 6, 0});
+  EXPECT_EQ(c.replicas.log_end(kLog, 1), 6) << "it reached the disk";
+}
+
 TEST(Checkers, log_matching_fires) {
   Case c;
   c.feed(0, append(0, 3, 0, 10)), c.feed(1, append(0, 3, 0, 99));
