@@ -239,7 +239,7 @@ void Simulation::answered(int64_t at, HostId host, const Answered& a) {
 }
 
 void Simulation::exited(int64_t at, HostId host, const Exit& e) {
-  if (is_broker(host) && (phase_ == Phase::faults || options_.fail_disk))
+  if (is_broker(host) && (phase_ == Phase::faults || options_.fail_disk || world_.storage(host).failing()))
     plan_.exited(at, host);
   else
     verdicts_.add(at, "a process ends by itself",

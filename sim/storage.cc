@@ -58,7 +58,7 @@ void Storage::submit(WriteFile&& c, int64_t now, Queue& q, Tape& t) {
   if (turn_write_latency_ < 0) turn_write_latency_ = model_.write.draw(latency_, t);
   f.writes_end = std::max({f.writes_end, now + turn_write_latency_, after_stall()});
   const bool fails = model_.fail_writes > 0;
-  if (fails) --model_.fail_writes;
+  if (fails) --model_.fail_writes, failing_ = true;
   schedule(add_op(c.token, WriteOp{c.file, c.offset, std::move(c.bytes), fails}), f.writes_end, Due::storage, q);
 }
 
@@ -74,7 +74,7 @@ void Storage::submit(SyncFile&& c, int64_t now, Queue& q, Tape& t) {
   const int64_t barrier = std::max(f.writes_end, now);
   f.syncs_end = std::max({f.syncs_end, barrier + model_.sync.draw(latency_, t), after_stall()});
   const bool fails = model_.fail_syncs > 0;
-  if (fails) --model_.fail_syncs;
+  if (fails) --model_.fail_syncs, failing_ = true;
   const uint32_t op = add_op(c.token, SyncOp{c.file, fails, false, {}});
   schedule(op, barrier, Due::barrier, q);
   schedule(op, f.syncs_end, Due::storage, q);
@@ -276,6 +276,7 @@ void Storage::crash(Tape& t) {
   ops_in_use_ = 0;
   files_.clear();
   model_.fail_writes = model_.fail_syncs = model_.fail_reads = 0;
+  failing_ = false;
   disk_.sweep();
 }
 

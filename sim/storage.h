@@ -57,6 +57,7 @@ class Storage final {
   Disk& disk() { return disk_; }
   const Disk& disk() const { return disk_; }
   DiskModel& model() { return model_; }
+  bool failing() const { return failing_; }  // a write or sync of this life was made to fail, or will end so
   size_t under_way() const { return ops_in_use_; }
   uint64_t submitted() const { return submitted_; }  // operations, over all lives
 
@@ -142,6 +143,7 @@ class Storage final {
   std::vector<Op> ops_;
   std::vector<uint32_t> free_ops_;
   size_t ops_in_use_ = 0;
+  bool failing_ = false;
   uint64_t submitted_ = 0;
   std::vector<File> files_;  // by FileId slot
   int64_t turn_write_latency_ = -1;
