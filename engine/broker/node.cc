@@ -15,6 +15,8 @@ net::ServerLimits limits(const metadata::BrokerConfig& c) {
   net::ServerLimits l;
   l.request_bytes_max = static_cast<uint32_t>(std::max(c.request_max_bytes, 1));
   l.connections_max = static_cast<uint32_t>(std::max(c.max_connections, 0));
+  l.peer_connections_max = static_cast<uint32_t>(std::max(c.max_connections_per_ip, 0));
+  l.peer_overrides = c.max_connections_overrides;
   l.idle_max = c.connections_max_idle;
   return l;
 }

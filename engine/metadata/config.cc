@@ -28,6 +28,61 @@ const std::string* set(const Properties& properties, std::string_view name) {
   return at == properties.end() ? nullptr : &at->second;
 }
 
+// ---- what a broker's property does here
+constexpr std::string_view kReadByName[] = {
+    "advertised.listeners",
+    "broker.id",
+    "controller.listener.names",
+    "controller.quorum.bootstrap.servers",
+    "controller.quorum.voters",
+    "inter.broker.listener.name",
+    "listener.security.protocol.map",
+    "listeners",
+    "log.dir",
+    "log.dirs",
+    "max.connections.per.ip.overrides",
+    "metadata.log.dir",
+    "offsets.topic.replication.factor",
+    "offsets.topic.segment.bytes",
+    "process.roles",
+    "security.inter.broker.protocol",
+    "share.coordinator.state.topic.min.isr",
+    "share.coordinator.state.topic.num.partitions",
+    "share.coordinator.state.topic.replication.factor",
+    "share.coordinator.state.topic.segment.bytes",
+    "transaction.state.log.min.isr",
+    "transaction.state.log.num.partitions",
+    "transaction.state.log.replication.factor",
+    "transaction.state.log.segment.bytes",
+};
+constexpr std::string_view kTyped[] = {
+#define KLAMM_X(type, member, name) name,
+    KLAMM_BROKER_CONFIGS(KLAMM_X)
+#undef KLAMM_X
+};
+constexpr std::string_view kTopicTyped[] = {
+#define KLAMM_X(type, member, name) name,
+    KLAMM_TOPIC_CONFIGS(KLAMM_X)
+#undef KLAMM_X
+};
+
+bool among(std::span<const std::string_view> names, std::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// The groups' own configs may not be set beyond these.
+bool bounds_group_configs(std::string_view name) {
+  return name.starts_with("group.") && (name.find(".min.") != name.npos || name.find(".max.") != name.npos);
+}
+
+bool has_effect(std::string_view name) {
+  if (among(kTyped, name) || among(kReadByName, name) || bounds_group_configs(name)) return true;
+  for (const std::string_view topic : kTopicTyped)
+    for (const std::string_view synonym : config_list(find_config(ConfigScope::topic, topic)->synonyms))
+      if (synonym.substr(0, synonym.find('*')) == name) return true;
+  return false;
+}
+
 // ---- reading a broker's properties, problem by problem
 struct Reading {
   const Properties& properties;
@@ -42,6 +97,7 @@ struct Reading {
     return def && def->default_value && !def->required() ? def->default_value : "";
   }
   void check_all();
+  void connections(BrokerConfig& c);
   template<class T>
   void member(std::string_view name, T& out) {
     const ConfigDef* def = find_config(ConfigScope::broker, name);
@@ -58,9 +114,11 @@ struct Reading {
 };
 
 void Reading::check_all() {
+  std::string idle;
   for (const auto& [key, value] : properties) {
     const ConfigDef* def = find_config(ConfigScope::broker, key);
     if (def) {
+      if (!has_effect(key)) idle.append(idle.empty() ? "" : ", ").append(key);
       if (const auto fault = config_fault(*def, value)) {
         const bool tell = def->valid[0] == '[' && fault->find("one of") == fault->npos;
         wrong(key, def->sensitive() ? "[hidden]" : value,
@@ -75,6 +133,7 @@ void Reading::check_all() {
     for (size_t i = 0; i < near.size(); ++i) warning.append(i == 0 ? "; did you mean " : " or ").append(near[i]);
     report.warnings.push_back(std::move(warning));
   }
+  if (!idle.empty()) report.warnings.push_back("Without effect in this version: " + idle);
   if (!set(properties, "process.roles"))
     wrong("process.roles", "", "Missing required configuration: broker, controller, or both");
   if (!set(properties, "node.id") && !set(properties, "broker.id"))
@@ -116,6 +175,21 @@ std::vector<Endpoint> Reading::endpoints(std::string_view key) {
     out.push_back(std::move(*e));
   }
   return out;
+}
+
+// "address:number,..."
+void Reading::connections(BrokerConfig& c) {
+  const std::string value = text("max.connections.per.ip.overrides");
+  for (std::string_view item : config_list(value)) {
+    const size_t colon = item.rfind(':');
+    const std::optional<int64_t> most =
+        colon == item.npos ? std::nullopt : parse_integer(trimmed(item.substr(colon + 1)));
+    if (!most || *most < 0 || *most > INT32_MAX)
+      wrong("max.connections.per.ip.overrides", item,
+            "an address and a number of connections are wanted, ADDRESS:NUMBER");
+    else
+      c.max_connections_overrides[std::string(trimmed(item.substr(0, colon)))] = static_cast<uint32_t>(*most);
+  }
 }
 
 void Reading::roles(BrokerConfig& c) {
@@ -247,6 +321,7 @@ BrokerConfig parse_broker_config(const Properties& properties, ConfigReport& rep
   r.listeners(c);
   r.security(c);
   r.quorum(c);
+  r.connections(c);
   c.topic_defaults = make_topic_config({}, properties);
   if (c.heartbeat_interval >= c.session_timeout)
     r.wrong("broker.heartbeat.interval.ms", r.text("broker.heartbeat.interval.ms"),

@@ -54,76 +54,59 @@ struct TopicConfig {
   }
 };
 
-#define KLAMM_BROKER_CONFIGS(X)                                                               \
-  X(int32_t, node_id, "node.id")                                                              \
-  X(bool, auto_create_topics, "auto.create.topics.enable")                                    \
-  X(bool, auto_leader_rebalance, "auto.leader.rebalance.enable")                              \
-  X(bool, delete_topics, "delete.topic.enable")                                               \
-  X(int32_t, num_partitions, "num.partitions")                                                \
-  X(int32_t, default_replication_factor, "default.replication.factor")                        \
-  X(int32_t, min_insync_replicas, "min.insync.replicas")                                      \
-  X(int32_t, message_max_bytes, "message.max.bytes")                                          \
-  X(Duration, session_timeout, "broker.session.timeout.ms")                                   \
-  X(Duration, heartbeat_interval, "broker.heartbeat.interval.ms")                             \
-  X(Duration, initial_registration_timeout, "initial.broker.registration.timeout.ms")         \
-  X(Duration, leader_imbalance_check_interval, "leader.imbalance.check.interval.seconds")     \
-  X(std::string, rack, "broker.rack")                                                         \
-  X(bool, controlled_shutdown, "controlled.shutdown.enable")                                  \
-  X(Duration, election_timeout, "controller.quorum.election.timeout.ms")                      \
-  X(Duration, election_backoff_max, "controller.quorum.election.backoff.max.ms")              \
-  X(Duration, quorum_fetch_timeout, "controller.quorum.fetch.timeout.ms")                     \
-  X(int32_t, quorum_fetch_max_bytes, "controller.quorum.fetch.max.bytes")                     \
-  X(Duration, quorum_request_timeout, "controller.quorum.request.timeout.ms")                 \
-  X(Duration, quorum_retry_backoff, "controller.quorum.retry.backoff.ms")                     \
-  X(Duration, quorum_append_linger, "controller.quorum.append.linger.ms")                     \
-  X(Duration, metadata_max_idle, "metadata.max.idle.interval.ms")                             \
-  X(int32_t, metadata_segment_bytes, "metadata.log.segment.bytes")                            \
-  X(int64_t, metadata_snapshot_bytes, "metadata.log.max.record.bytes.between.snapshots")      \
-  X(Duration, metadata_snapshot_interval, "metadata.log.max.snapshot.interval.ms")            \
-  X(Duration, replica_lag_max, "replica.lag.time.max.ms")                                     \
-  X(int32_t, replica_fetch_max_bytes, "replica.fetch.max.bytes")                              \
-  X(int32_t, replica_fetch_response_max_bytes, "replica.fetch.response.max.bytes")            \
-  X(int32_t, replica_fetch_min_bytes, "replica.fetch.min.bytes")                              \
-  X(Duration, replica_fetch_wait_max, "replica.fetch.wait.max.ms")                            \
-  X(Duration, replica_fetch_backoff, "replica.fetch.backoff.ms")                              \
-  X(Duration, replica_socket_timeout, "replica.socket.timeout.ms")                            \
-  X(Duration, hw_checkpoint_interval, "replica.high.watermark.checkpoint.interval.ms")        \
-  X(int32_t, fetch_max_bytes, "fetch.max.bytes")                                              \
-  X(int32_t, fetch_session_slots, "max.incremental.fetch.session.cache.slots")                \
-  X(int32_t, request_partition_limit, "max.request.partition.size.limit")                     \
-  X(int32_t, request_max_bytes, "socket.request.max.bytes")                                   \
-  X(int32_t, telemetry_max_bytes, "telemetry.max.bytes")                                      \
-  X(int32_t, queued_max_requests, "queued.max.requests")                                      \
-  X(int64_t, queued_max_request_bytes, "queued.max.request.bytes") /* -1: the engine's own */ \
-  X(Duration, request_timeout, "request.timeout.ms")                                          \
-  X(Duration, connections_max_idle, "connections.max.idle.ms")                                \
-  X(int32_t, max_connections, "max.connections")                                              \
-  X(int32_t, max_connections_per_ip, "max.connections.per.ip")                                \
-  X(Duration, connection_setup_timeout, "socket.connection.setup.timeout.ms")                 \
-  X(Duration, connection_setup_timeout_max, "socket.connection.setup.timeout.max.ms")         \
-  X(Duration, retention_check_interval, "log.retention.check.interval.ms")                    \
-  X(Duration, flush_checkpoint_interval, "log.flush.offset.checkpoint.interval.ms")           \
-  X(int32_t, offsets_partitions, "offsets.topic.num.partitions")                              \
-  X(int16_t, offsets_replication_factor, "offsets.topic.replication.factor")                  \
-  X(int32_t, offsets_segment_bytes, "offsets.topic.segment.bytes")                            \
-  X(Duration, offsets_retention, "offsets.retention.minutes")                                 \
-  X(Duration, offsets_retention_check_interval, "offsets.retention.check.interval.ms")        \
-  X(Duration, offsets_commit_timeout, "offsets.commit.timeout.ms")                            \
-  X(int32_t, offset_metadata_max_bytes, "offset.metadata.max.bytes")                          \
-  X(Duration, group_initial_rebalance_delay, "group.initial.rebalance.delay.ms")              \
-  X(Duration, group_min_session_timeout, "group.min.session.timeout.ms")                      \
-  X(Duration, group_max_session_timeout, "group.max.session.timeout.ms")                      \
-  X(int32_t, group_max_size, "group.max.size")                                                \
-  X(Duration, producer_id_expiration, "producer.id.expiration.ms")                            \
-  X(Duration, producer_id_expiration_check, "producer.id.expiration.check.interval.ms")       \
-  X(int32_t, transaction_partitions, "transaction.state.log.num.partitions")                  \
-  X(int16_t, transaction_replication_factor, "transaction.state.log.replication.factor")      \
-  X(int32_t, transaction_min_isr, "transaction.state.log.min.isr")                            \
-  X(Duration, transaction_max_timeout, "transaction.max.timeout.ms")                          \
-  X(bool, unstable_api_versions, "unstable.api.versions.enable")                              \
-  X(std::string, flush, "klamm.flush")           /* what acknowledges: written or commit */   \
-  X(std::string, cluster_id, "klamm.cluster.id") /* "": the first controller draws one */     \
-  X(bool, telemetry_advertise, "klamm.telemetry.advertise")                                   \
+#define KLAMM_BROKER_CONFIGS(X)                                                             \
+  X(int32_t, node_id, "node.id")                                                            \
+  X(bool, auto_create_topics, "auto.create.topics.enable")                                  \
+  X(bool, auto_leader_rebalance, "auto.leader.rebalance.enable")                            \
+  X(bool, delete_topics, "delete.topic.enable")                                             \
+  X(int32_t, num_partitions, "num.partitions")                                              \
+  X(int32_t, default_replication_factor, "default.replication.factor")                      \
+  X(int32_t, min_insync_replicas, "min.insync.replicas")                                    \
+  X(int32_t, message_max_bytes, "message.max.bytes")                                        \
+  X(Duration, session_timeout, "broker.session.timeout.ms")                                 \
+  X(Duration, heartbeat_interval, "broker.heartbeat.interval.ms")                           \
+  X(Duration, leader_imbalance_check_interval, "leader.imbalance.check.interval.seconds")   \
+  X(std::string, rack, "broker.rack")                                                       \
+  X(bool, controlled_shutdown, "controlled.shutdown.enable")                                \
+  X(Duration, election_timeout, "controller.quorum.election.timeout.ms")                    \
+  X(Duration, election_backoff_max, "controller.quorum.election.backoff.max.ms")            \
+  X(Duration, quorum_fetch_timeout, "controller.quorum.fetch.timeout.ms")                   \
+  X(Duration, quorum_request_timeout, "controller.quorum.request.timeout.ms")               \
+  X(int32_t, metadata_segment_bytes, "metadata.log.segment.bytes")                          \
+  X(int64_t, metadata_snapshot_bytes, "metadata.log.max.record.bytes.between.snapshots")    \
+  X(Duration, metadata_snapshot_interval, "metadata.log.max.snapshot.interval.ms")          \
+  X(Duration, replica_lag_max, "replica.lag.time.max.ms")                                   \
+  X(int32_t, replica_fetch_max_bytes, "replica.fetch.max.bytes")                            \
+  X(int32_t, replica_fetch_response_max_bytes, "replica.fetch.response.max.bytes")          \
+  X(int32_t, replica_fetch_min_bytes, "replica.fetch.min.bytes")                            \
+  X(Duration, replica_fetch_wait_max, "replica.fetch.wait.max.ms")                          \
+  X(Duration, replica_socket_timeout, "replica.socket.timeout.ms")                          \
+  X(Duration, hw_checkpoint_interval, "replica.high.watermark.checkpoint.interval.ms")      \
+  X(int32_t, fetch_max_bytes, "fetch.max.bytes")                                            \
+  X(int32_t, fetch_session_slots, "max.incremental.fetch.session.cache.slots")              \
+  X(int32_t, request_partition_limit, "max.request.partition.size.limit")                   \
+  X(int32_t, request_max_bytes, "socket.request.max.bytes")                                 \
+  X(int32_t, telemetry_max_bytes, "telemetry.max.bytes")                                    \
+  X(Duration, request_timeout, "request.timeout.ms")                                        \
+  X(Duration, connections_max_idle, "connections.max.idle.ms")                              \
+  X(int32_t, max_connections, "max.connections")                                            \
+  X(int32_t, max_connections_per_ip, "max.connections.per.ip")                              \
+  X(Duration, retention_check_interval, "log.retention.check.interval.ms")                  \
+  X(Duration, flush_checkpoint_interval, "log.flush.offset.checkpoint.interval.ms")         \
+  X(int32_t, offsets_partitions, "offsets.topic.num.partitions")                            \
+  X(Duration, offsets_retention, "offsets.retention.minutes")                               \
+  X(Duration, offsets_retention_check_interval, "offsets.retention.check.interval.ms")      \
+  X(Duration, offsets_commit_timeout, "offsets.commit.timeout.ms")                          \
+  X(int32_t, offset_metadata_max_bytes, "offset.metadata.max.bytes")                        \
+  X(Duration, group_initial_rebalance_delay, "group.initial.rebalance.delay.ms")            \
+  X(Duration, group_min_session_timeout, "group.min.session.timeout.ms")                    \
+  X(Duration, group_max_session_timeout, "group.max.session.timeout.ms")                    \
+  X(int32_t, group_max_size, "group.max.size")                                              \
+  X(Duration, producer_id_expiration, "producer.id.expiration.ms")                          \
+  X(Duration, producer_id_expiration_check, "producer.id.expiration.check.interval.ms")     \
+  X(std::string, flush, "klamm.flush")           /* what acknowledges: written or commit */ \
+  X(std::string, cluster_id, "klamm.cluster.id") /* "": the first controller draws one */   \
+  X(bool, telemetry_advertise, "klamm.telemetry.advertise")                                 \
   X(int64_t, disk_reserve_bytes, "klamm.disk.reserve.bytes")
 
 struct Endpoint {
@@ -155,12 +138,13 @@ struct BrokerConfig {
   std::vector<Endpoint> listeners;             // all, to be bound; an index is a ListenerId
   std::vector<Endpoint> advertised_listeners;  // of the broker role, with what clients are told
   std::vector<std::string> controller_listener_names;
-  std::string inter_broker_listener_name;   // one of the listeners where the node is a broker
-  std::vector<Voter> voters;                // controller.quorum.voters, by id
-  std::vector<Endpoint> bootstrap_servers;  // controller.quorum.bootstrap.servers
-  std::vector<std::string> log_dirs;        // at least one
-  std::string metadata_log_dir;             // one of log_dirs, or a directory of its own
-  TopicConfig topic_defaults;               // what a topic without overrides has
+  std::string inter_broker_listener_name;                     // one of the listeners where the node is a broker
+  std::vector<Voter> voters;                                  // controller.quorum.voters, by id
+  std::vector<Endpoint> bootstrap_servers;                    // controller.quorum.bootstrap.servers
+  std::vector<std::string> log_dirs;                          // at least one
+  std::string metadata_log_dir;                               // one of log_dirs, or a directory of its own
+  std::map<std::string, uint32_t> max_connections_overrides;  // max.connections.per.ip.overrides
+  TopicConfig topic_defaults;                                 // what a topic without overrides has
 
   bool sync_before_ack() const { return flush == "commit"; }
   bool controller_listener(const std::string& name) const;
@@ -173,7 +157,7 @@ struct BrokerConfig {
         v("advertised_listeners", advertised_listeners), v("controller_listener_names", controller_listener_names),
         v("inter_broker_listener_name", inter_broker_listener_name), v("voters", voters),
         v("bootstrap_servers", bootstrap_servers), v("log_dirs", log_dirs), v("metadata_log_dir", metadata_log_dir),
-        v("topic_defaults", topic_defaults);
+        v("max_connections_overrides", max_connections_overrides), v("topic_defaults", topic_defaults);
   }
 };
 

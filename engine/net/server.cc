@@ -14,8 +14,16 @@ int16_t api_key(const Slice& frame) {
 
 }  // namespace
 
+bool Server::has_room_for(const std::string& peer) const {
+  if (by_conn_.size() >= limits_.connections_max) return false;
+  const auto count = by_peer_.find(peer);
+  const auto own = limits_.peer_overrides.find(peer);
+  const uint32_t most = own == limits_.peer_overrides.end() ? limits_.peer_connections_max : own->second;
+  return (count == by_peer_.end() ? 0 : count->second) < most;
+}
+
 void Server::accepted(NetIo net, const Accepted& e) {
-  if (by_conn_.size() >= limits_.connections_max) {
+  if (!has_room_for(e.peer_host)) {
     net.io.out.push_back(Refuse{e.pending});
     return;
   }
@@ -24,6 +32,7 @@ void Server::accepted(NetIo net, const Accepted& e) {
   c.listener = e.listener;
   c.peer = e.peer_host;
   c.peer_port = e.peer_port;
+  ++by_peer_[c.peer];
   c.active = net.io.ctx.now;
   if (limits_.idle_max > Duration{}) look_at(c.active + limits_.idle_max, id, c);
   net.io.out.push_back(Adopt{e.pending, id});
@@ -45,6 +54,7 @@ bool Server::on_event(NetIo net, const Event& event) {
     queue_if_runnable(it->first, it->second);
   } else if (const auto* e = std::get_if<Closed>(&event)) {
     idle_looks_.erase({it->second.look, it->first});
+    if (const auto peer = by_peer_.find(it->second.peer); --peer->second == 0) by_peer_.erase(peer);
     by_conn_.erase(it);
     net.conns.remove(e->conn);
     net.io.ctx.trace.event({TraceKind::connection_closed, 0, static_cast<int32_t>(e->error),

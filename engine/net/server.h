@@ -24,6 +24,8 @@ struct ServerLimits {
   uint32_t request_bytes_max = 100 * 1024 * 1024;  // socket.request.max.bytes
   uint32_t unsent_bytes_max = 4 * 1024 * 1024;     // replies that have not left: above it no request starts
   uint32_t connections_max = 2'000'000;            // max.connections
+  uint32_t peer_connections_max = INT32_MAX;       // max.connections.per.ip
+  std::map<std::string, uint32_t> peer_overrides;  // max.connections.per.ip.overrides, by address
   Duration idle_max = seconds(600);                // connections.max.idle.ms; 0 or less: for ever
 };
 
@@ -62,7 +64,7 @@ class Server final {
 
   template<class V>
   void fields(V& v) const {
-    v("by_conn", by_conn_), v("runnable", runnable_), v("idle_looks", idle_looks_);
+    v("by_conn", by_conn_), v("by_peer", by_peer_), v("runnable", runnable_), v("idle_looks", idle_looks_);
   }
 
  private:
@@ -109,6 +111,7 @@ class Server final {
   static constexpr uint64_t kTellEvery = 256 * 1024;
 
   void accepted(NetIo net, const Accepted& e);
+  bool has_room_for(const std::string& peer) const;
   void received(Io& io, ConnId id, const Slice& bytes);
   void queue_if_runnable(ConnId id, Connection& c);
   bool may_start(const Connection& c) const;
@@ -118,6 +121,7 @@ class Server final {
 
   ServerLimits limits_;
   std::map<ConnId, Connection> by_conn_;
+  std::map<std::string, uint32_t> by_peer_;  // how many connections each address has
   std::deque<ConnId> runnable_;
   std::set<std::pair<Instant, ConnId>> idle_looks_;  // at most one a connection: when to see whether it is in use
 };

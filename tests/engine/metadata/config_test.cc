@@ -62,6 +62,29 @@ TEST(BrokerConfig, unknown_key_warns_with_near_matches) {
   EXPECT_EQ(r.warnings[0], "Unknown configuration 'num.partition' is ignored; did you mean num.partitions");
 }
 
+TEST(BrokerConfig, what_has_no_effect_is_told_once) {
+  const ConfigReport r = report_of(combined(), {{"num.io.threads", "4"},
+                                                {"ssl.keystore.location", "/x"},
+                                                {"log.retention.hours", "1"},
+                                                {"offsets.topic.segment.bytes", "1000000"},
+                                                {"group.consumer.max.session.timeout.ms", "70000"},
+                                                {"max.connections", "100"}});
+  EXPECT_TRUE(r.errors.empty());
+  EXPECT_EQ(r.warnings,
+            (std::vector<std::string>{"Without effect in this version: num.io.threads, ssl.keystore.location"}));
+}
+
+TEST(BrokerConfig, connections_of_an_address) {
+  Properties p = combined();
+  p["max.connections.per.ip.overrides"] = "127.0.0.1:3, ::1:4";
+  ConfigReport report;
+  const BrokerConfig c = parse_broker_config(p, report);
+  EXPECT_EQ(c.max_connections_overrides, (std::map<std::string, uint32_t>{{"127.0.0.1", 3}, {"::1", 4}}));
+  const ConfigReport bad = report_of(combined(), {{"max.connections.per.ip.overrides", "127.0.0.1"}});
+  ASSERT_EQ(bad.errors.size(), 1u);
+  EXPECT_EQ(bad.errors[0].key, "max.connections.per.ip.overrides");
+}
+
 TEST(BrokerConfig, bad_values_name_key_value_and_what_is_allowed) {
   const auto one = [](const char* key, const char* value) {
     const ConfigReport r = report_of(combined(), {{key, value}});

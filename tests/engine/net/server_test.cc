@@ -141,6 +141,27 @@ TEST(Server, reading_pauses_at_too_many_bytes_that_wait) {
   EXPECT_EQ(count(Resume{}), 1);
 }
 
+TEST(Server, an_address_has_so_many_connections) {
+  Fixture f;
+  ServerLimits limits;
+  limits.peer_connections_max = 2;
+  limits.peer_overrides = {{"friend", 3}};
+  f.server = Server(limits);
+  const auto accepts = [&](const char* peer) {
+    f.server.on_event(f.net, Accepted{ListenerId{0}, PendingId{7}, peer, 1, ""});
+    return std::holds_alternative<Adopt>(f.out.back());
+  };
+  EXPECT_TRUE(accepts("peer") && accepts("peer"));
+  const ConnId last = std::get<Adopt>(f.out.back()).conn;
+  EXPECT_FALSE(accepts("peer"));
+  EXPECT_TRUE(accepts("other"));
+  EXPECT_TRUE(accepts("friend") && accepts("friend") && accepts("friend"));
+  EXPECT_FALSE(accepts("friend"));
+  f.server.on_event(f.net, Closed{last, IoError::none});
+  EXPECT_TRUE(accepts("peer"));
+  EXPECT_FALSE(accepts("peer"));
+}
+
 TEST(Server, idle_connections_are_closed_and_those_in_use_are_not) {
   Fixture f;
   const Instant start = f.ctx.now;
