@@ -9,61 +9,10 @@ import time
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
-from wire import Client
+from wire import OneTopic, batch
 
 ROOM = 256 << 10
-PRODUCE, FETCH, CREATE_TOPICS = 0, 1, 19
 KAFKA_STORAGE_ERROR = 56
-
-
-def crc32c(data):
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
-
-
-def varint(n):
-    n = n << 1 ^ n >> 63
-    out = b""
-    while n > 127:
-        out += bytes([n & 127 | 128])
-        n >>= 7
-    return out + bytes([n])
-
-
-def batch(value):
-    """One record. What follows the first 21 bytes is under its checksum: a broker stores it as it came."""
-    record = b"\0" + varint(0) * 2 + varint(-1) + varint(len(value)) + value + varint(0)
-    rest = struct.pack(">hiqqqhii", 0, 0, 0, 0, -1, -1, -1, 1) + varint(len(record)) + record
-    return struct.pack(">qiibI", 0, 9 + len(rest), -1, 2, crc32c(rest)) + rest
-
-
-class OneTopic(Client):
-    def create_topic(self):
-        answer = self.ask(CREATE_TOPICS, 2, struct.pack(">ih1sihiiib", 1, 1, b"t", 1, 1, 0, 0, 5000, 0))
-        assert answer[-4:-2] == b"\0\0"
-
-    def produce(self, records):
-        """The error."""
-        answer = self.ask(PRODUCE, 3, struct.pack(">hhiih1siii", -1, -1, 5000, 1, 1, b"t", 1, 0, len(records)) + records)
-        return struct.unpack(">h", answer[15:17])[0]
-
-    def fetch(self):
-        """Every batch, but for its first 21 bytes."""
-        found, offset = [], 0
-        while True:
-            answer = self.ask(FETCH, 4, struct.pack(">iiiibih1siiqi", -1, 0, 0, 8 << 20, 0, 1, 1, b"t", 1, 0, offset, 8 << 20))
-            assert struct.unpack(">h", answer[19:21])[0] == 0
-            data = answer[45:]
-            if not data:
-                return found
-            while data:
-                base, length = struct.unpack(">qi", data[:12])
-                found.append(data[21:12 + length])
-                data, offset = data[12 + length:], base + 1
 
 
 def test_the_producer_is_told_and_the_node_says_why(serve):

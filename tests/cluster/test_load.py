@@ -1,0 +1,141 @@
+"""Many connections, readers that do not read, batches that unpack to much: the node serves on, in bounded memory."""
+import gzip
+import resource
+import socket
+import struct
+import time
+
+import pytest
+from wire import FETCH, PRODUCE, OneTopic, batch, receive
+
+KIB, MIB = 1 << 10, 1 << 20
+MESSAGE_TOO_LARGE = 10
+
+
+@pytest.fixture
+def node(serve):
+    return serve().ready()
+
+
+@pytest.fixture(autouse=True)
+def descriptors():
+    """As many as this process may have; for the test only."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
+    yield limits[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def memory(node, what="Anonymous"):
+    """Bytes of the node's own, without the pages of files."""
+    with open(f"/proc/{node.process.pid}/smaps_rollup") as f:
+        return next(int(line.split()[1]) * KIB for line in f if line.startswith(what))
+
+
+def peak(node):
+    with open(f"/proc/{node.process.pid}/status") as f:
+        return next(int(line.split()[1]) * KIB for line in f if line.startswith("VmHWM"))
+
+
+def frame(api, version, body):
+    data = struct.pack(">hhih", api, version, 7, 1) + b"t" + body
+    return struct.pack(">i", len(data)) + data
+
+
+def produce(records):
+    return frame(PRODUCE, 3, struct.pack(">hhiih1siii", -1, -1, 60000, 1, 1, b"t", 1, 0, len(records)) + records)
+
+
+def fetch_all(offset):
+    most = (1 << 31) - 1
+    return frame(FETCH, 4, struct.pack(">iiiibih1siiqi", -1, 0, 0, most, 0, 1, 1, b"t", 1, 0, offset, most))
+
+
+def test_connections_that_ask_nothing_cost_little(node, descriptors):
+    count = min(10_000, descriptors - 500)
+    before = memory(node)
+    crowd = [socket.create_connection(("127.0.0.1", node.port), 10) for _ in range(count)]
+    for one in crowd:
+        one.sendall(frame(18, 0, b""))
+    for one in crowd:
+        receive(one, struct.unpack(">i", receive(one, 4))[0])
+    assert (memory(node) - before) / count < 8 * KIB
+    client = OneTopic(node.port)
+    client.create_topic()
+    assert client.produce(batch(b"among many")) == 0
+    for one in crowd:
+        one.close()
+    assert OneTopic(node.port).produce(batch(b"alone")) == 0
+    assert node.end()[0] == 0
+
+
+def test_two_thousand_connections_write_at_once(node, descriptors):
+    count, each = min(2_000, descriptors - 500), 5
+    OneTopic(node.port).create_topic()
+    crowd = [socket.create_connection(("127.0.0.1", node.port), 60) for _ in range(count)]
+    for one in crowd:
+        one.sendall(b"".join(produce(batch(b"x" * 100)) for _ in range(each)))
+    offsets = []
+    for one in crowd:
+        mine = []
+        for _ in range(each):
+            answer = receive(one, struct.unpack(">i", receive(one, 4))[0])
+            error, offset = struct.unpack(">hq", answer[19:29])
+            assert error == 0
+            mine.append(offset)
+        assert mine == sorted(mine)
+        offsets += mine
+        one.close()
+    assert sorted(offsets) == list(range(count * each))
+
+
+def test_readers_that_do_not_read_share_what_they_wait_for(node):
+    client = OneTopic(node.port)
+    client.create_topic()
+    for _ in range(40):
+        assert client.produce(batch(b"x" * 900_000)) == 0
+    before = memory(node)
+    crowd = []
+    for _ in range(100):
+        one = socket.socket()
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        one.connect(("127.0.0.1", node.port))
+        one.sendall(fetch_all(0) * 4)
+        crowd.append(one)
+    for _ in range(20):
+        assert client.produce(batch(b"more")) == 0
+    assert memory(node) - before < 64 * MIB
+    one = crowd[0]
+    one.settimeout(30)
+    size = struct.unpack(">i", receive(one, 4))[0]
+    assert size > 900_000
+    receive(one, size)
+    for one in crowd:
+        one.close()
+    assert node.end()[0] == 0
+
+
+def test_what_unpacks_to_much_is_refused_in_little_memory(node):
+    client = OneTopic(node.port)
+    client.create_topic()
+    bomb = batch(bytes(800 * MIB), 1, lambda b: gzip.compress(b, 9))
+    assert len(bomb) < MIB
+    before = peak(node)
+    for _ in range(5):
+        assert client.produce(bomb) == MESSAGE_TOO_LARGE
+    assert peak(node) - before < 3 * 64 * MIB  # a buffer that grows to the limit by doubling
+    assert client.produce(batch(b"x" * 500_000, 1, lambda b: gzip.compress(b, 9))) == 0
+    assert node.end()[0] == 0
+
+
+def test_a_slow_writer_holds_up_nobody(node):
+    client = OneTopic(node.port)
+    client.create_topic()
+    slow = socket.create_connection(("127.0.0.1", node.port), 10)
+    slow.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for byte in produce(batch(b"drop by drop")):
+        slow.sendall(bytes([byte]))
+        assert client.produce(batch(b"meanwhile")) == 0
+        time.sleep(0.001)
+    answer = receive(slow, struct.unpack(">i", receive(slow, 4))[0])
+    assert struct.unpack(">h", answer[19:21])[0] == 0
