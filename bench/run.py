@@ -21,7 +21,7 @@ from side.figures import Figures  # noqa: E402
 from side.measure import Bench, Plan  # noqa: E402
 from side.peers import ROOT, peer  # noqa: E402
 
-NAMES = ("ready", "idle", "produce", "small", "latency", "failover", "sim", "micro")
+NAMES = ("ready", "idle", "groups", "produce", "small", "latency", "sizes", "failover", "sim", "micro")
 OUT = ROOT / "build/bench"
 
 
@@ -54,9 +54,11 @@ def build():
 def measure(bench, asked, figures, say):
     if bench.wants("ready"):
         bench.ready(asked.nodes or (1, 3), str(OUT / "data"))
-    if bench.wants("idle", "produce", "small", "latency"):
+    if bench.wants("idle", "groups", "produce", "small", "latency"):
         for nodes in asked.nodes or (1, 3):
             bench.on_clusters(nodes)
+    if bench.wants("sizes"):
+        bench.sizes(str(OUT / "data"))
     if bench.wants("failover"):
         bench.failover()
     for name in ("sim", "micro"):

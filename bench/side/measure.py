@@ -3,6 +3,7 @@
 import contextlib
 import time
 
+from side import groups, sizes
 from side.load import Failed, Topic
 from side.peers import Kafka, KlammInOne, Unavailable
 
@@ -28,6 +29,7 @@ class Plan:
         self.latency_s = 5 if quick else 10
         self.warm_s = 2 if quick else 6
         self.idle_s = 4 if quick else 20
+        self.groups = 3 if quick else 10
         self.starts = 5
         self.kafka_starts = 0 if quick else 4  # beside the clusters that the other figures need
         self.kills = 2 if quick else 6
@@ -68,8 +70,11 @@ class Bench:
                     self.say(f"{kind.name} with {nodes} nodes cannot be measured: {why}")
             if self.wants("idle"):
                 self.idle(clusters, nodes)
-            for cluster in clusters:
-                self.warm_up(cluster)
+            if self.wants("groups") and nodes == 1:
+                self.groups(clusters)
+            if self.wants("produce", "small", "latency"):
+                for cluster in clusters:
+                    self.warm_up(cluster)
             if self.wants("produce"):
                 self.bulk(clusters, nodes, 100)
                 self.bulk(clusters, nodes, KIB)
@@ -101,6 +106,18 @@ class Bench:
         for cluster, used in zip(clusters, before):
             cpu.add(cluster.name, (cluster.cpu() - used) / self.plan.idle_s * 100)
             resident.add(cluster.name, max(cluster.resident()))
+
+    def groups(self, clusters):
+        label = "first message through a new group"
+        first = self.figures.figure("group.first", f"{label}, the cluster's first", "ms", "less", ("most", 10))
+        later = self.figures.figure("group.later", label, "ms", "less", ("most", 10))
+        for cluster in clusters:
+            self.say(f"{label}: {cluster.name}")
+            with Topic(cluster, partitions=1) as topic:
+                topic.run("produce", size=100, messages=1, seconds=5)
+                for i in range(1 + self.plan.groups):
+                    figure = later if i else first
+                    figure.add(cluster.name, groups.first_message(cluster.addresses[0], topic.name, f"group-{i}"))
 
     def bulk(self, clusters, nodes, size):
         label = f"produce {size} B, RF {nodes}"
@@ -183,6 +200,14 @@ class Bench:
                 figure.add(cluster.name, cluster.ready_ms)
         except (Unavailable, TimeoutError) as why:
             self.say(f"  failed: {why}")
+
+    def sizes(self, disk):
+        """What Klamm alone is asked for: memory a connection and a partition, and starts with much on the disk."""
+        for kind in self.peers:
+            if kind is Kafka:
+                continue
+            self.say(f"sizes: {kind.name}")
+            sizes.measure(kind.binary, kind.name, disk, self.figures)
 
     def failover(self):
         figure = self.figures.figure("failover", "kill -9 of a leader to the next acknowledged write, defaults", "ms", "less", ("most", 300))

@@ -1,20 +1,35 @@
-"""Just enough of Kafka's protocol to ask a broker whether it is ready: ApiVersions v0 and Metadata v1."""
+"""Kafka's frames, and just enough of its protocol to ask a broker whether it is ready: ApiVersions v0 and Metadata v1."""
 
 import socket
 import struct
 import time
 
 
-def call(address, api, version, body=b"", timeout=1.0):
-    """One request on a connection of its own; the response's bytes after the correlation id."""
-    host, port = address.rsplit(":", 1)
-    with socket.create_connection((host, int(port)), timeout) as s:
-        s.settimeout(timeout)
-        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+class Connection:
+    """Requests one after the other, of versions from before flexible headers."""
+
+    def __init__(self, address, timeout=1.0):
+        host, port = address.rsplit(":", 1)
+        self.socket = socket.create_connection((host, int(port)), timeout)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def call(self, api, version, body=b""):
+        """The response's bytes after the correlation id."""
         payload = struct.pack(">hhih", api, version, 1, 5) + b"bench" + body
-        s.sendall(struct.pack(">i", len(payload)) + payload)
-        size = struct.unpack(">i", read(s, 4))[0]
-        return read(s, size)[4:]
+        self.socket.sendall(struct.pack(">i", len(payload)) + payload)
+        return read(self.socket, struct.unpack(">i", read(self.socket, 4))[0])[4:]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+
+def call(address, api, version, body=b"", timeout=1.0):
+    """One request on a connection of its own."""
+    with Connection(address, timeout) as c:
+        return c.call(api, version, body)
 
 
 def read(s, size):
