@@ -30,6 +30,7 @@ void Disk::execute(OpenFile& c) {
   File& f = *files_[c.file.slot];
   f.id = c.file;
   f.path = path_of(c.dir, c.path);
+  paths_.insert({f.path, c.file.slot});
   f.busy = true;
   pool_.submit([path = f.path, mode = c.mode] { return open_file(path, mode); },
                [this, id = c.file, token = c.token](Opened opened) {
@@ -195,6 +196,7 @@ bool Disk::close(File& f, Token token) {
   if (f.descriptor) recent_.erase(f.recent);
   end(token, IoError::none);
   if (f.dirty) std::erase(dirty_, f.id.slot);
+  paths_.erase({f.path, f.id.slot});
   files_[f.id.slot].reset();
   return true;
 }
@@ -249,12 +251,16 @@ void Disk::execute(const Rename& c) {
   const IoError error = rename_path(from, to);
   end(c.token, error);
   if (error != IoError::none) return;
-  for (const std::unique_ptr<File>& f : files_) {
-    if (!f) continue;
-    if (f->path == from)
-      f->path = to;
-    else if (f->path.starts_with(from + "/"))
-      f->path = to + f->path.substr(from.size());
+  std::vector<uint32_t> moved;
+  for (auto at = paths_.lower_bound({from, 0}); at != paths_.end() && at->first.starts_with(from);) {
+    const bool inside = at->first.size() == from.size() || at->first[from.size()] == '/';
+    if (inside) moved.push_back(at->second);
+    at = inside ? paths_.erase(at) : std::next(at);
+  }
+  for (const uint32_t slot : moved) {
+    File& f = *files_[slot];
+    f.path = to + f.path.substr(from.size());
+    paths_.insert({f.path, slot});
   }
 }
 

@@ -5,12 +5,15 @@
 // for the device on the pool, one at a time (`busy`). A sync starts when what was submitted before it is done, runs
 // beside later writes, and answers for all syncs that were waiting when it started.
 #pragma once
-#include <deque>
 #include <list>
 #include <memory>
+#include <set>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
+#include "engine/base/fifo.h"
 #include "engine/env/command.h"
 #include "engine/env/event.h"
 #include "server/pool.h"
@@ -68,7 +71,7 @@ class Disk final {
     bool syncing = false;
     bool dirty = false;  // in dirty_
     uint32_t reads = 0;  // on the pool
-    std::deque<Op> ops;
+    Fifo<Op> ops;
     std::vector<Token> syncs;  // wait for the next sync
     std::list<uint32_t>::iterator recent;
     bool idle() const { return !busy && !syncing && reads == 0; }
@@ -92,9 +95,10 @@ class Disk final {
   const Options options_;
   Pool& pool_;
   std::vector<Event>& events_;
-  std::vector<std::unique_ptr<File>> files_;  // by slot
-  std::vector<uint32_t> dirty_;               // slots with something to start
-  std::list<uint32_t> recent_;                // slots with a descriptor, most recent first
+  std::vector<std::unique_ptr<File>> files_;               // by slot
+  std::set<std::pair<std::string_view, uint32_t>> paths_;  // theirs, with the slots: what a rename moves
+  std::vector<uint32_t> dirty_;                            // slots with something to start
+  std::list<uint32_t> recent_;                             // slots with a descriptor, most recent first
   std::vector<Descriptor> locks_;
   std::vector<int64_t> told_free_;  // -1: never
   int64_t written_since_look_ = 0;

@@ -69,7 +69,8 @@ Instant Node::next_deadline() const {
   const Parts& p = parts_;
   if (p.startup.phase == Phase::fresh || p.again) return Instant{0};
   if (p.startup.phase == Phase::ended) return kNever;
-  Instant at = earlier(p.calls.next_deadline(), p.startup.give_up);
+  if (p.startup.closes_on) return Instant{0};
+  Instant at = earlier(p.calls.next_deadline(), earlier(p.startup.give_up, p.startup.close_by));
   at = earlier(at, p.server.next_deadline());
   at = earlier(at, earlier(p.produces.next_deadline(), p.fetches.next_deadline()));
   at = earlier(at, earlier(p.deletes.next_deadline(), p.telemetry.next_deadline()));
@@ -99,6 +100,7 @@ void Turn::run(std::span<const Event> events) {
   if (p.startup.phase == Phase::ended) return;
   p.again = false;
   if (p.startup.phase == Phase::fresh) start();
+  wait_for_logs();
   if (std::exchange(p.reads_on, false)) publish();
   for (const Event& e : events) on_event(e);
   drain();
@@ -184,6 +186,7 @@ void Turn::on_event(const Event& event) {
 void Turn::on_ended(Token token, const StorageEnd& end) {
   const auto owner = p.ops.end(token);
   if (!owner) return;
+  if (p.startup.phase == Phase::closing && owner->module != kQuorum) p.startup.closes_on = true;
   if (owner->module == kStartup) return startup_ended(*owner, end);
   if (owner->module == kQuorum) {
     quorum::Out out;

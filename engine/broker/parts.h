@@ -73,7 +73,9 @@ struct Startup {
   uint32_t clean_files = 0;                                // directories that had one
   bool clean = false;                                      // all had: the former life ended in good order
   bool ready_told = false;
-  Instant give_up = kNever;  // while stopping: end without waiting any more
+  Instant give_up = kNever;   // while stopping: wait for other nodes no more
+  bool closes_on = false;     // closing, and the disk has done something for it: the next turn sets close_by
+  Instant close_by = kNever;  // closing: wait for the disk no more
   template<class V>
   void fields(V& v) const {
     v("phase", phase), v("waiting", waiting), v("meta", meta), v("directory_ids", directory_ids),
@@ -81,7 +83,7 @@ struct Startup {
     v("recovery_points", recovery_points), v("high_watermarks", high_watermarks), v("log_starts", log_starts);
     v("homes", homes);
     v("clean_epoch", clean_epoch), v("clean_files", clean_files), v("clean", clean), v("ready_told", ready_told);
-    v("give_up", give_up);
+    v("give_up", give_up), v("closes_on", closes_on), v("close_by", close_by);
   }
 };
 

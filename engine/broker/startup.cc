@@ -15,8 +15,10 @@ namespace {
 enum Step : uint16_t { kLock, kMeta, kRecovery, kHighWatermark, kLogStart, kClean, kList, kDropClean, kSweep, kFile };
 constexpr uint32_t kMetaMost = 64 * 1024;
 constexpr const char* kMetaFile = "meta.properties";
-constexpr Duration kLeavePatience = milliseconds(500);  // for the controller to move leaders away
-constexpr Duration kClosePatience = milliseconds(400);  // for the logs to close
+constexpr Duration kLeavePatience = milliseconds(500);   // for the controller to move leaders away
+constexpr Duration kResignPatience = milliseconds(400);  // for the quorum to hear that its leader stops
+constexpr Duration kClosePatience = milliseconds(400);   // with a disk that answers nothing when the logs are to close
+constexpr Duration kStallPatience = seconds(5);          // with one that has answered
 
 struct Meta {
   std::string cluster_id;
@@ -82,6 +84,7 @@ replication::ReplicasConfig replicas_config(const metadata::BrokerConfig& c) {
   r.request_timeout = c.replica_socket_timeout;
   r.retention_check = c.retention_check_interval;
   r.producer_check = c.producer_id_expiration_check;
+  r.mark = c.flush_checkpoint_interval;
   return r;
 }
 
@@ -328,16 +331,26 @@ void Turn::poll_shutdown() {
     write_checkpoints(true);
     files_done = p.files.empty();
   }
+  if (ctx().now >= s.give_up) s.give_up = kNever, p.resigned = true;
   const bool done = p.clean_written && files_done && p.resigned;
-  if (!done && ctx().now < s.give_up) return;
+  if (!done && (s.closes_on || ctx().now < s.close_by)) return;
   s.phase = Phase::ended;
   io.out.push_back(Exit{0, "stopped"});
+}
+
+// Thousands of logs have much to write: while the disk answers they are waited for. Time counts from the turn after the
+// one that asked or heard, for turns take time too.
+void Turn::wait_for_logs() {
+  Startup& s = p.startup;
+  if (s.phase != Phase::closing || !std::exchange(s.closes_on, false)) return;
+  s.close_by = ctx().now + (s.close_by == kNever ? kClosePatience : kStallPatience);
 }
 
 void Turn::leave() {
   Startup& s = p.startup;
   s.phase = Phase::closing;
-  s.give_up = ctx().now + kClosePatience;
+  s.give_up = ctx().now + kResignPatience;
+  s.closes_on = true;
   p.replicas.close_all(io);
   quorum::Out out;
   if (p.config.controller && p.quorum && p.quorum->started())

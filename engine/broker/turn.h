@@ -31,6 +31,7 @@ struct Turn {
   void stop();
   void leave();
   void poll_shutdown();
+  void wait_for_logs();
   void write_checkpoints(bool clean);
 
   // ---- calls.cc: requests to other nodes and to oneself, replies

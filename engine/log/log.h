@@ -11,7 +11,6 @@
 // Reading an index never decides anything: both indexes, the epoch file and producer states follow from the batches.
 #pragma once
 #include <cstdint>
-#include <deque>
 #include <limits>
 #include <map>
 #include <optional>
@@ -19,6 +18,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/boxed.h"
+#include "engine/base/fifo.h"
 #include "engine/env/io.h"
 #include "engine/log/batch.h"
 #include "engine/log/epoch_cache.h"
@@ -55,6 +56,10 @@ class Log final {
   // Makes everything durable and writes the epoch file, so that recovery_point() can move. True: it has; else
   // Out.checkpointed tells.
   bool checkpoint(Io& io);
+  // Makes the next recovery begin here, even if it is one after a crash: a checkpoint, the indexes of the active
+  // segment and a snapshot of the producers, in the background.
+  void mark(Io& io);
+  int64_t unmarked_bytes() const { return segments_.empty() ? 0 : segments_.back().size - segments_.back().marked; }
   // Orderly end: a checkpoint, the indexes of the active segment, all files closed. True: there was nothing to do;
   // else Out.closed tells. Only when ready.
   bool close(Io& io);
@@ -135,7 +140,7 @@ class Log final {
     v("put_away_to", put_away_to_), v("put_away", put_away_), v("put_away_running", put_away_running_),
         v("front_sure", front_sure_), v("epoch_file_due", epoch_file_due_);
     v("snapshots", snapshots_), v("snapshots_gone", snapshots_gone_), v("snapshot_running", snapshot_running_),
-        v("cuts", cuts_);
+        v("cuts", cuts_), v("mark", mark_), v("last_indexes", last_indexes_);
   }
 
  private:
@@ -208,6 +213,17 @@ class Log final {
       v("slot", slot), v("file", file), v("position", position);
     }
   };
+  // A snapshot to be written at `at`, where the active segment has `size` bytes: checkpoint -> indexes -> snapshot.
+  struct Mark {
+    Offset at = 0;
+    int64_t size = 0;
+    Slice producers;
+    bool indexed = false;
+    template<class V>
+    void fields(V& v) const {
+      v("at", at), v("size", size), v("producers", producers), v("indexed", indexed);
+    }
+  };
   // Recovery: list -> identity and epoch file -> snapshot -> scan segment by segment -> cut -> ready.
   struct Opening {
     OpenFrom from;
@@ -229,13 +245,19 @@ class Log final {
     Offset snapshots_to = std::numeric_limits<Offset>::max();  // later ones were tried in vain
     std::map<Offset, int64_t> time_bytes;                      // sizes of .timeindex files, by segment
     size_t newest_at = 0;  // of the segments before `at`: whose newest timestamp is not known yet
+    bool waiting = false;  // for index files to be written
+    bool may_resume = true;
+    bool resumed = false;  // the segment under scan is read from an index entry on
+    bool placed = false;   // its first batch was found there
+    Slice offset_file, time_file, head;
     template<class V>
     void fields(V& v) const {
       v("from", from), v("limit", limit), v("loads", loads), v("identity_wrong", identity_wrong),
           v("epochs_known", epochs_known), v("at", at), v("read_at", read_at), v("end", end), v("epoch", epoch),
           v("scanner", scanner), v("cutting", cutting), v("again", again), v("draining", draining), v("refold", refold);
       v("fold_from", fold_from), v("certain", certain), v("snapshots_to", snapshots_to), v("time_bytes", time_bytes),
-          v("newest_at", newest_at);
+          v("newest_at", newest_at), v("waiting", waiting), v("may_resume", may_resume), v("resumed", resumed),
+          v("placed", placed), v("offset_file", offset_file), v("time_file", time_file), v("head", head);
     }
   };
   // A segment below the log start whose files are renamed, that durably.
@@ -278,6 +300,8 @@ class Log final {
   void begin_identity(Io& io);
   void open_segment(Io& io, Segment& s);
   void write_indexes(Io& io, Segment& s);
+  void write_sealed(Io& io, Segment& s);
+  bool indexes_due() const;
   void update_written(Out& out);
   void start_round(Io& io);
   bool names_missing() const;
@@ -315,12 +339,21 @@ class Log final {
   void pump_snapshots(Io& io);
   bool end_has_snapshot(Io& io);
   void drop_snapshots_above(Io& io, Offset end);
+  void pump_mark(Io& io);
   void sweep_snapshots(Io& io);
+  void on_swept(Io& io, const Op& op);
   void choose_snapshot(Io& io, Out& out);
   void on_snapshot(Io& io, const Op& op, const StorageEnd& end, Out& out);
+  Expiration expiration(const Ctx& ctx) const;
+
+  // log_resume.cc
   void load_newest(Io& io, Out& out);
   void on_newest(Io& io, const Op& op, const StorageEnd& end, Out& out);
-  Expiration expiration(const Ctx& ctx) const;
+  bool can_resume(const Segment& s) const;
+  void load_resume(Io& io, const Segment& s);
+  void on_resume(Io& io, const Op& op, const StorageEnd& end, Out& out);
+  bool resumed_in_vain(const BatchHeader& first);
+  void resume_in_vain(Io& io, Out& out);
 
   // log_cold.cc
   ReadResult read_block(const ColdBlock& block, const ReadFrom& from) const;
@@ -344,9 +377,11 @@ class Log final {
   void locate_scan(Io& io, Out& out);
   void start_scan(Io& io, Out& out);
   void scan_segment(Io& io, Out& out);
+  void forget_epochs();
+  void scan_from(Io& io, const ResumePoint& from, Out& out);
   void read_scan(Io& io, Out& out);
   void on_scanned(Io& io, const StorageEnd& end, Out& out);
-  void cut_here(Io& io, bool damaged);
+  void cut_here(Io& io, bool damaged, Out& out);
   void cut_behind(Io& io, Out& out);
   void cut_open(Io& io, size_t keep, int64_t position, bool damaged);
   void pump_opening(Io& io, Out& out);
@@ -358,14 +393,14 @@ class Log final {
   State state_ = State::fresh;
   Ends ends_;
   uint64_t generation_ = 0;
-  std::deque<Segment> segments_;  // by base; the last is active; empty while nothing was ever appended
+  Fifo<Segment> segments_;  // by base; the last is active; empty while nothing was ever appended
   Tail tail_;
   EpochCache epochs_;
   ProducerStates producers_;
   Ops ops_;
 
-  Offset flushed_ = 0;           // appends below it are handed to the world
-  std::deque<WriteRun> writes_;  // under way, in offset order
+  Offset flushed_ = 0;     // appends below it are handed to the world
+  Fifo<WriteRun> writes_;  // under way, in offset order
   uint64_t next_write_ = 1;
   Offset write_reached_ = 0;
   uint32_t held_ = 0;  // truncations not yet durable: no write is submitted meanwhile
@@ -384,17 +419,17 @@ class Log final {
   Offset recovery_point_ = 0;
 
   std::vector<ColdRead> cold_reads_;  // at most kColdBlocks
-  std::deque<ColdWant> cold_wants_;
-  std::deque<ColdBlock> cold_blocks_;  // at most kColdBlocks; the oldest goes first, never in the turn it came
+  Fifo<ColdWant> cold_wants_;
+  std::vector<ColdBlock> cold_blocks_;  // at most kColdBlocks; the oldest goes first, never in the turn it came
   uint64_t next_cold_ = 1;
 
-  std::optional<Opening> opening_;
-  std::optional<Leaving> leaving_;
+  Boxed<Opening> opening_;
+  Boxed<Leaving> leaving_;
   bool closing_ = false;  // closing: the last files are being closed
   int64_t dropped_bytes_ = 0;
 
   Offset put_away_to_ = 0;  // segments that end before it go
-  std::deque<PutAway> put_away_;
+  Fifo<PutAway> put_away_;
   bool put_away_running_ = false;  // one segment at a time
   bool front_sure_ = false;        // no rename of a former life waits to be made durable
   bool epoch_file_due_ = false;    // its first entries are those of segments that are gone
@@ -402,7 +437,9 @@ class Log final {
   std::set<Offset> snapshots_;          // whose files may exist
   std::vector<Offset> snapshots_gone_;  // to be removed first of all; held_ counts them once
   bool snapshot_running_ = false;       // one is being written, or some removed
-  std::deque<Cut> cuts_;                // wait for that
+  Fifo<Cut> cuts_;                      // wait for that
+  Boxed<Mark> mark_;
+  bool last_indexes_ = false;  // closing: those of the active segment have been written, or are being
 };
 
 }  // namespace klamm::log

@@ -180,7 +180,7 @@ void Log::keep_block(Io& io, ColdRead& r, const Slice& bytes, size_t skipped, Ou
   if (end == 0) return damaged_cold(io, r, out);
   block.bytes = bytes.part(0, end);
   block.end_position = r.position + static_cast<int64_t>(skipped + end);
-  if (cold_blocks_.size() == kColdBlocks) cold_blocks_.pop_front();
+  if (cold_blocks_.size() == kColdBlocks) cold_blocks_.erase(cold_blocks_.begin());
   cold_blocks_.push_back(std::move(block));
   end_cold(io, r.number, {r.want.offset}, out);
 }
@@ -205,7 +205,7 @@ void Log::end_cold(Io& io, uint64_t number, ColdEnd end, Out& out) {
     nothing.from = end.offset;
     nothing.next = end.offset + 1;
     nothing.segment = -1;
-    if (cold_blocks_.size() == kColdBlocks) cold_blocks_.pop_front();
+    if (cold_blocks_.size() == kColdBlocks) cold_blocks_.erase(cold_blocks_.begin());
     cold_blocks_.push_back(std::move(nothing));
   }
   cold_reads_.erase(r);

@@ -114,17 +114,24 @@ void Log::locate_scan(Io& io, Out& out) {
 void Log::start_scan(Io& io, Out& out) {
   Opening& o = *opening_;
   o.end = segments_[o.at].base;
+  scan_segment(io, out);
+}
+
+// The scan tells them, from this segment on.
+void Log::forget_epochs() {
+  Opening& o = *opening_;
   if (o.at == 0)
     epochs_.clear();
   else
     epochs_.truncate_from_end(o.end);
   o.epoch = epochs_.latest();
-  scan_segment(io, out);
 }
 
 void Log::scan_segment(Io& io, Out& out) {
   Opening& o = *opening_;
   if (o.at == segments_.size()) return finish_open(io, out);
+  o.waiting = ops_.size() >= kMaxOps / 2;  // index files are slower to write than segments to read
+  if (o.waiting) return;
   Segment& s = segments_[o.at];
   const bool gap_allowed = options_.config.compacted || s.base < o.from.recovery_point;
   if (s.base < o.end || (s.base > o.end && !gap_allowed)) return cut_behind(io, out);
@@ -134,19 +141,28 @@ void Log::scan_segment(Io& io, Out& out) {
     s.file = io.open(begin(std::move(op)), options_.dir, file_path(s.base, ".log"), OpenMode::read_write);
     return;
   }
-  s.index = SegmentIndex(s.base);
   s.index_loaded = true;
-  s.first_timestamp = kNoTimestamp;
   s.created_ms = io.ctx.wall.ms;
   draw_jitter(io.ctx, s);
+  o.resumed = false;
+  if (can_resume(s)) return load_resume(io, s);
+  forget_epochs();
+  s.first_timestamp = kNoTimestamp;
+  s.index = SegmentIndex(s.base);
+  scan_from(io, {0, std::max(o.end, s.base)}, out);
+}
+
+void Log::scan_from(Io& io, const ResumePoint& from, Out& out) {
+  Opening& o = *opening_;
   ScanOptions scan;
-  scan.file_size = s.size;
-  scan.expect = std::max(o.end, s.base);
-  scan.epoch = o.epoch;
+  scan.position = from.position;
+  scan.file_size = segments_[o.at].size;
+  scan.expect = from.from;
+  scan.epoch = o.resumed ? kNoEpoch : o.epoch;
   scan.gaps_below = options_.config.compacted ? std::numeric_limits<Offset>::max() : o.from.recovery_point;
   scan.limit = o.limit;
   o.scanner = BatchScanner(scan);
-  o.read_at = 0;
+  o.read_at = from.position;
   read_scan(io, out);
 }
 
@@ -157,12 +173,14 @@ void Log::read_scan(Io& io, Out& out) {
     const auto size = static_cast<uint32_t>(std::min<int64_t>(kScanBytes, s.size - o.read_at));
     return io.read(begin(Step::scan), s.file, o.read_at, size);
   }
-  if (!o.scanner.between_batches()) return cut_here(io, true);
+  if (!o.scanner.between_batches()) return cut_here(io, true, out);
   o.end = o.scanner.expect();
   o.epoch = o.scanner.epoch();
   if (++o.at < segments_.size()) {
-    if (!o.again && segments_[o.at].base > o.from.recovery_point) write_indexes(io, s);
-    s.index.thin();
+    if (!o.again && segments_[o.at].base > o.from.recovery_point)
+      write_sealed(io, s);
+    else
+      s.index.thin();
   }
   scan_segment(io, out);
 }
@@ -170,20 +188,25 @@ void Log::read_scan(Io& io, Out& out) {
 void Log::on_scanned(Io& io, const StorageEnd& end, Out& out) {
   Opening& o = *opening_;
   Segment& s = segments_[o.at];
+  bool in_vain = false;
   const auto verdict = o.scanner.feed(end.bytes.span(), [&](const BatchHeader& h, int64_t position) {
+    in_vain = in_vain || resumed_in_vain(h);
+    if (in_vain) return;
     if (position == 0) s.first_timestamp = h.max_timestamp;
     s.index.add(h, position, options_.config.index_interval_bytes);
     if (h.partition_leader_epoch > epochs_.latest()) epochs_.assign({h.partition_leader_epoch, h.base_offset});
     if (o.refold && h.base_offset >= o.fold_from) producers_.apply(h);
   });
-  if (verdict != BatchScanner::Verdict::more) return cut_here(io, verdict == BatchScanner::Verdict::bad);
+  if (in_vain) return resume_in_vain(io, out);
+  if (verdict != BatchScanner::Verdict::more) return cut_here(io, verdict == BatchScanner::Verdict::bad, out);
   o.read_at = end.bytes.empty() ? s.size : o.read_at + static_cast<int64_t>(end.bytes.size());
   read_scan(io, out);
 }
 
 // The log ends with the last good batch of the segment under scan.
-void Log::cut_here(Io& io, bool damaged) {
+void Log::cut_here(Io& io, bool damaged, Out& out) {
   Opening& o = *opening_;
+  if (o.resumed && o.scanner.expect() < o.certain) return resume_in_vain(io, out);
   o.end = o.scanner.expect();
   cut_open(io, o.at, o.scanner.position(), damaged);
 }
@@ -212,13 +235,17 @@ void Log::pump_opening(Io& io, Out& out) {
   if (opening_->draining && !dirty() && writes_.empty()) {
     opening_->draining = false;
     begin_scan(io, out);
+  } else if (opening_->waiting) {
+    scan_segment(io, out);
   } else if (opening_->cutting) {
     finish_open(io, out);
   }
 }
 
 void Log::finish_open(Io& io, Out& out) {
-  drop_snapshots_above(io, opening_->end);
+  // After a crash those that were not believed go: nothing tells that what is below them was durable, or is the same.
+  const bool doubts = !opening_->again && opening_->refold;
+  drop_snapshots_above(io, doubts ? std::min(opening_->certain, opening_->end) : opening_->end);
   if (opening_->refold && opening_->fold_from > opening_->end) {  // that snapshot was of another log
     opening_->cutting = false;
     opening_->from.recovery_point = 0;
@@ -235,6 +262,9 @@ void Log::finish_open(Io& io, Out& out) {
       s.unsynced = s.file && !sure;
       s.name_durable = sure;
     }
+    Segment& last = segments_.back();
+    const bool small = last.size < options_.resume_least && o.time_bytes.count(last.base);
+    if (o.from.clean && o.certain == o.end && (o.resumed || small)) last.index_holds = last.size;
     sweep_snapshots(io);
     ends_.log_start = std::max(segments_.front().base, std::min(o.from.log_start, o.end));
     ends_.synced = recovery_point_ = std::min(o.from.recovery_point, o.end);

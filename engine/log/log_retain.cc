@@ -37,7 +37,7 @@ void Log::retain(Io& io, const RetainBy& by) {
   if (count == segments_.size()) {
     segments_.back().index_durable = true;  // its indexes would only be deleted
     begin_segment(io.ctx, ends_.submitted);
-    segments_.back().forced = true;
+    segments_.back().forced = segments_.back().unsynced = true;  // a sync does not stop there: look at start_round
   }
   advance_log_start(io.ctx, segments_[count].base);
   put_away_to_ = std::max(put_away_to_, segments_[count].base);

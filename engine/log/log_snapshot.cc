@@ -1,8 +1,9 @@
 // Producer snapshots: what makes recovery start near the end of a log.
 //
-// A snapshot is written where a segment begins and at an orderly end, but only once everything below it is durable, the
-// epoch file and the sealed indexes too; a truncation removes durably those above it before it touches a segment. So a
-// readable snapshot says that nothing below it needs to be looked at, whatever a checkpoint of the node says.
+// A snapshot is written where a segment begins, at an orderly end and now and then in the middle of a segment (a mark),
+// but only once everything below it is durable, the epoch file and the indexes too; a truncation removes durably those
+// above it before it touches a segment. So a readable snapshot says that nothing below it needs to be looked at,
+// whatever a checkpoint of the node says.
 #include <algorithm>
 
 #include "engine/log/checkpoints.h"
@@ -46,14 +47,41 @@ void Log::pump_snapshots(Io& io) {
   issue_cuts(io);
   if (held_ > 0 || !(ready() || state_ == State::closing)) return;
   Segment* s = oldest_unwritten_snapshot();
-  if (!s) return;
+  if (!s) return pump_mark(io);
   if (s->base > recovery_point_) {
     checkpoint_wanted_ = checkpoint_wanted_ || checkpoint_to_ < s->base;
     return;
   }
+  if (indexes_due()) return;
   Slice content = std::move(*s->snapshot);
   s->snapshot.reset();
   if (!snapshots_.count(s->base)) write_snapshot(io, s->base, std::move(content));
+}
+
+void Log::mark(Io& io) {
+  if (!ready() || mark_ || !options_.track_producers || unmarked_bytes() == 0) return;
+  mark_.emplace({ends_.submitted, segments_.back().size, encode_producer_snapshot(producers_.entries())});
+  Out nothing;
+  pump_snapshots(io);
+  pump_checkpoint(io, nothing);
+  pump_snapshots(io);  // if all was durable already
+}
+
+void Log::pump_mark(Io& io) {
+  if (!mark_ || indexes_due()) return;
+  if (recovery_point_ < mark_->at) {
+    checkpoint_wanted_ = checkpoint_wanted_ || checkpoint_to_ < mark_->at;
+    return;
+  }
+  Segment& s = segments_.back();
+  if (s.base >= mark_->at) return mark_.reset();  // it became full: the snapshot at its end does as well
+  if (!mark_->indexed) {
+    mark_->indexed = true;
+    return write_indexes(io, s);
+  }
+  s.marked = mark_->size;
+  if (!snapshots_.count(mark_->at)) write_snapshot(io, mark_->at, std::move(mark_->producers));
+  mark_.reset();
 }
 
 // True once the log's end has a snapshot, or needs none.
@@ -67,6 +95,7 @@ bool Log::end_has_snapshot(Io& io) {
 
 // No write and no cut of a file follows before they are gone for good.
 void Log::drop_snapshots_above(Io& io, Offset end) {
+  if (mark_ && mark_->at > end) mark_.reset();
   const auto from = snapshots_.upper_bound(end);
   if (from == snapshots_.end()) return;
   if (snapshots_gone_.empty()) ++held_;
@@ -75,11 +104,28 @@ void Log::drop_snapshots_above(Io& io, Offset end) {
   pump_snapshots(io);
 }
 
-// The ends of former lives. They are right, but of no use once there is a later one; a truncation still knows of them.
+// Of those that are not where a segment begins only the newest two are of use: the node's recovery point may not yet
+// have come to the newest, nor its name to the disk. A truncation knows of them until they are durably gone.
 void Log::sweep_snapshots(Io& io) {
-  for (auto it = snapshots_.begin(); it != snapshots_.end() && std::next(it) != snapshots_.end(); ++it)
-    if (!find_segment(*it) && ops_.size() < kMaxOps / 2)
-      io.remove(begin(Step::sweep), options_.dir, file_path(*it, ".snapshot"));
+  Op op{Step::sweep_marks, 0};
+  size_t newest = snapshots_.size();  // counted from the end
+  for (const Offset at : snapshots_)
+    if (newest-- > 2 && !find_segment(at)) op.segments.push_back(at), ++op.left;
+  if (op.left == 0) return;
+  const std::vector<Offset> gone = op.segments;
+  const Owner owner = begin(std::move(op));
+  for (const Offset at : gone) io.remove(owner, options_.dir, file_path(at, ".snapshot"));
+}
+
+void Log::on_swept(Io& io, const Op& op) {
+  if (op.step == Step::sweep_marks) {
+    Op names{Step::sweep_mark_names};
+    names.segments = op.segments;
+    names.generation = op.generation;
+    return io.sync_dir(begin(std::move(names)), options_.dir, path_);
+  }
+  for (const Offset at : op.segments)
+    if (op.generation == generation_) snapshots_.erase(at);  // else there may be a new one in its place
 }
 
 // ---- reading
@@ -93,6 +139,7 @@ void Log::choose_snapshot(Io& io, Out& out) {
   if (after == snapshots_.begin() || *std::prev(after) < front) {
     producers_.reset_to(front);
     o.fold_from = front;
+    o.certain = 0;
     return locate_scan(io, out);
   }
   Op op{Step::load_snapshot};
@@ -111,47 +158,6 @@ void Log::on_snapshot(Io& io, const Op& op, const StorageEnd& end, Out& out) {
   producers_.expire(expiration(io.ctx));
   o.fold_from = o.certain = op.segment;
   locate_scan(io, out);
-}
-
-// The newest timestamps of segments that are not scanned, one after the other from their time indexes. Where one tells
-// nothing, the scan begins.
-void Log::load_newest(Io& io, Out& out) {
-  Opening& o = *opening_;
-  for (; o.newest_at < o.at; ++o.newest_at) {
-    const Segment& s = segments_[o.newest_at];
-    if (s.index_loaded || s.index.newest().timestamp >= 0 || s.size == 0) continue;
-    const auto size = o.time_bytes.find(s.base);
-    const auto entry = static_cast<int64_t>(kTimeEntryBytes);
-    if (size == o.time_bytes.end() || size->second < entry) {
-      o.at = o.newest_at;
-      break;
-    }
-    const FileId file =
-        io.open(begin(Step::close_files), options_.dir, file_path(s.base, ".timeindex"), OpenMode::read_write);
-    Op read{Step::newest};
-    read.segment = s.base;
-    read.number = file.packed();
-    return io.read(begin(std::move(read)), file, size->second / entry * entry - entry, kTimeEntryBytes);
-  }
-  start_scan(io, out);
-}
-
-void Log::on_newest(Io& io, const Op& op, const StorageEnd& end, Out& out) {
-  Op closes{Step::close_files};
-  closes.files = {FileId::unpack(op.number)};
-  io.close(begin(std::move(closes)), FileId::unpack(op.number));
-  if (!opening_) return;
-  Opening& o = *opening_;
-  Segment& s = segments_[o.newest_at];
-  KLAMM_ASSERT_REL(s.base, ==, op.segment);
-  const auto last = op.error == IoError::none ? read_time_entry(end.bytes.span()) : std::nullopt;
-  if (last && last->timestamp >= 0 && s.base + last->relative < segments_[o.newest_at + 1].base) {
-    s.index.set_newest({last->timestamp, s.base + last->relative});
-    ++o.newest_at;
-  } else {
-    o.at = o.newest_at;
-  }
-  load_newest(io, out);
 }
 
 // ---- expiration

@@ -87,6 +87,8 @@ void Log::cut_files(Io& io, size_t keep, int64_t position) {
   s.pending = std::move(kept);
   s.pending_bytes = std::max<int64_t>(0, position - submitted);
   s.size = position;
+  if (s.marked > position) s.marked = 0;  // its snapshot goes
+  s.index_holds = -1;
   for (size_t i = keep + 1; i < segments_.size(); ++i) {
     const Segment& gone = segments_[i];
     if (gone.file) op.files.push_back(gone.file), ++op.left;
@@ -172,6 +174,7 @@ void Log::truncate_fully_and_start_at(Io& io, Offset start, const Uuid& away) {
   tail_.reset(start);
   cold_blocks_.clear();
   snapshots_.clear();
+  mark_.reset();
   epochs_.clear();
   producers_.reset_to(start);
   writes_.clear();

@@ -47,6 +47,7 @@ static bool tolerated(const Op& op) {
     case Step::load_epochs:
     case Step::cut_remove:
     case Step::drop_snapshots:
+    case Step::sweep_marks:
     case Step::front_names:
     case Step::put_away:
     case Step::move_away:
@@ -57,6 +58,9 @@ static bool tolerated(const Op& op) {
     case Step::cold_read:
     case Step::load_snapshot:
     case Step::newest:
+    case Step::resume_offsets:
+    case Step::resume_times:
+    case Step::resume_head:
     case Step::close_files: return true;
     default: return false;
   }
@@ -70,6 +74,9 @@ void Log::ended(Io& io, const Op& op, const StorageEnd& end, Out& out) {
     case Step::load_epochs: return opening_ ? on_epochs(io, op, end, out) : void();
     case Step::load_snapshot: return opening_ ? on_snapshot(io, op, end, out) : void();
     case Step::newest: return on_newest(io, op, end, out);
+    case Step::resume_offsets:
+    case Step::resume_times:
+    case Step::resume_head: return opening_ ? on_resume(io, op, end, out) : void();
     case Step::open_scanned:
       if (Segment* s = find_segment(op.segment); s && opening_) s->size = end.value, scan_segment(io, out);
       return;
@@ -97,10 +104,13 @@ void Log::ended(Io& io, const Op& op, const StorageEnd& end, Out& out) {
       roll_waits_ = false;
       return;
     case Step::write_index:
-      if (Segment* s = find_segment(op.segment); s && s->index_writes > 0) --s->index_writes;
+      if (Segment* s = find_segment(op.segment); s && s->index_writes > 0 && --s->index_writes == 0)
+        if (!s->index_durable) write_sealed(io, *s);
       return;
     case Step::epoch_file: return;
-    case Step::write_snapshot: snapshot_running_ = false; return;
+    case Step::write_snapshot: snapshot_running_ = false; return sweep_snapshots(io);
+    case Step::sweep_marks:
+    case Step::sweep_mark_names: return on_swept(io, op);
     case Step::drop_snapshots: io.sync_dir(begin(Step::drop_snapshot_names), options_.dir, path_); return;
     case Step::drop_snapshot_names:
       snapshot_running_ = false;
@@ -175,14 +185,16 @@ void Log::open_segment(Io& io, Segment& s) {
   ops_.at(owner.step).number = s.file.packed();
 }
 
+// Over what the files held: they never tell less than before (log_resume.cc).
 void Log::write_indexes(Io& io, Segment& s) {
-  s.index.seal();
   const auto write = [&](const char* suffix, std::vector<Slice> content) {
-    Op op{Step::write_index, static_cast<uint16_t>(content.empty() ? 3 : 4)};
+    Op op{Step::write_index, static_cast<uint16_t>(content.empty() ? 4 : 5)};
     op.segment = s.base;
     const Owner owner = begin(std::move(op));
-    const FileId file = io.open(owner, options_.dir, file_path(s.base, suffix), OpenMode::create_empty);
+    const FileId file = io.open(owner, options_.dir, file_path(s.base, suffix), OpenMode::create);
+    const auto size = static_cast<int64_t>(content.empty() ? 0 : content.front().size());
     if (!content.empty()) io.write(owner, file, 0, std::move(content));
+    io.truncate(owner, file, size);
     io.sync(owner, file);
     io.close(owner, file);
     ops_.at(owner.step).files = {file};
@@ -193,6 +205,19 @@ void Log::write_indexes(Io& io, Segment& s) {
   s.index_durable = true;
 }
 
+// A segment that became full. What is being written of it already goes first.
+void Log::write_sealed(Io& io, Segment& s) {
+  if (s.index_writes > 0) return;
+  s.index.seal();
+  write_indexes(io, s);
+  s.index.thin();
+}
+
+bool Log::indexes_due() const {
+  return std::any_of(segments_.begin(), segments_.end(),
+                     [](const Segment& s) { return s.index_writes > 0 || !s.index_durable; });
+}
+
 // A segment's file is made only once the name of the one before it is durable: a log may lose its end, never its start.
 void Log::flush(Io& io) {
   if (!dirty() || held_ > 0) return;
@@ -201,6 +226,10 @@ void Log::flush(Io& io) {
   size_t first = segments_.size();
   const auto due = [](const Segment& s) { return s.pending_bytes > 0 || !s.index_durable || s.lacks_file(); };
   while (first > 0 && due(segments_[first - 1])) --first;
+  // A mark was where a segment ended now, and would vouch for index files that are just being written over.
+  for (size_t i = first; i + 1 < segments_.size(); ++i)
+    if (!segments_[i].index_durable && snapshots_.count(segments_[i + 1].base))
+      return drop_snapshots_above(io, segments_[i + 1].base - 1);
   for (size_t i = first; i < segments_.size(); ++i) {
     Segment& s = segments_[i];
     if (s.pending_bytes > 0 || s.lacks_file()) {
@@ -222,10 +251,7 @@ void Log::flush(Io& io) {
       s.pending.clear();
       s.pending_bytes = 0;
     }
-    if (!s.index_durable) {
-      write_indexes(io, s);
-      s.index.thin();
-    }
+    if (!s.index_durable) write_sealed(io, s);
   }
   KLAMM_ASSERT_REL(flushed_, ==, ends_.submitted);
 }
@@ -341,8 +367,7 @@ void Log::pump_checkpoint(Io& io, Out& out) {
     write_epoch_file(io, std::move(due));
     return;
   }
-  for (const Segment& s : segments_)
-    if (s.index_writes > 0) return;
+  if (indexes_due()) return;
   recovery_point_ = checkpoint_to_;
   checkpoint_to_ = -1;
   out.checkpointed = true;
@@ -367,6 +392,7 @@ bool Log::close(Io& io) {
   KLAMM_ASSERT(ready());
   state_ = State::closing;
   checkpoint_wanted_ = true;
+  mark_.reset();
   Out out;
   pump_checkpoint(io, out);
   pump_closing(io, out);
@@ -375,10 +401,18 @@ bool Log::close(Io& io) {
 
 void Log::pump_closing(Io& io, Out& out) {
   if (state_ != State::closing || checkpoint_wanted_ || checkpoint_to_ >= 0 || held_ > 0) return;
+  if (!last_indexes_) {
+    if (indexes_due()) return;
+    last_indexes_ = true;
+    if (on_disk_ && !segments_.empty() && segments_.back().file &&
+        segments_.back().index_holds != segments_.back().size) {
+      segments_.back().index.seal();
+      write_indexes(io, segments_.back());
+    }
+  }
   if (!closing_) {
-    if (!end_has_snapshot(io)) return;
+    if (indexes_due() || !end_has_snapshot(io)) return;
     closing_ = true;
-    if (on_disk_ && !segments_.empty() && segments_.back().file) write_indexes(io, segments_.back());
     close_files(io);
   }
   if (ops_.size() > 0) return;

@@ -14,6 +14,9 @@ enum class Step : uint8_t {
   load_epochs,
   load_snapshot,
   newest,
+  resume_offsets,
+  resume_times,
+  resume_head,
   open_scanned,
   scan,
   move_stray,
@@ -28,6 +31,8 @@ enum class Step : uint8_t {
   write_index,
   epoch_file,
   write_snapshot,
+  sweep_marks,
+  sweep_mark_names,
   // truncating
   cut,
   cut_remove,

@@ -1,10 +1,10 @@
 // What a partition's log remembers of idempotent producers: the epoch and the last five batches of each (KIP-98).
 #pragma once
 #include <array>
-#include <deque>
 #include <map>
 #include <vector>
 
+#include "engine/base/fifo.h"
 #include "engine/base/ids.h"
 #include "engine/log/batch.h"
 #include "engine/log/rules.h"
@@ -91,7 +91,7 @@ class ProducerStates final {
     }
   };
   std::map<ProducerId, ProducerEntry> entries_;
-  std::deque<Undo> undo_;  // offset order; everything applied at undo_from_ and beyond
+  Fifo<Undo> undo_;  // offset order; everything applied at undo_from_ and beyond
   Offset undo_from_ = 0;
 };
 

@@ -10,10 +10,11 @@
 namespace klamm::log {
 
 struct ScanOptions {
+  int64_t position = 0;          // of the first batch
   int64_t file_size = 0;         // no batch can end behind it
   Offset expect = 0;             // the next batch begins here
   LeaderEpoch epoch = kNoEpoch;  // no batch is of an older one
-  Offset gaps_below = 0;         // below this offset batches may begin later than expected (compaction has been there)
+  Offset gaps_below = 0;         // below this offset batches may begin later than expected
   Offset limit = 0;              // exclusive: stop before a batch that reaches it
 };
 
@@ -22,7 +23,8 @@ class BatchScanner final {
  public:
   BatchScanner() = default;
   explicit BatchScanner(const ScanOptions& options)
-      : file_size_(options.file_size),
+      : position_(options.position),
+        file_size_(options.file_size),
         expect_(options.expect),
         epoch_(options.epoch),
         gaps_below_(options.gaps_below),

@@ -124,6 +124,38 @@ void SegmentIndex::load_offsets(ByteSpan file, int64_t size) {
   thin();
 }
 
+std::optional<ResumePoint> SegmentIndex::resume(const IndexFiles& files, const ResumeBound& bound) {
+  offsets_.clear(), times_.clear();
+  newest_ = {}, since_ = 0;
+  for (Reader r(files.offsets); r.remaining() >= kIndexEntryBytes;) {
+    const IndexEntry last = offsets_.empty() ? IndexEntry{} : offsets_.back();
+    IndexEntry e;
+    e.relative = r.u32();
+    e.position = r.u32();
+    if (e.position <= last.position || e.relative <= last.relative) break;
+    if (e.position >= bound.size || base_ + e.relative >= bound.below) break;
+    offsets_.push_back(e);
+  }
+  if (offsets_.empty()) return std::nullopt;
+  const IndexEntry at = offsets_.back();
+  offsets_.pop_back();  // `add` gives it again
+  for (Reader r(files.times); r.remaining() >= kTimeEntryBytes;) {
+    TimeEntry e;
+    e.timestamp = r.i64();
+    e.relative = r.u32();
+    if (e.relative > at.relative) break;
+    if (!times_.empty() && (e.timestamp <= times_.back().timestamp || e.relative <= times_.back().relative)) break;
+    times_.push_back(e);
+  }
+  if (times_.empty() || times_.back().timestamp <= 0) {  // zeros, or records without times
+    offsets_.clear(), times_.clear();
+    return std::nullopt;
+  }
+  newest_ = {times_.back().timestamp, base_ + times_.back().relative};
+  since_ = at.position - last_position();
+  return ResumePoint{at.position, offsets_.empty() ? base_ : base_ + offsets_.back().relative + 1};
+}
+
 void add_piece(std::vector<Slice>* pieces, const Slice& piece) {
   if (piece.empty()) return;
   if (!pieces->empty()) {

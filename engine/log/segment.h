@@ -36,6 +36,22 @@ struct TimeEntry {
 // Nothing if `bytes` are not one entry of .timeindex.
 std::optional<TimeEntry> read_time_entry(ByteSpan bytes);
 
+// The contents of both index files of a segment.
+struct IndexFiles {
+  ByteSpan offsets;
+  ByteSpan times;
+};
+// What is known of a segment that a scan is to resume.
+struct ResumeBound {
+  int64_t size = 0;  // bytes of the segment
+  Offset below = 0;  // entries of later offsets are not believed
+};
+// Where: at a batch that begins at `position` and not before `from`.
+struct ResumePoint {
+  int64_t position = 0;
+  Offset from = 0;
+};
+
 // Both indexes of a segment. They are hints: what is read by them is checked against the batches found there.
 class SegmentIndex final {
  public:
@@ -57,6 +73,9 @@ class SegmentIndex final {
   std::vector<Slice> encode_times() const;
   // Replaces the offset entries by those of a file; ignores it if they cannot be right for a segment of `size` bytes.
   void load_offsets(ByteSpan file, int64_t size);
+  // Takes the entries that a scan would have found up to the batch of the last one below the bound, which is where the
+  // scan is to go on with `add`. Nothing, and no entries, if the files do not tell enough.
+  std::optional<ResumePoint> resume(const IndexFiles& files, const ResumeBound& bound);
 
   const std::vector<IndexEntry>& offsets() const { return offsets_; }
   const std::vector<TimeEntry>& times() const { return times_; }
@@ -85,6 +104,8 @@ struct Segment {
   bool forced = false;            // its file is made even before it has bytes: it holds the log's end
   bool index_durable = true;      // .index and .timeindex are on disk, or not due before the segment is full
   uint8_t index_writes = 0;       // under way
+  int64_t index_holds = -1;       // the active segment's size when its index files were right
+  int64_t marked = 0;             // its first bytes, which the newest snapshot vouches for
   std::vector<Slice> pending;     // appended, not submitted; they end at `size`
   std::optional<Slice> snapshot;  // of the producers where it begins; not yet written
   int64_t pending_bytes = 0;
@@ -99,7 +120,8 @@ struct Segment {
         v("unsynced", unsynced), v("forced", forced), v("index_loaded", index_loaded),
         v("index_durable", index_durable), v("index_writes", index_writes), v("pending", pending),
         v("pending_bytes", pending_bytes), v("first_timestamp", first_timestamp), v("created_ms", created_ms),
-        v("jitter_ms", jitter_ms), v("index", index), v("snapshot", snapshot);
+        v("jitter_ms", jitter_ms), v("index", index), v("snapshot", snapshot), v("index_holds", index_holds),
+        v("marked", marked);
   }
 };
 

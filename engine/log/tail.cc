@@ -61,7 +61,7 @@ void Tail::reset(Offset from) {
   block_end_ = 0;
 }
 
-std::deque<TailBatch>::const_iterator Tail::find(Offset offset) const {
+Fifo<TailBatch>::const_iterator Tail::find(Offset offset) const {
   KLAMM_ASSERT_REL(offset, >=, from_);
   return std::partition_point(batches_.begin(), batches_.end(), [&](const TailBatch& b) { return b.last < offset; });
 }

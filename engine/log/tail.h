@@ -1,8 +1,8 @@
 // The newest batches of a log in memory: what reads of the tail are served from, and all that is not yet written.
 #pragma once
-#include <deque>
 #include <vector>
 
+#include "engine/base/fifo.h"
 #include "engine/log/segment.h"
 
 namespace klamm::log {
@@ -42,8 +42,8 @@ class Tail final {
   void reset(Offset from);
   Offset from() const { return from_; }
   // The first batch that ends at `offset` or beyond; `offset` must not lie before from().
-  std::deque<TailBatch>::const_iterator find(Offset offset) const;
-  const std::deque<TailBatch>& batches() const { return batches_; }
+  Fifo<TailBatch>::const_iterator find(Offset offset) const;
+  const Fifo<TailBatch>& batches() const { return batches_; }
   int64_t bytes() const { return bytes_; }
   template<class V>
   void fields(V& v) const {
@@ -51,7 +51,7 @@ class Tail final {
   }
 
  private:
-  std::deque<TailBatch> batches_;
+  Fifo<TailBatch> batches_;
   Offset from_ = 0;
   int64_t bytes_ = 0;  // charged: content and entries, by a fixed rule
   BufferRef block_;    // where small runs are copied to

@@ -49,6 +49,7 @@ struct LogOptions {
   int32_t partition = 0;
   LogConfig config;
   uint32_t tail_bytes = kTailBytes;
+  int64_t resume_least = 64 << 10;  // recovery reads a smaller segment whole, without its index files
   // Keep producer states (idempotence). The metadata log needs none, and then opens without reading everything.
   bool track_producers = true;
   // Take a directory without a readable partition.metadata for one's own: right only for a name that is never reused
@@ -57,7 +58,7 @@ struct LogOptions {
   template<class V>
   void fields(V& v) const {
     v("module", module), v("key", key), v("dir", dir), v("topic", topic), v("topic_name", topic_name),
-        v("partition", partition), v("config", config), v("tail_bytes", tail_bytes),
+        v("partition", partition), v("config", config), v("tail_bytes", tail_bytes), v("resume_least", resume_least),
         v("track_producers", track_producers), v("adopt_unnamed", adopt_unnamed);
   }
 };

@@ -8,7 +8,8 @@ namespace klamm::replication {
 
 namespace {
 constexpr Duration kAlterRetry = milliseconds(50);
-constexpr int8_t kRecovered = 0;  // a leader's log is open: what an unclean election left to do is done (KIP-704)
+constexpr size_t kClosesAtOnce = 64;  // each has some five files open
+constexpr int8_t kRecovered = 0;      // a leader's log is open: what an unclean election left to do is done (KIP-704)
 }  // namespace
 
 const Partition* Replicas::find(const TopicIdPartition& id) const {
@@ -50,7 +51,7 @@ void Replicas::set_brokers(Ctx& ctx, Brokers brokers, BrokerEpoch own_epoch) {
   own_epoch_ = own_epoch;
   if (std::exchange(started_, true)) return;
   wake_at(ctx.now + config_.common.lag_max / 2, Timer::shrink);
-  begin_retention(ctx);
+  begin_standing_tasks(ctx);
 }
 
 void Replicas::assign(Io& io, const Wanted& w, Out& out) {
@@ -107,9 +108,10 @@ void Replicas::remove(Io& io, const TopicIdPartition& id) {
       leaving_paths_.insert(leaving->second.path());
   }
   for (auto& [node, f] : fetchers_) f.follows.erase(id), f.missing.erase(id), f.delayed.erase(id);
-  dirty_.erase(id), wants_alter_.erase(id), closing_.erase(id);
+  dirty_.erase(id), wants_alter_.erase(id);
   partitions_.erase(id);
   keys_.erase(key);
+  closed(io, id);
 }
 
 void Replicas::left(Io& io, const std::string& path) {
@@ -147,7 +149,7 @@ void Replicas::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out
   Moved m;
   if (said.failed != IoError::none) {
     if (opening_marks_.erase(id)) --opening_;
-    closing_.erase(id);
+    closed(io, id);
     p.went_offline(m);
     out.failed_dirs.push_back(p.log().options().dir);
     io.ctx.trace.event({TraceKind::disk_failed, 0, static_cast<int32_t>(p.log().options().dir.value),
@@ -162,14 +164,14 @@ void Replicas::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out
       --opening_;
     }
     out.opened.push_back(id);
-    if (ending_) close(io, id, p);
+    if (closing_.count(id)) close_due_.insert(id), close_some(io);
   }
   if (said.written || said.synced) {
     out.grown.push_back(id);
     p.acknowledged(io.ctx, config_.common, brokers_, m);
   }
   if (!said.cold.empty()) out.changed.push_back(id);
-  if (said.closed) closing_.erase(id);
+  if (said.closed) closed(io, id);
   if (said.remove_at) removals_.set(*said.remove_at, id);
   if (p.log().ready() && p.dirty()) dirty_.insert(id);
   moved(id, m, out);
@@ -219,13 +221,28 @@ void Replicas::close_all(Io& io) {
     Partition& p = cow.write();
     if (postponed_.count(id) || p.log().failed()) continue;
     closing_.insert(id);
-    if (p.log().ready()) close(io, id, p);
+    if (p.log().ready()) close_due_.insert(id);
   }
   postponed_.clear();
+  close_some(io);
 }
 
-void Replicas::close(Io& io, const TopicIdPartition& id, Partition& p) {
-  if (p.log().close(io)) closing_.erase(id);
+void Replicas::close_some(Io& io) {
+  while (!close_due_.empty() && close_running_.size() < kClosesAtOnce) {
+    const TopicIdPartition id = *close_due_.begin();
+    close_due_.erase(close_due_.begin());
+    log::Log& log = write(id)->log();
+    if (!log.ready()) continue;  // opening again: it comes back
+    if (log.close(io))
+      closing_.erase(id);
+    else
+      close_running_.insert(id);
+  }
+}
+
+void Replicas::closed(Io& io, const TopicIdPartition& id) {
+  closing_.erase(id), close_due_.erase(id), close_running_.erase(id);
+  close_some(io);
 }
 
 // ---- changes of the ISR
@@ -303,15 +320,17 @@ void Replicas::on_alter_answer(Io& io, IoError error, const Slice& body, Out& ou
 
 void Replicas::on_time(Io& io, Out& out) {
   Timer what;
-  bool shrink = false, retain = false, expire = false;
+  bool shrink = false, retain = false, expire = false, mark = false;
   while (timers_.pop(io.ctx.now, &what)) {  // flush sends what is due
     shrink = shrink || what == Timer::shrink;
     retain = retain || what == Timer::retention;
     expire = expire || what == Timer::expire;
+    mark = mark || what == Timer::mark;
   }
   if (shrink) shrink_isrs(io.ctx, out);
   if (retain) retain_some(io, out);
   if (expire) expire_producers(io.ctx);
+  if (mark) mark_some(io);
   remove_put_away(io);
 }
 

@@ -30,6 +30,7 @@ struct ReplicasConfig {
   Duration request_timeout = seconds(30);       // replica.socket.timeout.ms
   Duration retention_check = seconds(300);      // log.retention.check.interval.ms
   Duration producer_check = seconds(600);       // producer.id.expiration.check.interval.ms
+  Duration mark = seconds(60);                  // log.flush.offset.checkpoint.interval.ms
   template<class V>
   void fields(V& v) const {
     v("common", common), v("module", module), v("fetch_backoff", fetch_backoff);
@@ -118,9 +119,10 @@ class Replicas final {
         v("opening_marks", opening_marks_), v("opening", opening_);
     v("dirty", dirty_), v("wants_alter", wants_alter_), v("altering", altering_),
         v("alter_in_flight", alter_in_flight_), v("alter_not_before", alter_not_before_);
-    v("full", full_), v("ending", ending_), v("closing", closing_), v("fetchers", fetchers_),
-        v("last_call", last_call_);
-    v("timers", timers_), v("started", started_), v("removals", removals_), v("retention_at", retention_at_);
+    v("full", full_), v("ending", ending_), v("closing", closing_), v("close_due", close_due_),
+        v("close_running", close_running_), v("fetchers", fetchers_), v("last_call", last_call_);
+    v("timers", timers_), v("started", started_), v("removals", removals_), v("retention_at", retention_at_),
+        v("mark_at", mark_at_);
   }
 
  private:
@@ -157,7 +159,7 @@ class Replicas final {
       v("follows", follows), v("missing", missing), v("delayed", delayed);
     }
   };
-  enum class Timer : uint8_t { shrink, fetch, alter, retention, expire };
+  enum class Timer : uint8_t { shrink, fetch, alter, retention, expire, mark };
 
   Partition* write(const TopicIdPartition& id);
   void moved(const TopicIdPartition& id, const Moved& m, Out& out);
@@ -167,13 +169,15 @@ class Replicas final {
   void delay(Fetcher& fetcher, const TopicIdPartition& id, Instant now);
   void send_alter(Io& io, Out& out);
   void left(Io& io, const std::string& path);  // the directory of a removed partition is gone
-  void close(Io& io, const TopicIdPartition& id, Partition& p);
+  void close_some(Io& io);
+  void closed(Io& io, const TopicIdPartition& id);
   void fetch_answered(Io& io, Fetcher& fetcher, const FetchCall& call, const Slice& body, int16_t version, Out& out);
   void wake_at(Instant at, Timer what);
   void shrink_isrs(Ctx& ctx, Out& out);
-  void begin_retention(Ctx& ctx);
+  void begin_standing_tasks(Ctx& ctx);
   void expire_producers(Ctx& ctx);
   void retain_some(Io& io, Out& out);
+  void mark_some(Io& io);
   void remove_put_away(Io& io);
 
   ReplicasConfig config_;
@@ -192,6 +196,8 @@ class Replicas final {
   std::set<DirId> full_;                    // directories with too little room
   bool ending_ = false;                     // close_all was called
   std::set<TopicIdPartition> closing_;      // not closed yet
+  std::set<TopicIdPartition> close_due_;    // of these, ready, and waiting for their turn
+  std::set<TopicIdPartition> close_running_;
   std::map<NodeId, Fetcher> fetchers_;
   bool alter_in_flight_ = false;
   Instant alter_not_before_{};
@@ -201,6 +207,7 @@ class Replicas final {
   bool started_ = false;                          // the standing tasks run
   Timers<TopicIdPartition> removals_;             // logs with files to remove
   std::optional<TopicIdPartition> retention_at_;  // where the present round of retention goes on
+  std::optional<TopicIdPartition> mark_at_;       // and that of marks
 };
 
 }  // namespace klamm::replication

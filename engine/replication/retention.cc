@@ -1,17 +1,21 @@
 // Standing tasks. Retention: every log.retention.check.interval.ms all partitions are looked at, a few a turn.
-// Producers that have not written for long are forgotten.
+// Producers that have not written for long are forgotten. Logs that have grown are marked, so that a recovery need not
+// read what was written long ago.
 #include "engine/replication/replicas.h"
 
 namespace klamm::replication {
 
 namespace {
 constexpr size_t kLooksPerTurn = 200;
+constexpr size_t kMarksPerTurn = 8;
+constexpr int64_t kMarkBytes = 16 << 20;      // that a log has grown since its last mark: some 10 ms of recovery
 constexpr Duration kFirstLook = seconds(30);  // as Kafka, unless the interval is shorter
 }  // namespace
 
-void Replicas::begin_retention(Ctx& ctx) {
+void Replicas::begin_standing_tasks(Ctx& ctx) {
   wake_at(ctx.now + std::min(config_.retention_check, kFirstLook), Timer::retention);
   wake_at(ctx.now + config_.producer_check, Timer::expire);
+  if (config_.mark > Duration{}) wake_at(ctx.now + config_.mark, Timer::mark);
 }
 
 void Replicas::retain_some(Io& io, Out& out) {
@@ -30,6 +34,24 @@ void Replicas::retain_some(Io& io, Out& out) {
     return wake_at(io.ctx.now, Timer::retention);
   }
   wake_at(io.ctx.now + config_.retention_check, Timer::retention);
+}
+
+void Replicas::mark_some(Io& io) {
+  if (ending_) return;
+  auto it = mark_at_ ? partitions_.lower_bound(*mark_at_) : partitions_.begin();
+  size_t marks = 0;
+  for (; it != partitions_.end() && marks < kMarksPerTurn; ++it) {
+    const log::Log& log = it->second->log();
+    if (log.unmarked_bytes() < kMarkBytes || full_.count(log.options().dir)) continue;
+    it->second.write().log().mark(io);
+    ++marks;
+  }
+  mark_at_.reset();
+  if (it != partitions_.end()) {
+    mark_at_ = it->first;
+    return wake_at(io.ctx.now, Timer::mark);
+  }
+  wake_at(io.ctx.now + config_.mark, Timer::mark);
 }
 
 void Replicas::expire_producers(Ctx& ctx) {

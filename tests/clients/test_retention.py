@@ -128,6 +128,34 @@ def test_small_retention_shrinks_the_directory(broker: Broker, java: list[str]) 
     assert read_from(broker, topic, start, len(values) - start) == values[start:]
 
 
+# Kafka's words: the new start is written down at an orderly end and every now and then; a crash between may undo it.
+@pytest.mark.parametrize("crash", [False, True])
+def test_deleted_records_stay_deleted_after_a_restart(broker: Broker, crash: bool) -> None:
+    AdminClient({"bootstrap.servers": broker.address}).list_topics(timeout=30)
+    broker.stop()
+    broker.command += ["--config", f"replica.high.watermark.checkpoint.interval.ms={200 if crash else 600_000}"]
+    broker.start()
+    topic, start = "some", 123
+    admin = AdminClient({"bootstrap.servers": broker.address})
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
+    values = [b"%06d" % i for i in range(300)]
+    produce(broker, topic, values)
+    partition = TopicPartition(topic, 0, start)
+    assert admin.delete_records([partition])[partition].result(30).low_watermark == start
+    if crash:
+        until = time.monotonic() + 20
+        while f"{topic} 0 {start}" not in (broker.data / "log-start-offset-checkpoint").read_text().splitlines():
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        broker.process.kill()
+        broker.process.wait()
+    else:
+        broker.stop()
+    broker.start()
+    assert start_of(broker, topic) == start
+    assert read_from(broker, topic, start, len(values) - start) == values[start:]
+
+
 def dump(java: list[str], path: Path) -> None:  # noqa: F811
     """As Kafka prints the file; it complains of what does not fit together."""
     command = [*java, "org.apache.kafka.tools.DumpLogSegments", "--files", str(path)]

@@ -52,6 +52,7 @@ class FakeStorage final {
   }
   void fail_in(uint64_t k) { fail_in_ = k; }  // the k-th end from now on says failed; 1 is the next
   uint64_t ended() const { return ended_; }
+  uint64_t bytes_read() const { return bytes_read_; }  // of files, by ReadFile and LoadFile
 
   // The machine is gone. Nothing more is done, but for the first bytes of writes that were next.
   void kill(const Choose& choose) {
@@ -248,6 +249,7 @@ class FakeStorage final {
       const auto id = find(x->path);
       const bool large = id && nodes_.at(*id).visible.size() > x->most;
       const IoError error = outcome(!id ? IoError::not_found : large ? IoError::failed : IoError::none);
+      if (error == IoError::none) bytes_read_ += nodes_.at(*id).visible.size();
       return ReadEnded{x->token, error, error == IoError::none ? Slice::copy(nodes_.at(*id).visible) : Slice()};
     }
     if (const auto* x = std::get_if<ListDir>(&c)) {
@@ -290,6 +292,7 @@ class FakeStorage final {
     const size_t from = std::min(bytes.size(), static_cast<size_t>(x.offset));
     const size_t size = std::min<size_t>(bytes.size() - from, x.size);
     const IoError error = outcome();
+    bytes_read_ += size;
     return ReadEnded{x.token, error,
                      error == IoError::none ? Slice::copy(ByteSpan(bytes).subspan(from, size)) : Slice()};
   }
@@ -299,7 +302,7 @@ class FakeStorage final {
   std::map<FileId, Handle> files_;
   std::vector<Command> loose_;
   std::vector<Sync> syncing_;
-  uint64_t sync_number_ = 0, fail_in_ = 0, ended_ = 0;
+  uint64_t sync_number_ = 0, fail_in_ = 0, ended_ = 0, bytes_read_ = 0;
 };
 
 }  // namespace klamm

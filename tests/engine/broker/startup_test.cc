@@ -147,6 +147,21 @@ TEST(Shutdown, a_disk_that_never_answers_delays_it_for_less_than_a_second) {
   EXPECT_EQ(x.file(log::kCleanShutdownFile), "");
 }
 
+TEST(Shutdown, waits_for_a_slow_disk_as_long_as_it_answers) {
+  LoneNode x;
+  x.start();
+  const Instant asked = x.world.now;
+  x.turn({Asked{1, "stop", {}}});
+  for (int i = 0; i < 1000 && !x.exit; ++i) {
+    const auto e = x.disk.ready() > 0 ? x.disk.step(0) : std::nullopt;
+    if (e) x.world.now.ns += milliseconds(100).ns;
+    e ? x.turn({*e}) : x.turn({});
+  }
+  ASSERT_TRUE(x.exit.has_value());
+  EXPECT_GT((x.world.now - asked).ns, seconds(1).ns);
+  EXPECT_TRUE(log::parse_clean_shutdown(x.file(log::kCleanShutdownFile)).has_value());
+}
+
 TEST(Shutdown, before_the_start_is_done_it_ends_at_once) {
   LoneNode x;
   x.node = make_node([] {

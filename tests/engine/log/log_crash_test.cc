@@ -8,7 +8,9 @@ namespace klamm::log {
 namespace {
 
 struct Story {
-  explicit Story(uint64_t seed) : rng{seed} {}
+  explicit Story(uint64_t seed) : rng{seed} {
+    if (rng.chance(70)) w.options.resume_least = 1;
+  }
 
   void run(int steps) {
     w.restart();
@@ -43,6 +45,8 @@ struct Story {
     if (what < 94) return w.turn([&](Io&) { w.log.drop_caches(); });
     if (what < 95) return start_elsewhere();
     if (what < 97) return retain();
+    if (what < 98) return w.turn([&](Io& io) { w.log.mark(io); });
+    if (rng.chance(20)) return end_well();
     crash(rng.chance(50));
   }
 
@@ -111,6 +115,21 @@ struct Story {
     ASSERT_GE(all.size(), b.bytes.size());
     EXPECT_TRUE(std::equal(b.bytes.begin(), b.bytes.end(), all.begin()));
   }
+  void end_well() {
+    w.turn([&](Io& io) { w.closed = w.log.close(io); });
+    w.settle(&rng);
+    ASSERT_TRUE(w.closed);
+    EXPECT_EQ(w.log.recovery_point(), w.log.ends().submitted);
+    w.restart({w.log.recovery_point(), w.log.ends().log_start, true});
+    checkpointed = w.log.recovery_point();
+    w.settle(&rng);
+    ASSERT_TRUE(w.log.ready());
+    EXPECT_EQ(w.log.ends().submitted, w.model.end());
+    w.retain({w.log.ends().written});  // what had no time to go before the end
+    w.settle(&rng);
+    w.check_derived(w.model);
+    before.clear();
+  }
   void crash(bool power) {
     const Offset promised = power ? w.log.ends().synced : w.log.ends().written;
     const bool all = rng.chance(20), none = rng.chance(20);
@@ -175,6 +194,7 @@ TEST(LogCrash, damaged_files_open_as_a_prefix) {
     Rng rng{seed};
     LogWorld w;
     w.expects_damage = true;
+    w.options.resume_least = rng.chance(50) ? 1 : 64 << 10;
     w.restart();
     w.settle();
     for (int i = 0; i < 40; ++i)
@@ -229,6 +249,7 @@ struct Whole {
   void tell() {
     w.options.config.segment_bytes = 6'000;
     w.options.config.file_delete_delay_ms = 0;
+    w.options.resume_least = 1;
     w.restart();
     settle();
     for (int i = 0; i < 16 && w.log.ready(); ++i) {
@@ -238,6 +259,7 @@ struct Whole {
       if (i % 3 == 2) w.sync();
       settle();
       if (i == 6 && w.log.ready()) w.turn([&](Io& io) { w.log.checkpoint(io); });
+      if ((i == 7 || i == 13) && w.log.ready()) w.turn([&](Io& io) { w.log.mark(io); });
       if (i == 9 && w.log.ready()) retain();
       if (i == 11 && w.log.ready()) truncate();
       settle();

@@ -207,5 +207,32 @@ TEST(LogRetention, a_cold_read_of_what_goes_ends) {
   EXPECT_EQ(w.log.read({3, 1'000, 120, true}).status, ReadStatus::out_of_range);
 }
 
+// The file that holds the end of a log without records has nothing to sync; what is before it may have.
+TEST(LogRetention, a_sync_does_not_stop_at_an_empty_segment) {
+  for (uint64_t seed = 1; seed <= 300; ++seed) {
+    SCOPED_TRACE(seed);
+    Rng rng{seed};
+    LogWorld w;
+    w.restart();
+    w.settle();
+    w.append({.records = 5}, 1);
+    w.sync();
+    w.append({.records = 5}, 1);
+    w.flush();
+    for (uint64_t n = rng.below(12); n > 0; --n) w.step(rng.next());
+    w.options.config.retention_bytes = 0;
+    w.log.set_config(w.options.config);
+    w.retain({10, true});
+    w.sync();
+    while (w.log.ends().synced < 10 && w.step(rng.next())) {
+    }
+    ASSERT_EQ(w.log.ends().synced, 10);
+    w.disk.lose_power([](uint64_t) { return 0; });
+    w.restart();
+    w.settle();
+    EXPECT_EQ(w.log.ends().submitted, 10);
+  }
+}
+
 }  // namespace
 }  // namespace klamm::log
