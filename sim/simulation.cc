@@ -57,6 +57,20 @@ Promise draw_promise(const RunOptions& o, Tape& tape) {
   return d.below(tape, 2) == 1 ? Promise::synced : Promise::beyond;
 }
 
+// And some compact what they write.
+bool compacts(const RunOptions& o, Tape& tape) { return o.rough && Draws{stream(kSwarm), 7, 0}.below(tape, 4) == 3; }
+
+void draw_compaction(Tape& tape, WorkloadOptions& w) {
+  Draws d{stream(kSwarm), 8, 0};
+  const bool deletes = !w.topic_config.empty();
+  w.topic_config["cleanup.policy"] = deletes ? "compact,delete" : "compact";
+  w.topic_config.emplace("internal.segment.bytes", std::to_string(4'096 << d.below(tape, 3)));
+  w.topic_config["min.cleanable.dirty.ratio"] = d.below(tape, 2) == 1 ? "0.01" : "0.3";
+  if (d.below(tape, 3) == 2) w.topic_config["max.compaction.lag.ms"] = "1000";
+  constexpr uint32_t kKeys[] = {40, 5, 1, 1'000};
+  w.keys = kKeys[d.below(tape, 4)];
+}
+
 World make_world(const RunOptions& options) {
   Tape tape(options.seed, options.tape_mode);
   tape.keep_log(options.log_choices);
@@ -68,6 +82,12 @@ World make_world(const RunOptions& options) {
     config.emplace("metadata.log.max.record.bytes.between.snapshots", "2000");
   if (draw_promise(options, tape) == Promise::synced) config.emplace("klamm.flush", "commit");
   if (keeps_little(options, tape)) config.emplace("log.retention.check.interval.ms", "300");
+  if (compacts(options, tape)) {  // the groups' offsets too
+    config.emplace("log.cleaner.backoff.ms", "150");
+    config.emplace("replica.high.watermark.checkpoint.interval.ms", "400");
+    config.emplace("log.roll.ms", "900");
+    if (Draws{stream(kSwarm), 9, 0}.below(tape, 3) == 2) config.emplace("log.cleaner.dedupe.buffer.size", "30000");
+  }
   return World(std::move(tape), world, cluster_hosts({options.brokers, 3, options.flaws, std::move(config)}));
 }
 
@@ -81,6 +101,7 @@ WorkloadOptions make_load(const RunOptions& o, Tape& tape) {
   w.consumers = o.consumers;
   w.records_per_second = o.records_per_second;
   if (keeps_little(o, tape)) w.topic_config = draw_retention(tape);
+  if (compacts(o, tape)) draw_compaction(tape, w);
   return w;
 }
 }  // namespace

@@ -134,6 +134,7 @@ std::string Story::render(const TraceEvent& e) {
     case TraceKind::log_truncated: return "cuts " + log(e) + " from " + n(e.d) + " to " + n(e.c);
     case TraceKind::log_recovered: return "has recovered " + log(e) + " up to " + n(e.c);
     case TraceKind::log_start_moved: return log(e) + " now starts at " + n(e.c);
+    case TraceKind::log_compacting: return "compacts " + log(e) + " up to " + n(e.c);
     case TraceKind::disk_failed: return "cannot write to directory " + n(e.a) + ": " + name(static_cast<IoError>(e.b));
     case TraceKind::disk_full:
       return (e.b ? "takes no records in directory " + n(e.a) + ": too little room"

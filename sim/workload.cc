@@ -26,6 +26,11 @@ Written Workload::record_of(uint64_t t) {
           static_cast<int64_t>(t & 0xff'ffff'ffff)};
 }
 
+std::optional<Slice> Workload::key_of(const Written& w) const {
+  if (options_.keys == 0) return std::nullopt;
+  return Slice::copy("k" + std::to_string(w.key(options_.keys)));
+}
+
 LogKey Workload::log(int32_t partition) const { return {topic_key(topic_), partition}; }
 
 void Workload::restarted(HostId host) {
@@ -137,6 +142,7 @@ void Workload::produce(World& world) {
       const Written w{name, where.second, number};
       history_.sent(w);
       client::NewRecord& r = p.records.emplace_back();
+      r.key = key_of(w);
       r.value = Slice::copy(w.value(options_.record_bytes));
     }
     ask(world, options_.producer_host, record_token(first), "produce", p);
@@ -198,8 +204,14 @@ void Workload::consumed(int64_t at, uint64_t t, const Slice& bytes, Verdicts& ou
   using Kind = client::ConsumerEvent::Kind;
   if (e.kind == Kind::assigned || e.kind == Kind::revoked) history_.reassigned(consumer);
   if (e.kind != Kind::records) return;
-  for (const client::ConsumedRecord& r : e.records)
-    history_.polled(at, consumer, e.partition.partition, r.offset, r.value ? r.value->text() : std::string_view{}, out);
+  for (const client::ConsumedRecord& r : e.records) {
+    const std::string_view value = r.value ? r.value->text() : std::string_view{};
+    history_.polled(at, consumer, e.partition.partition, r.offset, value, out);
+    const auto w = Written::parse(value);
+    const auto key = w ? key_of(*w) : std::nullopt;
+    if (w && (r.key.has_value() != key.has_value() || (key && r.key->text() != key->text())))
+      out.add(at, "J14 foreign record", w->text() + " was read with another key");
+  }
   history_.polled_to(at, consumer, e.partition.partition, e.next, e.high_watermark, out);
   if (consumer == kReader) return;
   int64_t& position = group_positions_[e.partition.partition];
@@ -210,6 +222,7 @@ void Workload::trace(const TraceEvent& e) {
   if (topic_.zero() || e.b != topic_key(topic_)) return;
   if (e.kind == TraceKind::log_start_moved) history_.deleted(e.a, e.c);
   if (e.kind == TraceKind::log_truncated && e.c > e.d) history_.began_anew(e.a, e.c);
+  if (e.kind == TraceKind::log_compacting && options_.keys > 0) history_.compacted(e.a, e.c, options_.keys);
 }
 
 int64_t Workload::group_position(int32_t partition) const {

@@ -25,6 +25,7 @@ struct WorkloadOptions {
   int64_t records_per_second = 1'000;
   int64_t batch_ns = 20'000'000;
   size_t record_bytes = 100;
+  uint32_t keys = 0;  // 0: the records have none
   std::map<std::string, std::string> topic_config;
 };
 
@@ -67,6 +68,7 @@ class Workload final {
   enum class Verb : uint64_t { create = 1, open, produce, consume, subscribe, assign };
   static uint64_t token(Verb v, uint64_t who) { return static_cast<uint64_t>(v) << 60 | who; }
   static Written record_of(uint64_t token);
+  std::optional<Slice> key_of(const Written& w) const;
 
   template<class T>
   void ask(World& world, HostId host, uint64_t token, const char* verb, const T& what);

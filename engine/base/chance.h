@@ -24,6 +24,7 @@ enum class Stream : uint16_t {
   group_jitter,
   placement,
   segment_jitter,
+  key_hash,
   simulator = 1000,
 };
 

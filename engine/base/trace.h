@@ -23,10 +23,11 @@ namespace klamm {
   X(partition_changed)   /* partition, topic key, leader << 32 | leader epoch, isr mask */                    \
   X(became_leader)       /* partition, topic key, leader epoch, start offset */                               \
   X(became_follower)     /* partition, topic key, leader epoch, leader */                                     \
-  X(batch_appended)      /* partition, topic key, base offset, epoch << 32 | crc; flags = records (capped) */ \
+  X(batch_appended)      /* partition, topic key, base offset, epoch << 32 | crc; flags = offsets (capped) */ \
   X(log_truncated)       /* partition, topic key, to offset, from offset */                                   \
   X(log_recovered)       /* partition, topic key, end offset, start offset */                                 \
   X(log_start_moved)     /* partition, topic key, start offset */                                             \
+  X(log_compacting)      /* partition, topic key, offset: what is below may go for what is below */           \
   X(durable)             /* partition, topic key, synced offset */                                            \
   X(high_watermark)      /* partition, topic key, offset, leader epoch */                                     \
   X(disk_failed)         /* directory, error */                                                               \
@@ -60,6 +61,8 @@ static_assert(sizeof(TraceEvent) == 32);
 #define KLAMM_PROBES(X)        \
   X(raft_prospective)          \
   X(log_retained)              \
+  X(log_cleaned)               \
+  X(log_swap_completed)        \
   X(raft_election_lost)        \
   X(raft_divergence)           \
   X(raft_resigned)             \

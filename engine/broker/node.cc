@@ -178,7 +178,7 @@ void Turn::on_event(const Event& event) {
   if (const auto* e = std::get_if<Listed>(&event)) return on_ended(e->token, {e->error, 0, {}, &e->entries});
   if (const auto* e = std::get_if<Space>(&event)) {
     p.disks[e->dir] = {e->total, e->free};
-    return p.replicas.set_full(ctx(), e->dir, e->free < p.config.disk_reserve_bytes);
+    return p.replicas.set_full(io, e->dir, e->free < p.config.disk_reserve_bytes);
   }
   if (const auto* e = std::get_if<Asked>(&event); e && e->verb == "stop") return stop();
 }

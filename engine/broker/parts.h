@@ -67,7 +67,7 @@ struct Startup {
   std::vector<std::optional<std::string>> meta;  // a directory's meta.properties as loaded
   std::vector<Uuid> directory_ids;
   std::string cluster_id;
-  std::map<std::pair<std::string, int32_t>, Offset> recovery_points, high_watermarks, log_starts;
+  std::map<std::pair<std::string, int32_t>, Offset> recovery_points, high_watermarks, log_starts, cleaned_to;
   std::map<std::pair<std::string, int32_t>, DirId> homes;  // where a partition's directory was found
   BrokerEpoch clean_epoch = -1;                            // of the clean-shutdown file; -1: there was none
   uint32_t clean_files = 0;                                // directories that had one
@@ -80,7 +80,8 @@ struct Startup {
   void fields(V& v) const {
     v("phase", phase), v("waiting", waiting), v("meta", meta), v("directory_ids", directory_ids),
         v("cluster_id", cluster_id);
-    v("recovery_points", recovery_points), v("high_watermarks", high_watermarks), v("log_starts", log_starts);
+    v("recovery_points", recovery_points), v("high_watermarks", high_watermarks), v("log_starts", log_starts),
+        v("cleaned_to", cleaned_to);
     v("homes", homes);
     v("clean_epoch", clean_epoch), v("clean_files", clean_files), v("clean", clean), v("ready_told", ready_told);
     v("give_up", give_up), v("closes_on", closes_on), v("close_by", close_by);

@@ -209,7 +209,8 @@ void Turn::assign_partition(const TopicIdPartition& id) {
   w.place.dir = home != p.startup.homes.end()
                     ? home->second
                     : DirId{static_cast<uint32_t>(id.partition) % static_cast<uint32_t>(p.config.log_dirs.size())};
-  w.place.from = {look(p.startup.recovery_points), look(p.startup.log_starts), p.startup.clean};
+  w.place.from = {look(p.startup.recovery_points), look(p.startup.log_starts), p.startup.clean,
+                  look(p.startup.cleaned_to)};
   w.place.high_watermark = look(p.startup.high_watermarks);
   replication::Out out;
   p.replicas.assign(io, w, out);
@@ -223,11 +224,25 @@ void Turn::layer_broker_configs() {
     if (const metadata::ConfigMap* map = p.image.config({metadata::ResourceType::broker, name}))
       for (const auto& [key, value] : *map) p.properties[key] = value;
   p.config.topic_defaults = metadata::make_topic_config({}, p.properties);
+  p.replicas.set_compaction(compaction_config());
   replication::Out out;
   for (const auto& [id, partition] : p.replicas.all())
     if (const metadata::Topic* topic = p.image.topic(id.topic))
       p.replicas.configure(ctx(), id, settings_of(topic->name), out);
   drain(out);
+}
+
+replication::CompactionConfig Turn::compaction_config() const {
+  const metadata::CleanerConfig c = metadata::make_cleaner_config(p.properties);
+  constexpr int64_t kMillion = 1'000'000, kAny = int64_t{1} << 40;  // bytes a second that nothing reaches
+  replication::CompactionConfig compaction;
+  compaction.enabled = c.enabled;
+  compaction.backoff = std::max(c.backoff, milliseconds(1));
+  compaction.by.keys_bytes = c.buffer_bytes;
+  compaction.by.keys_percent = static_cast<uint32_t>(std::clamp<int64_t>(c.load_factor.value / 10'000, 1, 100));
+  const int64_t rate = c.bytes_per_second.value / kMillion;
+  compaction.by.bytes_per_second = rate >= kAny ? 0 : std::max<int64_t>(rate, 1);
+  return compaction;
 }
 
 metadata::TopicConfig Turn::topic_config(const std::string& topic) const {
@@ -264,6 +279,10 @@ replication::Settings Turn::settings_of(const std::string& topic) const {
   s.log.retention_bytes = c.retention_bytes;
   s.log.retention_ms = c.retention_ms;
   s.log.file_delete_delay_ms = c.file_delete_delay.ms();
+  s.log.min_dirty_ppm = c.min_dirty_ratio.value;
+  s.log.min_compaction_lag_ms = c.min_compaction_lag_ms;
+  s.log.max_compaction_lag_ms = c.max_compaction_lag_ms;
+  s.log.delete_retention_ms = c.delete_retention_ms;
   s.log.producer_expiration_ms = p.config.producer_id_expiration.ms();
   s.min_insync = c.min_insync_replicas;
   s.unsynced_max = p.config.sync_before_ack() ? 0 : c.flush_messages - 1;

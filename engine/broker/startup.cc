@@ -12,7 +12,20 @@
 namespace klamm::broker {
 namespace {
 
-enum Step : uint16_t { kLock, kMeta, kRecovery, kHighWatermark, kLogStart, kClean, kList, kDropClean, kSweep, kFile };
+enum Step : uint16_t {
+  kLock,
+  kMeta,
+  kRecovery,
+  kHighWatermark,
+  kLogStart,
+  kCleaner,
+  kClean,
+  kList,
+  kDropClean,
+  kSweep,
+  kFile
+};
+constexpr uint32_t kRecoveryFile = 1, kCleanerFileNumber = 5;  // of those that replace_file keeps apart
 constexpr uint32_t kMetaMost = 64 * 1024;
 constexpr const char* kMetaFile = "meta.properties";
 constexpr Duration kLeavePatience = milliseconds(500);   // for the controller to move leaders away
@@ -92,6 +105,7 @@ replication::ReplicasConfig replicas_config(const metadata::BrokerConfig& c) {
 
 void Turn::start() {
   p.replicas = replication::Replicas(replicas_config(p.config));
+  p.replicas.set_compaction(compaction_config());
   Startup& s = p.startup;
   s.phase = Phase::loading;
   const size_t n = p.boot.directories.size();
@@ -105,10 +119,11 @@ void Turn::start() {
     io.load({kStartup, kRecovery, i}, dir, log::kRecoveryPointFile, log::kMaxCheckpointBytes);
     io.load({kStartup, kHighWatermark, i}, dir, log::kHighWatermarkFile, log::kMaxCheckpointBytes);
     io.load({kStartup, kLogStart, i}, dir, log::kLogStartFile, log::kMaxCheckpointBytes);
+    io.load({kStartup, kCleaner, i}, dir, log::kCleanerFile, log::kMaxCheckpointBytes);
     io.load({kStartup, kClean, i}, dir, log::kCleanShutdownFile, kMetaMost);
     io.list({kStartup, kList, i}, dir, "");
   }
-  s.waiting = static_cast<uint32_t>(7 * n);
+  s.waiting = static_cast<uint32_t>(8 * n);
 }
 
 void Turn::startup_ended(const Owner& owner, const StorageEnd& end) {
@@ -136,6 +151,7 @@ void Turn::startup_ended(const Owner& owner, const StorageEnd& end) {
     case kRecovery: offsets(s.recovery_points); break;
     case kHighWatermark: offsets(s.high_watermarks); break;
     case kLogStart: offsets(s.log_starts); break;
+    case kCleaner: offsets(s.cleaned_to); break;
     case kClean:
       if (found) {
         if (auto epoch = log::parse_clean_shutdown(end.bytes.text())) s.clean_epoch = *epoch;
@@ -169,6 +185,8 @@ void Turn::startup_ended(const Owner& owner, const StorageEnd& end) {
       if (!done) return;
       if (s.phase == Phase::formatting && *done != IoError::none)
         return fatal(2, "cannot write " + directory + "/" + kMetaFile + ": " + name(*done));
+      if (const uint64_t which = owner.key >> 16; which == kRecoveryFile && *done == IoError::none)
+        p.replicas.checkpoint_ended(DirId{i});
       if (s.phase != Phase::formatting) return;  // a checkpoint that failed is written again at its next time
       break;
     }
@@ -216,11 +234,12 @@ void Turn::format_directories() {
   if (s.waiting == 0) run_node();
 }
 
-void Turn::replace_file(uint32_t dir, uint32_t which, const char* path, const std::string& content) {
+bool Turn::replace_file(uint32_t dir, uint32_t which, const char* path, const std::string& content) {
   const uint64_t key = dir | uint64_t{which} << 16;
   log::ReplaceFile& file = p.files[key];
-  if (file.busy()) return;
+  if (file.busy()) return false;
   file.start(io, {kStartup, kFile, key}, DirId{dir}, path, Slice::copy(content));
+  return true;
 }
 
 void Turn::run_node() {
@@ -362,30 +381,35 @@ void Turn::leave() {
 
 void Turn::write_checkpoints(bool clean) {
   const Startup& s = p.startup;
-  std::map<uint32_t, log::OffsetCheckpoint> recovery, high, start;
-  for (uint32_t i = 0; i < p.boot.directories.size(); ++i) recovery[i], high[i], start[i];
+  std::map<uint32_t, log::OffsetCheckpoint> recovery, high, start, cleaned;
+  for (uint32_t i = 0; i < p.boot.directories.size(); ++i) recovery[i], high[i], start[i], cleaned[i];
   // What this life has not opened, or not yet, keeps what is known of it.
   const auto keep = [&](const auto& from, auto& into) {
     for (const auto& [key, offset] : from)
       if (const auto home = s.homes.find(key); home != s.homes.end()) into[home->second.value][key] = offset;
   };
   if (s.clean || !clean) keep(s.recovery_points, recovery);  // else a later life would take them for the logs' ends
-  keep(s.high_watermarks, high), keep(s.log_starts, start);
+  keep(s.high_watermarks, high), keep(s.log_starts, start), keep(s.cleaned_to, cleaned);
   for (const auto& [id, partition] : p.replicas.all()) {
     if (partition->log().failed() || partition->role() == replication::Role::none) continue;
     const auto key = std::make_pair(partition->topic_name(), id.partition);
     const uint32_t dir = partition->log().options().dir.value;
-    start[dir].erase(key);
+    start[dir].erase(key), cleaned[dir].erase(key);
     recovery[dir][key] = partition->log().recovery_point();
     high[dir][key] = partition->high_watermark();
     if (partition->log().ends().log_start > 0) start[dir][key] = partition->log().ends().log_start;
+    if (partition->log().cleaned_to() > partition->log().ends().log_start)
+      cleaned[dir][key] = partition->log().cleaned_to();
   }
   // A life that never registered has touched no log: what the one before it said still holds.
   const BrokerEpoch epoch = p.lifecycle.epoch() >= 0 ? p.lifecycle.epoch() : s.clean_epoch;
   for (uint32_t i = 0; i < p.boot.directories.size(); ++i) {
-    replace_file(i, 1, log::kRecoveryPointFile, log::encode_offset_checkpoint(recovery[i]));
+    if (replace_file(i, kRecoveryFile, log::kRecoveryPointFile, log::encode_offset_checkpoint(recovery[i])))
+      p.replicas.checkpoint_begins(DirId{i});
     replace_file(i, 2, log::kHighWatermarkFile, log::encode_offset_checkpoint(high[i]));
     replace_file(i, 3, log::kLogStartFile, log::encode_offset_checkpoint(start[i]));
+    if (!cleaned[i].empty() || p.files.count(i | uint64_t{kCleanerFileNumber} << 16))
+      replace_file(i, kCleanerFileNumber, log::kCleanerFile, log::encode_offset_checkpoint(cleaned[i]));
     if (clean) replace_file(i, 4, log::kCleanShutdownFile, log::encode_clean_shutdown(epoch));
   }
 }

@@ -25,7 +25,7 @@ struct Turn {
   void start();
   void startup_ended(const Owner& owner, const StorageEnd& end);
   void format_directories();
-  void replace_file(uint32_t dir, uint32_t which, const char* path, const std::string& content);
+  bool replace_file(uint32_t dir, uint32_t which, const char* path, const std::string& content);
   void run_node();
   void maybe_ready();
   void stop();
@@ -62,6 +62,7 @@ struct Turn {
   void update_brokers();
   void assign_partition(const TopicIdPartition& id);
   void layer_broker_configs();
+  replication::CompactionConfig compaction_config() const;
   metadata::TopicConfig topic_config(const std::string& topic) const;
   void remove_partition(const TopicIdPartition& id);
   replication::Settings settings_of(const std::string& topic) const;

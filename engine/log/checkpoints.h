@@ -16,6 +16,7 @@ inline constexpr uint32_t kMaxCheckpointBytes = 16 << 20;  // larger files are r
 inline constexpr const char* kRecoveryPointFile = "recovery-point-offset-checkpoint";
 inline constexpr const char* kHighWatermarkFile = "replication-offset-checkpoint";
 inline constexpr const char* kLogStartFile = "log-start-offset-checkpoint";
+inline constexpr const char* kCleanerFile = "cleaner-offset-checkpoint";
 inline constexpr const char* kCleanShutdownFile = ".kafka_cleanshutdown";
 inline constexpr const char* kDeletedSuffix = ".deleted";
 inline constexpr const char* kEpochFile = "leader-epoch-checkpoint";

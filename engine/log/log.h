@@ -22,6 +22,7 @@
 #include "engine/base/fifo.h"
 #include "engine/env/io.h"
 #include "engine/log/batch.h"
+#include "engine/log/cleaning.h"
 #include "engine/log/epoch_cache.h"
 #include "engine/log/ops.h"
 #include "engine/log/producers.h"
@@ -109,6 +110,20 @@ class Log final {
   void retain(Io& io, const RetainBy& by);
   void remove_put_away(Io& io);
 
+  // ---- compaction (log_clean.cc, log_swap.cc)
+  // What a cleaning would do now; no dirty bytes: nothing.
+  CleanRange cleanable(Wall now, Offset high_watermark) const;
+  // Begins it; Out.cleaned tells the end. False: not now. Retention waits meanwhile; any truncation ends it soon.
+  bool clean(Io& io, const CleanBy& by);
+  void go_on_cleaning(Io& io, Out& out);  // at Out.clean_at
+  void abandon_cleaning(Io& io);
+  bool cleaning() const { return cleaning_ && !failed(); }
+  Offset cleaned_to() const { return cleaned_to_; }  // for the next OpenFrom
+  // A durable file says that recovery_point() is at least this: compaction goes so far, for a recovery that had to read
+  // what it has left would not know where epochs began.
+  Offset noted_recovery_point() const { return noted_recovery_point_; }
+  void note_checkpoint(Offset recovery_point) { noted_recovery_point_ = std::min(recovery_point, recovery_point_); }
+
   // ---- leader epochs
   void assign_epoch(LeaderEpoch epoch) {
     epochs_.assign({epoch, ends_.submitted});
@@ -141,6 +156,8 @@ class Log final {
         v("front_sure", front_sure_), v("epoch_file_due", epoch_file_due_);
     v("snapshots", snapshots_), v("snapshots_gone", snapshots_gone_), v("snapshot_running", snapshot_running_),
         v("cuts", cuts_), v("mark", mark_), v("last_indexes", last_indexes_);
+    v("cleaning", cleaning_), v("next_cleaning", next_cleaning_), v("cleaned_to", cleaned_to_),
+        v("uncleanable", uncleanable_), v("noted_recovery_point", noted_recovery_point_);
   }
 
  private:
@@ -250,6 +267,7 @@ class Log final {
     bool resumed = false;  // the segment under scan is read from an index entry on
     bool placed = false;   // its first batch was found there
     Slice offset_file, time_file, head;
+    std::optional<Swaps> swaps;
     template<class V>
     void fields(V& v) const {
       v("from", from), v("limit", limit), v("loads", loads), v("identity_wrong", identity_wrong),
@@ -257,7 +275,8 @@ class Log final {
           v("scanner", scanner), v("cutting", cutting), v("again", again), v("draining", draining), v("refold", refold);
       v("fold_from", fold_from), v("certain", certain), v("snapshots_to", snapshots_to), v("time_bytes", time_bytes),
           v("newest_at", newest_at), v("waiting", waiting), v("may_resume", may_resume), v("resumed", resumed),
-          v("placed", placed), v("offset_file", offset_file), v("time_file", time_file), v("head", head);
+          v("placed", placed), v("offset_file", offset_file), v("time_file", time_file), v("head", head),
+          v("swaps", swaps);
     }
   };
   // A segment below the log start whose files are renamed, that durably.
@@ -333,6 +352,40 @@ class Log final {
   void on_put_away(Io& io, Offset base, Out& out);
   void pump_epoch_file(Io& io);
 
+  // log_clean.cc
+  using Stage = Cleaning::Stage;
+  void pump_cleaning(Io& io, Out& out);
+  void end_cleaning(Io& io, Out& out);
+  void begin_source(Offset base);
+  void close_source(Io& io);
+  Offset segment_end(Offset base) const;
+  bool read_source(Io& io, Out& out);
+  void end_source(Io& io, Out& out);
+  void on_clean_read(Io& io, const Op& op, const StorageEnd& end, Out& out);
+  void throttle(Io& io, int64_t bytes);
+  bool map_one(const BatchHeader& header, const Slice& batch, bool* room);
+  void begin_rewriting(Io& io, Out& out);
+  void begin_group(Io& io, Out& out);
+  bool extend_group();
+  bool rewrite_one(const BatchHeader& header, const Slice& batch, bool last, std::vector<Slice>* kept);
+
+  // log_swap.cc
+  Owner begin_clean(Step step, uint16_t commands = 1);
+  void on_clean(Io& io, const Op& op, const StorageEnd& end, Out& out);
+  void sync_names_of_clean(Io& io, Stage stage);
+  void seal_group(Io& io);
+  void drop_target(Io& io, Out& out);
+  void remove_target(Io& io);
+  void name_swap(Io& io);
+  void clear_group(Io& io);
+  void swap_log(Io& io);
+  void swapped(Io& io);
+  bool complete_swaps(Io& io, const std::vector<DirEntry>& entries);
+  void scan_swap(Io& io);
+  void on_swap_scan(Io& io, const StorageEnd& end);
+  void remove_replaced(Io& io);
+  void on_swap_step(Io& io, Step ended);
+
   // log_snapshot.cc
   void write_snapshot(Io& io, Offset at, Slice content);
   Segment* oldest_unwritten_snapshot();
@@ -356,6 +409,8 @@ class Log final {
   void resume_in_vain(Io& io, Out& out);
 
   // log_cold.cc
+  bool cold_waits() const { return cleaning_ && cleaning_->wants_files_alone(); }
+  void start_waiting_cold(Io& io, Out& out);
   ReadResult read_block(const ColdBlock& block, const ReadFrom& from) const;
   const ColdBlock* block_for(Offset offset) const;
   void start_cold(Io& io, const ColdWant& want);
@@ -378,6 +433,7 @@ class Log final {
   void start_scan(Io& io, Out& out);
   void scan_segment(Io& io, Out& out);
   void forget_epochs();
+  void note_epoch(const BatchHeader& header);
   void scan_from(Io& io, const ResumePoint& from, Out& out);
   void read_scan(Io& io, Out& out);
   void on_scanned(Io& io, const StorageEnd& end, Out& out);
@@ -439,6 +495,12 @@ class Log final {
   bool snapshot_running_ = false;       // one is being written, or some removed
   Fifo<Cut> cuts_;                      // wait for that
   Boxed<Mark> mark_;
+  Boxed<Cleaning> cleaning_;
+  uint64_t next_cleaning_ = 1;
+  Offset cleaned_to_ = 0;            // compaction has mapped all keys below
+  Offset noted_recovery_point_ = 0;  // <= recovery_point_
+  bool uncleanable_ = false;         // what is on disk cannot be compacted
+
   bool last_indexes_ = false;  // closing: those of the active segment have been written, or are being
 };
 

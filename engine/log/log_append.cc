@@ -102,7 +102,7 @@ void Log::append_batch(Ctx& ctx, const BatchHeader& h, TailBatch b) {
   b.last = h.last_offset();
   b.segment = s.base;
   b.position = s.size;
-  b.max_timestamp = h.max_timestamp;
+  b.max_timestamp = h.record_count > 0 ? h.max_timestamp : kNoTimestamp;
   add_piece(&s.pending, b.head);
   add_piece(&s.pending, b.rest);
   s.pending_bytes += b.size();
@@ -112,8 +112,8 @@ void Log::append_batch(Ctx& ctx, const BatchHeader& h, TailBatch b) {
   if (h.partition_leader_epoch > epochs_.latest()) epochs_.assign({h.partition_leader_epoch, h.base_offset});
   if (options_.track_producers) producers_.apply(h);
   ends_.submitted = h.last_offset() + 1;
-  const auto records = static_cast<uint16_t>(std::clamp<int32_t>(h.record_count, 0, UINT16_MAX));
-  ctx.trace.event({TraceKind::batch_appended, records, options_.partition, topic_key(options_.topic), h.base_offset,
+  const auto offsets = static_cast<uint16_t>(std::clamp<Offset>(h.last_offset() - h.base_offset + 1, 0, UINT16_MAX));
+  ctx.trace.event({TraceKind::batch_appended, offsets, options_.partition, topic_key(options_.topic), h.base_offset,
                    static_cast<int64_t>(h.partition_leader_epoch) << 32 | h.crc});
 }
 
@@ -127,7 +127,10 @@ void Log::roll_if_needed(Ctx& ctx, const BatchHeader& next) {
     PROBE(ctx, log_rolled);
     s.index_durable = false;  // flush writes both indexes
   }
-  begin_segment(ctx, next.base_offset);
+  // It begins where the log ends even if its first batch begins later (a follower of a compacted log): recovery takes a
+  // gap between segments for a loss.
+  const bool far = next.last_offset() - ends_.submitted > std::numeric_limits<int32_t>::max();
+  begin_segment(ctx, far ? next.base_offset : ends_.submitted);
 }
 
 void Log::begin_segment(Ctx& ctx, Offset base) {
@@ -179,6 +182,7 @@ ReadResult Log::read(const ReadFrom& from) const {
     r.size += b->size();
     r.next = b->last + 1;
   }
+  if (r.size == 0 && !r.capped) r.next = from.limit;
   return r;
 }
 

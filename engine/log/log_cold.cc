@@ -14,7 +14,7 @@ bool Log::load_cold(Io& io, const ColdWant& want) {
   for (const ColdWant& w : cold_wants_)
     if (w.offset == want.offset) return true;
   PROBE(io.ctx, cold_read);
-  if (cold_reads_.size() < kColdBlocks) {
+  if (cold_reads_.size() < kColdBlocks && !cold_waits()) {
     start_cold(io, want);
     return true;
   }
@@ -41,7 +41,10 @@ ReadResult Log::read_block(const ColdBlock& block, const ReadFrom& from) const {
       begin = end = at;
       continue;
     }
-    if (h.last_offset() >= from.limit) break;
+    if (h.last_offset() >= from.limit) {
+      if (end == begin) r.next = from.limit;
+      break;
+    }
     if (at - begin > from.max_bytes && !(from.at_least_one && end == begin)) {
       if (from.fill && end != begin) end = std::max<size_t>(end, begin + from.max_bytes);
       break;
@@ -210,7 +213,11 @@ void Log::end_cold(Io& io, uint64_t number, ColdEnd end, Out& out) {
   }
   cold_reads_.erase(r);
   out.cold.push_back(end);
-  while (cold_reads_.size() < kColdBlocks && !cold_wants_.empty()) {
+  start_waiting_cold(io, out);
+}
+
+void Log::start_waiting_cold(Io& io, Out& out) {
+  while (cold_reads_.size() < kColdBlocks && !cold_wants_.empty() && !cold_waits()) {
     const ColdWant want = cold_wants_.front();
     cold_wants_.pop_front();
     if (!ready() || want.offset >= tail_.from() || want.offset < ends_.log_start || block_for(want.offset))

@@ -23,6 +23,7 @@ void Log::on_listed(Io& io, const Op& op, const StorageEnd& end, Out& out) {
     on_disk_ = false;
     return finish_empty(io, out);
   }
+  if (complete_swaps(io, *end.entries)) return;  // then it is listed again
   bool identity = false, epochs = false;
   std::vector<std::pair<Offset, const std::string*>> indexes;
   for (const DirEntry& e : *end.entries) {
@@ -40,9 +41,13 @@ void Log::on_listed(Io& io, const Op& op, const StorageEnd& end, Out& out) {
     if (parse_segment_file(e.name, ".snapshot", &base)) snapshots_.insert(base);
     identity |= e.name == kPartitionMetadataFile;
     epochs |= e.name == kEpochFile;
-    for (const char* leftover : {".tmp", ".deleted", ".cleaned"})
-      if (e.name.ends_with(leftover) && ops_.size() < kMaxOps / 2)
+    for (const char* leftover : {".tmp", ".deleted", ".cleaned"}) {
+      if (!e.name.ends_with(leftover)) continue;
+      if (ops_.size() < kMaxOps / 2)
         io.remove(begin(Step::sweep), options_.dir, path_ + "/" + e.name);
+      else
+        uncleanable_ = true;  // in this life: beside an old cleaned file a swap file would not be believed
+    }
   }
   for (const auto& [base, name] : indexes)  // whose segment is gone
     if (!find_segment(base) && ops_.size() < kMaxOps / 2)
@@ -117,14 +122,20 @@ void Log::start_scan(Io& io, Out& out) {
   scan_segment(io, out);
 }
 
-// The scan tells them, from this segment on.
+// Without an epoch file the scan tells them, from this segment on.
 void Log::forget_epochs() {
   Opening& o = *opening_;
-  if (o.at == 0)
-    epochs_.clear();
-  else
-    epochs_.truncate_from_end(o.end);
-  o.epoch = epochs_.latest();
+  if (!o.epochs_known) epochs_.truncate_from_end(o.end);
+  o.epoch = epochs_.epoch_at(o.end - 1);
+}
+
+// The file is believed as long as no batch contradicts it: it knows where epochs began whose first batches compaction
+// has taken.
+void Log::note_epoch(const BatchHeader& h) {
+  const LeaderEpoch epoch = h.partition_leader_epoch;
+  if (epochs_.epoch_at(h.base_offset) != epoch || epochs_.epoch_at(h.last_offset()) != epoch)
+    epochs_.truncate_from_end(opening_->scanner.expect());
+  if (epoch > epochs_.latest()) epochs_.assign({epoch, h.base_offset});
 }
 
 void Log::scan_segment(Io& io, Out& out) {
@@ -133,7 +144,8 @@ void Log::scan_segment(Io& io, Out& out) {
   o.waiting = ops_.size() >= kMaxOps / 2;  // index files are slower to write than segments to read
   if (o.waiting) return;
   Segment& s = segments_[o.at];
-  const bool gap_allowed = options_.config.compacted || s.base < o.from.recovery_point;
+  // Where compaction was; else what lay between has been lost, even if the bytes of one file may tell of gaps.
+  const bool gap_allowed = s.base < std::max(o.from.recovery_point, o.from.cleaned_to);
   if (s.base < o.end || (s.base > o.end && !gap_allowed)) return cut_behind(io, out);
   if (!s.file) {
     Op op{Step::open_scanned};
@@ -159,7 +171,8 @@ void Log::scan_from(Io& io, const ResumePoint& from, Out& out) {
   scan.file_size = segments_[o.at].size;
   scan.expect = from.from;
   scan.epoch = o.resumed ? kNoEpoch : o.epoch;
-  scan.gaps_below = options_.config.compacted ? std::numeric_limits<Offset>::max() : o.from.recovery_point;
+  scan.gaps_below = options_.config.compacted ? std::numeric_limits<Offset>::max()
+                                              : std::max(o.from.recovery_point, o.from.cleaned_to);
   scan.limit = o.limit;
   o.scanner = BatchScanner(scan);
   o.read_at = from.position;
@@ -194,7 +207,7 @@ void Log::on_scanned(Io& io, const StorageEnd& end, Out& out) {
     if (in_vain) return;
     if (position == 0) s.first_timestamp = h.max_timestamp;
     s.index.add(h, position, options_.config.index_interval_bytes);
-    if (h.partition_leader_epoch > epochs_.latest()) epochs_.assign({h.partition_leader_epoch, h.base_offset});
+    note_epoch(h);
     if (o.refold && h.base_offset >= o.fold_from) producers_.apply(h);
   });
   if (in_vain) return resume_in_vain(io, out);
@@ -231,7 +244,7 @@ void Log::cut_open(Io& io, size_t keep, int64_t position, bool damaged) {
 }
 
 void Log::pump_opening(Io& io, Out& out) {
-  if (!opening_ || held_ > 0) return;
+  if (!opening_ || held_ > 0 || cleaning_) return;
   if (opening_->draining && !dirty() && writes_.empty()) {
     opening_->draining = false;
     begin_scan(io, out);
@@ -268,10 +281,13 @@ void Log::finish_open(Io& io, Out& out) {
     sweep_snapshots(io);
     ends_.log_start = std::max(segments_.front().base, std::min(o.from.log_start, o.end));
     ends_.synced = recovery_point_ = std::min(o.from.recovery_point, o.end);
+    noted_recovery_point_ = recovery_point_;
+    cleaned_to_ = o.from.cleaned_to > o.end ? ends_.log_start : std::max(o.from.cleaned_to, ends_.log_start);
   }
   if (!first) clip_ends(o.end);
   ends_.submitted = ends_.written = flushed_ = write_reached_ = o.end;
   sync_reached_ = ends_.synced;
+  epochs_.truncate_from_end(o.end);
   epochs_.truncate_from_start(ends_.log_start);
   tail_.reset(o.end);
   out.ready = true;

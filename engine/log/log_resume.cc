@@ -95,9 +95,7 @@ bool Log::resumed_in_vain(const BatchHeader& first) {
   Opening& o = *opening_;
   if (!o.resumed || o.placed) return false;
   o.placed = true;
-  epochs_.truncate_from_end(first.base_offset + 1);
-  if (first.base_offset < o.from.log_start) epochs_.clear();
-  return first.base_offset >= o.from.log_start && epochs_.latest() != first.partition_leader_epoch;
+  return first.base_offset >= o.from.log_start && epochs_.epoch_at(first.base_offset) != first.partition_leader_epoch;
 }
 
 // This segment from its start, and all that follow.

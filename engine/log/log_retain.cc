@@ -27,10 +27,10 @@ size_t Log::expired(Wall now, const RetainBy& by) const {
   return segments_.size();
 }
 
-bool Log::retains_too_much(Wall now, const RetainBy& by) const { return ready() && expired(now, by) > 0; }
+bool Log::retains_too_much(Wall now, const RetainBy& by) const { return ready() && !cleaning_ && expired(now, by) > 0; }
 
 void Log::retain(Io& io, const RetainBy& by) {
-  if (!ready()) return;
+  if (!ready() || cleaning_) return;
   const size_t count = expired(io.ctx.wall, by);
   if (count == 0) return;
   PROBE(io.ctx, log_retained);
@@ -49,7 +49,7 @@ void Log::retain(Io& io, const RetainBy& by) {
 bool Log::puts_away() const { return segments_.size() > 1 && segments_[1].base <= put_away_to_; }
 
 void Log::pump_put_away(Io& io) {
-  if (!ready() || held_ > 0 || put_away_running_ || !puts_away()) return;
+  if (!ready() || held_ > 0 || put_away_running_ || cleaning_ || !puts_away()) return;
   Segment& s = segments_.front();
   if (!segments_[1].name_durable || ends_.written < segments_[1].base || s.index_writes > 0) return;
   KLAMM_ASSERT_REL(s.pending_bytes, ==, 0);

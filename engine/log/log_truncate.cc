@@ -20,6 +20,7 @@ void Log::truncate_to(Io& io, Offset offset) {
     return;
   }
   ++generation_;
+  abandon_cleaning(io);
   cold_blocks_.clear();
   const bool folds = producers_.truncate_to(offset);
   const bool located = truncate_in_memory(io, offset);
@@ -56,8 +57,9 @@ bool Log::truncate_in_memory(Io& io, Offset offset) {
 }
 
 void Log::clip_ends(Offset end) {
-  for (Offset* e : {&ends_.submitted, &ends_.written, &ends_.synced, &ends_.log_start, &flushed_, &write_reached_,
-                    &sync_reached_, &round_.target, &recovery_point_, &checkpoint_to_})
+  for (Offset* e :
+       {&ends_.submitted, &ends_.written, &ends_.synced, &ends_.log_start, &flushed_, &write_reached_, &sync_reached_,
+        &round_.target, &recovery_point_, &checkpoint_to_, &cleaned_to_, &noted_recovery_point_})
     *e = std::min(*e, end);
   for (WriteRun& w : writes_) w.end = std::min(w.end, end);
 }
@@ -184,7 +186,9 @@ void Log::truncate_fully_and_start_at(Io& io, Offset start, const Uuid& away) {
   put_away_to_ = start;
   if (checkpoint_to_ >= 0) checkpoint_wanted_ = true;
   checkpoint_to_ = -1;
-  recovery_point_ = 0;
+  recovery_point_ = noted_recovery_point_ = 0;
+  cleaned_to_ = start;
+  uncleanable_ = false;
   flushed_ = write_reached_ = sync_reached_ = start;
   ends_ = {start, start, start, start};
   if (start > 0) {  // a file holds the place: nothing else would tell where this log ends
@@ -229,6 +233,10 @@ void Log::close_files(Io& io) {
     op.files.push_back(s.file);
     s.file = {};
   }
+  if (cleaning_)
+    for (const FileId file : {cleaning_->source_file, cleaning_->target})
+      if (file) op.files.push_back(file);
+  cleaning_.reset();
   op.left = static_cast<uint16_t>(op.files.size());
   if (op.left == 0) return;
   const std::vector<FileId> files = op.files;

@@ -14,6 +14,7 @@ Owner Log::begin(Op op) {
 void Log::fail(IoError error, Out& out) {
   if (state_ == State::failed) return;
   state_ = State::failed;
+  cleaning_.reset();
   out.failed = error;
 }
 
@@ -50,12 +51,15 @@ static bool tolerated(const Op& op) {
     case Step::sweep_marks:
     case Step::front_names:
     case Step::put_away:
+    case Step::clean_remove:
+    case Step::swap_remove:
     case Step::move_away:
     case Step::remove_away:
     case Step::sweep: return op.error == IoError::not_found;
     case Step::cold_open:
     case Step::cold_index:
     case Step::cold_read:
+    case Step::clean_read:
     case Step::load_snapshot:
     case Step::newest:
     case Step::resume_offsets:
@@ -133,6 +137,12 @@ void Log::ended(Io& io, const Op& op, const StorageEnd& end, Out& out) {
       return io.sync_dir(begin(std::move(names)), options_.dir, path_);
     }
     case Step::put_away_names: return on_put_away(io, op.segment, out);
+    case Step::clean_read:
+    case Step::clean_write:
+    case Step::clean_remove: return on_clean(io, op, end, out);
+    case Step::swap_scan: return opening_ ? on_swap_scan(io, end) : void();
+    case Step::swap_remove:
+    case Step::swap_names: return opening_ ? on_swap_step(io, op.step) : void();
     case Step::cold_open: return on_cold_open(io, op, out);
     case Step::cold_index: return on_cold_index(io, op, end, out);
     case Step::cold_read: return on_cold_read(io, op, end, out);
@@ -150,6 +160,8 @@ void Log::ended(Io& io, const Op& op, const StorageEnd& end, Out& out) {
 void Log::pump(Io& io, Out& out) {
   update_written(out);
   if (ready() || state_ == State::closing || (opening_ && opening_->draining)) flush(io);
+  pump_cleaning(io, out);
+  start_waiting_cold(io, out);
   pump_opening(io, out);
   if (sync_wanted_ && !round_.running) start_round(io);
   pump_names(io);
@@ -181,7 +193,9 @@ void Log::open_segment(Io& io, Segment& s) {
   Op op{Step::open_segment};
   op.segment = s.base;
   const Owner owner = begin(std::move(op));
-  s.file = io.open(owner, options_.dir, file_path(s.base, ".log"), OpenMode::create_empty);
+  // Closed for the end of the log, or after an open that failed, it may be there already.
+  const OpenMode mode = s.named ? OpenMode::read_write : OpenMode::create_empty;
+  s.file = io.open(owner, options_.dir, file_path(s.base, ".log"), mode);
   ops_.at(owner.step).number = s.file.packed();
 }
 
@@ -220,7 +234,7 @@ bool Log::indexes_due() const {
 
 // A segment's file is made only once the name of the one before it is durable: a log may lose its end, never its start.
 void Log::flush(Io& io) {
-  if (!dirty() || held_ > 0) return;
+  if (!dirty() || held_ > 0 || closing_) return;
   KLAMM_ASSERT(ready() || state_ == State::closing || (opening_ && opening_->draining));
   if (!identity_.begun) begin_identity(io);
   size_t first = segments_.size();
@@ -393,14 +407,16 @@ bool Log::close(Io& io) {
   state_ = State::closing;
   checkpoint_wanted_ = true;
   mark_.reset();
+  abandon_cleaning(io);
   Out out;
   pump_checkpoint(io, out);
+  pump_snapshots(io);
   pump_closing(io, out);
   return out.closed;
 }
 
 void Log::pump_closing(Io& io, Out& out) {
-  if (state_ != State::closing || checkpoint_wanted_ || checkpoint_to_ >= 0 || held_ > 0) return;
+  if (state_ != State::closing || checkpoint_wanted_ || checkpoint_to_ >= 0 || held_ > 0 || cleaning_) return;
   if (!last_indexes_) {
     if (indexes_due()) return;
     last_indexes_ = true;

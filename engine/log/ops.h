@@ -47,6 +47,13 @@ enum class Step : uint8_t {
   front_names,
   put_away,
   put_away_names,
+  // compaction
+  clean_read,
+  clean_write,
+  clean_remove,
+  swap_scan,
+  swap_remove,
+  swap_names,
   // leaving
   close_files,
   move_away,
@@ -101,6 +108,11 @@ class Ops final {
     return op;
   }
   size_t size() const { return size_; }
+  bool any(Step step) const {
+    for (const Op& op : slots_)
+      if (op.left > 0 && op.step == step) return true;
+    return false;
+  }
   template<class V>
   void fields(V& v) const {
     v("slots", slots_), v("free", free_);

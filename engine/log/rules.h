@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "engine/base/ids.h"
 #include "engine/log/types.h"
@@ -46,8 +47,9 @@ struct BatchFit {
 enum class Roll : uint8_t { no, size, age, index_full, offset_overflow };
 
 // Rule: a segment ends before a batch that would overfill it, is older than segment.ms less its jitter by record time
-// (wall time if it has none), or cannot be named relative to its base in 31 bits; or once an index is full, the time
-// index with an entry to spare for its end. An empty segment takes any batch that can be named.
+// (wall time if it has none; of a compacted log also max.compaction.lag.ms), or cannot be named relative to its base in
+// 31 bits; or once an index is full, the time index with an entry to spare for its end. An empty segment takes any
+// batch that can be named.
 Roll roll_before(const SegmentFill& segment, const BatchFit& batch, const LogConfig& config);
 
 // One segment before retention, and its log.
@@ -70,5 +72,73 @@ enum class Expiry : uint8_t { no, start, size, age };
 // all of it is older than retention.ms; but nothing at or above the high watermark, and no empty active segment.
 // Why: uncommitted records may yet be truncated; a log start beyond them could not be taken back. KAFKA-5634, KIP-107.
 Expiry expiry_of(const SegmentAge& segment, const RetentionView& log, const LogConfig& config);
+
+// ---- compaction
+
+// One record with what is known of its key.
+struct RecordFate {
+  Offset offset = 0;
+  bool has_key = false;
+  bool tombstone = false;     // no value
+  Offset newest_of_key = -1;  // -1: no newer record than this was seen
+};
+struct CleaningState {
+  Offset mapped_end = 0;        // newest offsets are known for the keys of all records below
+  bool horizon_passed = false;  // of the batch: its tombstones have been there for delete.retention.ms
+};
+// Rule: what lies past the mapped records stays; below, the newest record of each key stays, but a tombstone only until
+// its batch's delete horizon; a record without a key goes. Why: who reads from the start sees for each key its last
+// value, and who is at most delete.retention.ms behind sees each deletion. KIP-534.
+bool record_stays(const RecordFate& record, const CleaningState& state);
+
+// One segment before compaction.
+struct CleanSegment {
+  Offset base = 0;
+  int64_t bytes = 0;
+  int64_t first_timestamp = kNoTimestamp;  // of its first batch
+  int64_t newest = kNoTimestamp;           // its largest timestamp; of a segment without any: when it was begun
+};
+struct CleanView {
+  std::vector<CleanSegment> segments;  // by base; the last is active
+  Offset log_start = 0;
+  Offset cleaned_to = 0;  // where the last cleaning ended
+  Offset most = 0;        // nothing at or above is touched: the high watermark, what is not durable, what is in use
+  int64_t now_ms = 0;
+};
+// What a cleaning would do: map the keys of [dirty, end), and rewrite all below `end`.
+struct CleanRange {
+  Offset dirty = 0;
+  Offset end = 0;  // where a segment begins
+  int64_t clean_bytes = 0;
+  int64_t dirty_bytes = 0;
+  bool overdue = false;  // something dirty is older than max.compaction.lag.ms
+  template<class V>
+  void fields(V& v) const {
+    v("dirty", dirty), v("end", end), v("clean_bytes", clean_bytes), v("dirty_bytes", dirty_bytes),
+        v("overdue", overdue);
+  }
+};
+// Rule: whole segments, none that is active, not committed or not durable, or that has a record younger than
+// min.compaction.lag.ms, nor any behind such a one. Why: what may be truncated must not have displaced anything; a
+// reader that is so far behind at most sees every record. KIP-58, KIP-354.
+CleanRange clean_range(const CleanView& log, const LogConfig& config);
+// Rule: cleaned is a log with more dirty bytes than min.cleanable.dirty.ratio of all, or with something overdue.
+bool wants_cleaning(const CleanRange& range, const LogConfig& config);
+// In millionths: which log to clean first.
+int64_t dirtiness(const CleanRange& range);
+
+// Rule: neighbours become one segment as long as the sizes of their files and the 31 bits of an offset in a segment
+// allow, and not more of them at once than kMaxCleanGroup. How many of the segments from `from` on, all of which end at
+// `end` or before.
+inline constexpr size_t kMaxCleanGroup = 256;
+struct CleanGroup {
+  size_t from = 0;
+  Offset end = 0;
+};
+size_t group_size(const std::vector<CleanSegment>& segments, const CleanGroup& group, const LogConfig& config);
+
+constexpr int64_t saturating_add(int64_t a, int64_t b) {
+  return b > 0 && a > INT64_MAX - b ? INT64_MAX : b < 0 && a < INT64_MIN - b ? INT64_MIN : a + b;
+}
 
 }  // namespace klamm::log

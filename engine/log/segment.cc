@@ -15,7 +15,9 @@ void put_u32(uint8_t* p, uint32_t v) {
 }  // namespace
 
 void SegmentIndex::add(const BatchHeader& batch, int64_t position, int32_t interval_bytes) {
-  if (batch.max_timestamp > newest_.timestamp) newest_ = {batch.max_timestamp, batch.last_offset()};
+  // What compaction has emptied has nothing to find.
+  if (batch.record_count > 0 && batch.max_timestamp > newest_.timestamp)
+    newest_ = {batch.max_timestamp, batch.last_offset()};
   if (since_ > interval_bytes) {
     const auto relative = static_cast<uint32_t>(batch.last_offset() - base_);
     offsets_.push_back({relative, static_cast<uint32_t>(position)});

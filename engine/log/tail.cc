@@ -45,6 +45,15 @@ void Tail::evict(uint32_t most, Offset written) {
   KLAMM_ASSERT_REL(bytes_, >=, 0);
 }
 
+void Tail::forget_before(Offset end) {
+  while (!batches_.empty() && batches_.front().last < end) {
+    bytes_ -= charge(batches_.front());
+    batches_.pop_front();
+  }
+  from_ = std::max(from_, end);
+  if (batches_.empty()) block_ = {}, block_end_ = 0;
+}
+
 void Tail::truncate(Offset end) {
   KLAMM_ASSERT_REL(end, >=, from_);
   while (!batches_.empty() && batches_.back().last >= end) {

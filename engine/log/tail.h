@@ -37,6 +37,7 @@ class Tail final {
   void add(TailBatch batch);
   // Lets the oldest go until at most `most` bytes are left; none that reaches `written` or beyond.
   void evict(uint32_t most, Offset written);
+  void forget_before(Offset end);  // those that end before, all of which are written
   // Forgets batches that reach `end` or beyond. `end` must not lie before from().
   void truncate(Offset end);
   void reset(Offset from);

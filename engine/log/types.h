@@ -1,5 +1,6 @@
 // The words in which a log is asked and answers.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -28,6 +29,14 @@ struct LogConfig {
   int64_t retention_ms = 604'800'000;           // retention.ms; negative: for ever
   int64_t file_delete_delay_ms = 60'000;        // file.delete.delay.ms
   int64_t producer_expiration_ms = 86'400'000;  // producer.id.expiration.ms
+  int64_t min_dirty_ppm = 500'000;              // min.cleanable.dirty.ratio, in millionths
+  int64_t min_compaction_lag_ms = 0;            // min.compaction.lag.ms
+  int64_t max_compaction_lag_ms = INT64_MAX;    // max.compaction.lag.ms
+  int64_t delete_retention_ms = 86'400'000;     // delete.retention.ms
+  // A segment of a compacted log ends early enough to be compacted in time.
+  int64_t segment_age_most() const {
+    return compacted && max_compaction_lag_ms > 0 ? std::min(segment_ms, max_compaction_lag_ms) : segment_ms;
+  }
   template<class V>
   void fields(V& v) const {
     v("segment_bytes", segment_bytes), v("segment_ms", segment_ms), v("segment_jitter_ms", segment_jitter_ms),
@@ -35,6 +44,8 @@ struct LogConfig {
         v("compacted", compacted);
     v("deletes", deletes), v("retention_bytes", retention_bytes), v("retention_ms", retention_ms),
         v("file_delete_delay_ms", file_delete_delay_ms), v("producer_expiration_ms", producer_expiration_ms);
+    v("min_dirty_ppm", min_dirty_ppm), v("min_compaction_lag_ms", min_compaction_lag_ms),
+        v("max_compaction_lag_ms", max_compaction_lag_ms), v("delete_retention_ms", delete_retention_ms);
   }
 };
 
@@ -69,10 +80,11 @@ struct LogOptions {
 struct OpenFrom {
   Offset recovery_point = 0;
   Offset log_start = 0;
-  bool clean = false;  // an orderly end: the log ends at recovery_point
+  bool clean = false;     // an orderly end: the log ends at recovery_point
+  Offset cleaned_to = 0;  // where the last compaction ended
   template<class V>
   void fields(V& v) const {
-    v("recovery_point", recovery_point), v("log_start", log_start), v("clean", clean);
+    v("recovery_point", recovery_point), v("log_start", log_start), v("clean", clean), v("cleaned_to", cleaned_to);
   }
 };
 
@@ -96,6 +108,33 @@ struct RetainBy {
   bool policy = false;  // size and age count; else only what lies below the log start goes
 };
 
+// Who asks a log to compact itself, and with what means.
+struct CleanBy {
+  Offset high_watermark = 0;
+  int64_t keys_bytes = 128 << 20;  // memory for the offsets of keys
+  uint32_t keys_percent = 90;      // how full that may be
+  int64_t bytes_per_second = 0;    // read and written; 0: as many as there come
+  template<class V>
+  void fields(V& v) const {
+    v("high_watermark", high_watermark), v("keys_bytes", keys_bytes), v("keys_percent", keys_percent),
+        v("bytes_per_second", bytes_per_second);
+  }
+};
+// The end of a cleaning, for people.
+struct CleanEnd {
+  bool corrupt = false;           // what is there cannot be compacted, now or later
+  IoError error = IoError::none;  // what could not be read
+  Offset cleaned_to = 0;
+  int64_t bytes_read = 0, bytes_kept = 0;
+  int64_t records_read = 0, records_kept = 0;
+  template<class V>
+  void fields(V& v) const {
+    v("corrupt", corrupt), v("error", error), v("cleaned_to", cleaned_to);
+    v("bytes_read", bytes_read), v("bytes_kept", bytes_kept), v("records_read", records_read),
+        v("records_kept", records_kept);
+  }
+};
+
 struct Appended {
   Offset base = 0;  // of the first record
   Offset last = 0;  // of the last record
@@ -115,7 +154,7 @@ struct ReadResult {
   ReadStatus status = ReadStatus::ok;
   std::vector<Slice> pieces;
   uint32_t size = 0;    // bytes of all pieces
-  Offset next = 0;      // where to go on; `offset` if nothing was read
+  Offset next = 0;      // where to go on; if nothing was read `offset`, or `limit` if the first batch reaches it
   bool capped = false;  // there is more below `limit`, but max_bytes was reached (or the cached block ended)
 };
 
@@ -154,6 +193,8 @@ struct Out {
   bool checkpointed = false;  // recovery_point() moved as far as it was asked to
   std::vector<ColdEnd> cold;
   std::optional<Instant> remove_at;  // files were put away: call remove_put_away then
+  std::optional<CleanEnd> cleaned;   // a cleaning has ended, as far as it came
+  std::optional<Instant> clean_at;   // it is as fast as it may be: call go_on_cleaning then
   IoError failed = IoError::none;    // final: this log does nothing more; said once
 };
 

@@ -23,6 +23,10 @@ void read(const ConfigDef& def, std::string_view text, Duration& out) {
   out = name.ends_with(".minutes") ? seconds(n) * 60 : name.ends_with(".seconds") ? seconds(n) : milliseconds(n);
 }
 
+void read(const ConfigDef&, std::string_view text, Millionths& out) {
+  out.value = parse_millionths(trimmed(text)).value_or(0);
+}
+
 const std::string* set(const Properties& properties, std::string_view name) {
   const auto at = properties.find(std::string(name));
   return at == properties.end() ? nullptr : &at->second;
@@ -346,6 +350,16 @@ std::optional<std::string> topic_config_value(const ConfigDef& def, const Proper
   }
   if (!def.default_value) return std::nullopt;
   return def.default_value;
+}
+
+CleanerConfig make_cleaner_config(const Properties& broker) {
+  CleanerConfig c;
+  ConfigReport nothing;
+  Reading r{broker, nothing};
+#define KLAMM_X(type, m, name) r.member(name, c.m);
+  KLAMM_CLEANER_CONFIGS(KLAMM_X)
+#undef KLAMM_X
+  return c;
 }
 
 TopicConfig make_topic_config(const Properties& overrides, const Properties& broker) {

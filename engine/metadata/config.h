@@ -14,6 +14,15 @@ namespace klamm::metadata {
 
 using Properties = std::map<std::string, std::string>;  // Kafka's names
 
+// A decimal number, saturated.
+struct Millionths {
+  int64_t value = 0;
+  template<class V>
+  void fields(V& v) const {
+    v("value", value);
+  }
+};
+
 // X(type, member, name). A Duration takes its unit from the end of the name.
 #define KLAMM_TOPIC_CONFIGS(X)                                               \
   X(std::vector<std::string>, cleanup_policy, "cleanup.policy")              \
@@ -21,15 +30,18 @@ using Properties = std::map<std::string, std::string>;  // Kafka's names
   X(int32_t, compression_lz4_level, "compression.lz4.level")                 \
   X(std::string, compression_type, "compression.type")                       \
   X(int32_t, compression_zstd_level, "compression.zstd.level")               \
-  X(Duration, delete_retention, "delete.retention.ms")                       \
+  X(int64_t, delete_retention_ms, "delete.retention.ms")                     \
   X(Duration, file_delete_delay, "file.delete.delay.ms")                     \
   X(int64_t, flush_messages, "flush.messages")                               \
   X(Duration, flush_interval, "flush.ms")                                    \
   X(int32_t, index_interval_bytes, "index.interval.bytes")                   \
+  X(int64_t, max_compaction_lag_ms, "max.compaction.lag.ms")                 \
   X(int32_t, max_message_bytes, "max.message.bytes")                         \
   X(int64_t, timestamp_after_max_ms, "message.timestamp.after.max.ms")       \
   X(int64_t, timestamp_before_max_ms, "message.timestamp.before.max.ms")     \
   X(std::string, timestamp_type, "message.timestamp.type")                   \
+  X(Millionths, min_dirty_ratio, "min.cleanable.dirty.ratio")                \
+  X(int64_t, min_compaction_lag_ms, "min.compaction.lag.ms")                 \
   X(int32_t, min_insync_replicas, "min.insync.replicas")                     \
   X(int64_t, retention_bytes, "retention.bytes")                             \
   X(int64_t, retention_ms, "retention.ms")   /* -1: for ever */              \
@@ -109,6 +121,20 @@ struct TopicConfig {
   X(bool, telemetry_advertise, "klamm.telemetry.advertise")                                 \
   X(int64_t, disk_reserve_bytes, "klamm.disk.reserve.bytes")
 
+// What a broker spends on compaction.
+#define KLAMM_CLEANER_CONFIGS(X)                                  \
+  X(bool, enabled, "log.cleaner.enable")                          \
+  X(Duration, backoff, "log.cleaner.backoff.ms")                  \
+  X(int64_t, buffer_bytes, "log.cleaner.dedupe.buffer.size")      \
+  X(Millionths, load_factor, "log.cleaner.io.buffer.load.factor") \
+  X(Millionths, bytes_per_second, "log.cleaner.io.max.bytes.per.second")
+
+struct CleanerConfig {
+#define KLAMM_X(type, member, name) type member{};
+  KLAMM_CLEANER_CONFIGS(KLAMM_X)
+#undef KLAMM_X
+};
+
 struct Endpoint {
   std::string listener;
   std::string host;  // "": every interface
@@ -180,6 +206,9 @@ BrokerConfig parse_broker_config(const Properties& properties, ConfigReport& rep
 // The text that holds for a topic: its override, else the first broker synonym set, else the default. Null: no value.
 std::optional<std::string> topic_config_value(const ConfigDef& def, const Properties& overrides,
                                               const Properties& broker);
+
+// Of properties that have been checked; dynamic ones may lie over those of the boot.
+CleanerConfig make_cleaner_config(const Properties& broker);
 
 // Overrides must have been checked; a value that is not allowed reads as its default.
 TopicConfig make_topic_config(const Properties& overrides, const Properties& broker);

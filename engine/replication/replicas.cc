@@ -52,6 +52,7 @@ void Replicas::set_brokers(Ctx& ctx, Brokers brokers, BrokerEpoch own_epoch) {
   if (std::exchange(started_, true)) return;
   wake_at(ctx.now + config_.common.lag_max / 2, Timer::shrink);
   begin_standing_tasks(ctx);
+  if (config_.compaction.enabled) compact_at(ctx.now + config_.compaction.backoff);
 }
 
 void Replicas::assign(Io& io, const Wanted& w, Out& out) {
@@ -127,9 +128,10 @@ void Replicas::left(Io& io, const std::string& path) {
   }
 }
 
-void Replicas::set_full(Ctx& ctx, DirId dir, bool full) {
+void Replicas::set_full(Io& io, DirId dir, bool full) {
   if (full ? !full_.insert(dir).second : full_.erase(dir) == 0) return;
-  ctx.trace.event({TraceKind::disk_full, 0, static_cast<int32_t>(dir.value), full, 0, 0});
+  if (full) abandon_compaction(io, dir);
+  io.ctx.trace.event({TraceKind::disk_full, 0, static_cast<int32_t>(dir.value), full, 0, 0});
 }
 
 void Replicas::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out& out) {
@@ -172,6 +174,7 @@ void Replicas::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out
   }
   if (!said.cold.empty()) out.changed.push_back(id);
   if (said.closed) closed(io, id);
+  compaction_said(io.ctx, id, said);
   if (said.remove_at) removals_.set(*said.remove_at, id);
   if (p.log().ready() && p.dirty()) dirty_.insert(id);
   moved(id, m, out);
@@ -320,17 +323,19 @@ void Replicas::on_alter_answer(Io& io, IoError error, const Slice& body, Out& ou
 
 void Replicas::on_time(Io& io, Out& out) {
   Timer what;
-  bool shrink = false, retain = false, expire = false, mark = false;
+  bool shrink = false, retain = false, expire = false, mark = false, compact = false;
   while (timers_.pop(io.ctx.now, &what)) {  // flush sends what is due
     shrink = shrink || what == Timer::shrink;
     retain = retain || what == Timer::retention;
     expire = expire || what == Timer::expire;
     mark = mark || what == Timer::mark;
+    compact = compact || what == Timer::compact;
   }
   if (shrink) shrink_isrs(io.ctx, out);
   if (retain) retain_some(io, out);
   if (expire) expire_producers(io.ctx);
   if (mark) mark_some(io);
+  if (compact) compact_some(io);
   remove_put_away(io);
 }
 

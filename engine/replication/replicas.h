@@ -17,6 +17,12 @@
 
 namespace klamm::replication {
 
+struct CompactionConfig {
+  bool enabled = true;             // log.cleaner.enable
+  Duration backoff = seconds(15);  // log.cleaner.backoff.ms
+  log::CleanBy by;                 // but for the high watermark
+};
+
 struct ReplicasConfig {
   Common common;
   uint16_t module = 0;                          // Owner.module of everything that this part asks for
@@ -31,6 +37,7 @@ struct ReplicasConfig {
   Duration retention_check = seconds(300);      // log.retention.check.interval.ms
   Duration producer_check = seconds(600);       // producer.id.expiration.check.interval.ms
   Duration mark = seconds(60);                  // log.flush.offset.checkpoint.interval.ms
+  CompactionConfig compaction;
   template<class V>
   void fields(V& v) const {
     v("common", common), v("module", module), v("fetch_backoff", fetch_backoff);
@@ -84,9 +91,14 @@ class Replicas final {
   void remove(Io& io, const TopicIdPartition& id);  // with its log
   bool all_open() const { return opening_ == 0; }
 
+  void set_compaction(const CompactionConfig& config) { config_.compaction = config; }
+
   // ---- the world
   // A full directory's logs are not appended to, neither for clients nor from leaders, and are read on.
-  void set_full(Ctx& ctx, DirId dir, bool full);
+  void set_full(Io& io, DirId dir, bool full);
+  // The node is about to write down its logs' recovery points, or has done so durably.
+  void checkpoint_begins(DirId dir);
+  void checkpoint_ended(DirId dir);
   void on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out& out);
   // The reply to a call of this part, or its loss.
   void on_answer(Io& io, const Owner& owner, IoError error, const Slice& body, int16_t version, Out& out);
@@ -123,6 +135,8 @@ class Replicas final {
         v("close_running", close_running_), v("fetchers", fetchers_), v("last_call", last_call_);
     v("timers", timers_), v("started", started_), v("removals", removals_), v("retention_at", retention_at_),
         v("mark_at", mark_at_);
+    v("compaction_timer", compaction_timer_), v("compacting", compacting_), v("compaction_at", compaction_at_),
+        v("dirtiest", dirtiest_), v("checkpointing", checkpointing_);
   }
 
  private:
@@ -159,7 +173,7 @@ class Replicas final {
       v("follows", follows), v("missing", missing), v("delayed", delayed);
     }
   };
-  enum class Timer : uint8_t { shrink, fetch, alter, retention, expire, mark };
+  enum class Timer : uint8_t { shrink, fetch, alter, retention, expire, mark, compact };
 
   Partition* write(const TopicIdPartition& id);
   void moved(const TopicIdPartition& id, const Moved& m, Out& out);
@@ -179,6 +193,11 @@ class Replicas final {
   void retain_some(Io& io, Out& out);
   void mark_some(Io& io);
   void remove_put_away(Io& io);
+  void compact_at(Instant at);
+  void compact_some(Io& io);
+  void go_on_compacting(Io& io);
+  void compaction_said(Ctx& ctx, const TopicIdPartition& id, const log::Out& said);
+  void abandon_compaction(Io& io, DirId dir);
 
   ReplicasConfig config_;
   Brokers brokers_;
@@ -208,6 +227,11 @@ class Replicas final {
   Timers<TopicIdPartition> removals_;             // logs with files to remove
   std::optional<TopicIdPartition> retention_at_;  // where the present round of retention goes on
   std::optional<TopicIdPartition> mark_at_;       // and that of marks
+  TimerId compaction_timer_;
+  std::optional<TopicIdPartition> compacting_;                    // its log is being cleaned
+  std::optional<TopicIdPartition> compaction_at_;                 // where the present round of looks goes on
+  std::optional<std::pair<TopicIdPartition, int64_t>> dirtiest_;  // seen in this round
+  std::map<DirId, std::vector<std::pair<TopicIdPartition, Offset>>> checkpointing_;  // recovery points being written
 };
 
 }  // namespace klamm::replication

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 #include "engine/base/assert.h"
 
@@ -39,7 +40,9 @@ std::optional<Written> Written::parse(std::string_view value) {
   return w;
 }
 
-History::Record* History::find(const Written& w) {
+History::Record* History::find(const Written& w) { return const_cast<Record*>(std::as_const(*this).find(w)); }
+
+const History::Record* History::find(const Written& w) const {
   const auto it = records_.find({w.producer, w.partition});
   if (it == records_.end() || w.number < 0 || w.number >= static_cast<int64_t>(it->second.size())) return nullptr;
   return &it->second[static_cast<size_t>(w.number)];
@@ -103,6 +106,12 @@ void History::began_anew(int32_t partition, int64_t start) {
   known = std::max(known, start);
 }
 
+void History::compacted(int32_t partition, int64_t end, uint32_t keys) {
+  Compacted& c = compacted_[partition];
+  c.end = std::max(c.end, end);
+  c.keys = keys;
+}
+
 void History::reassigned(uint32_t consumer) {
   std::erase_if(positions_, [&](const auto& p) { return p.first.first == consumer; });
 }
@@ -121,7 +130,12 @@ void History::polled(int64_t at, uint32_t consumer, int32_t partition, int64_t o
   if (r->fate == Fate::failed) out.add(at, "J1 failed but there", w->text() + " failed and was read");
   const auto [position, fresh] = positions_.emplace(std::pair{consumer, partition}, offset);
   const bool passes_deleted = offset > position->second && offset <= deleted_end(partition);
-  if (!fresh && offset != position->second && !passes_deleted)
+  const auto compacted = compacted_.find(partition);
+  const bool passes_compacted =
+      offset > position->second && compacted != compacted_.end() && offset <= compacted->second.end;
+  for (int64_t o = std::max(position->second, deleted_end(partition)); passes_compacted && o < offset; ++o)
+    compacted->second.skipped.insert(o);
+  if (!fresh && offset != position->second && !passes_deleted && !passes_compacted)
     out.add(at, offset > position->second ? "J7 poll skip" : "J7 nonmonotonic poll",
             "consumer " + std::to_string(consumer) + " reads offset " + std::to_string(offset) + " of partition " +
                 std::to_string(partition) + " and was at " + std::to_string(position->second),
@@ -160,15 +174,54 @@ int64_t History::last_acked(int32_t partition) const {
   return p == last_acked_.end() ? -1 : p->second;
 }
 
+History::NewestRead History::newest_read() const {
+  NewestRead newest;
+  for (const auto& [partition, c] : compacted_)
+    for (const auto& [who, records] : records_)
+      for (size_t i = 0; who.second == partition && i < records.size(); ++i) {
+        const Record& r = records[i];
+        if (!r.read || r.offset >= c.end) continue;
+        int64_t& known = newest[{partition, Written{who.first, partition, static_cast<int64_t>(i)}.key(c.keys)}];
+        known = std::max(known, r.offset);
+      }
+  return newest;
+}
+
+// Compaction may have taken it, and has left a newer one of its key.
+bool History::displaced(const Written& w, int64_t offset, const NewestRead& newest) const {
+  const auto c = compacted_.find(w.partition);
+  if (c == compacted_.end() || offset >= c->second.end) return false;
+  const auto n = newest.find({w.partition, w.key(c->second.keys)});
+  return n != newest.end() && n->second > offset;
+}
+
+void History::check_skipped(int64_t at, const NewestRead& newest, Verdicts& out) const {
+  for (const auto& [partition, c] : compacted_)
+    for (const int64_t offset : c.skipped) {
+      const auto slots = slots_.find(partition);
+      if (slots == slots_.end() || offset >= static_cast<int64_t>(slots->second.size())) continue;
+      const Slot& slot = slots->second[static_cast<size_t>(offset)];
+      if (!slot.known || offset < deleted_end(partition)) continue;
+      const Record* r = find(slot.what);
+      if (r->offset != offset || displaced(slot.what, offset, newest)) continue;
+      out.add(at, "J7 poll skip",
+              "a consumer went past " + slot.what.text() + " at offset " + std::to_string(offset) +
+                  ", which no newer one of its key displaces",
+              true);
+    }
+}
+
 void History::finish(int64_t at, uint32_t reader, Verdicts& out) const {
   KLAMM_ASSERT_REL(reader, ==, 0);
   lost_ = 0;
+  const NewestRead newest = newest_read();
+  check_skipped(at, newest, out);
   for (const auto& [who, records] : records_) {
     int64_t last_offset = -1;
     for (size_t i = 0; i < records.size(); ++i) {
       const Record& r = records[i];
       const Written w{who.first, who.second, static_cast<int64_t>(i)};
-      const bool deleted = r.offset >= 0 && r.offset < deleted_end(who.second);
+      const bool deleted = r.offset >= 0 && (r.offset < deleted_end(who.second) || displaced(w, r.offset, newest));
       if (r.fate == Fate::acked && !r.read && !deleted && lost_++ == 0)
         out.add(at, "J2 lost write",
                 w.text() + ", acknowledged at offset " + std::to_string(r.offset) + ", is in no log any more", true);

@@ -1,10 +1,13 @@
 // What clients saw. Values are unique, so every record that a poll returns tells who wrote it, where and as what.
 // Checks J2 and J3 lost, J4 duplicate, J5 inconsistent offsets, J7 skipping and returning polls, J8 order of one
 // producer, J14 misrouted records, and records that definitely failed but are there.
+// Of a compacted log each key's last record must be there, and nobody may go past a record but for a newer one of its
+// key. (Replicas compact on their own: one may still have what another has no more.)
 #pragma once
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +23,7 @@ struct Written {
   friend bool operator==(const Written&, const Written&) = default;
   std::string value(size_t size) const;  // what is produced: unique, padded
   static std::optional<Written> parse(std::string_view value);
+  uint64_t key(uint32_t keys) const { return (static_cast<uint64_t>(number) * 7 + producer) % keys; }
   std::string text() const;
 };
 
@@ -37,6 +41,8 @@ class History final {
   // A replica's log begins at `start` with nothing of what was before, nor of the producers that wrote it: as a leader
   // it takes for new what was written before (Kafka's idempotence reaches as far back as the log does).
   void began_anew(int32_t partition, int64_t start);
+  // The records have so many keys, and those before `end` that have a newer one of their key before `end` may be gone.
+  void compacted(int32_t partition, int64_t end, uint32_t keys);
   // A consumer was given other partitions: its positions start anew.
   void reassigned(uint32_t consumer);
   void polled(int64_t at, uint32_t consumer, int32_t partition, int64_t offset, std::string_view value, Verdicts& out);
@@ -62,7 +68,18 @@ class History final {
     bool known = false;
     Written what;
   };
+  // Of one partition's compaction.
+  struct Compacted {
+    int64_t end = 0;
+    uint32_t keys = 1;
+    std::set<int64_t> skipped;  // by some consumer
+  };
+  using NewestRead = std::map<std::pair<int32_t, uint64_t>, int64_t>;  // (partition, key) -> offset, by the reader
   Record* find(const Written& w);
+  const Record* find(const Written& w) const;
+  NewestRead newest_read() const;
+  bool displaced(const Written& w, int64_t offset, const NewestRead& newest) const;
+  void check_skipped(int64_t at, const NewestRead& newest, Verdicts& out) const;
   void place(int64_t at, const Written& w, int64_t offset, const char* how, Verdicts& out);
 
   std::map<std::pair<uint32_t, int32_t>, std::vector<Record>> records_;  // (producer, partition)
@@ -71,6 +88,7 @@ class History final {
   std::map<int32_t, int64_t> last_acked_;
   std::map<int32_t, int64_t> deleted_;  // partition -> end of what is gone
   std::map<int32_t, int64_t> anew_;     // partition -> where a replica began anew last
+  std::map<int32_t, Compacted> compacted_;
   uint64_t acked_ = 0;
   uint64_t pending_ = 0;
   uint64_t polls_ = 0;

@@ -28,8 +28,9 @@ const BatchMark* Replicas::find(const std::vector<BatchMark>& batches, int64_t b
 void Replicas::trace(int64_t at, HostId host, const TraceEvent& e, Verdicts& out) {
   switch (e.kind) {
     case TraceKind::batch_appended: return appended(host, e, key_of(e), at, out);
-    case TraceKind::log_truncated: return truncated(at, host, key_of(e), e.c, out);
+    case TraceKind::log_truncated: return truncated(at, host, e, out);
     case TraceKind::log_start_moved: return start_moved(at, host, key_of(e), e.c, out);
+    case TraceKind::log_compacting: return compacting(at, host, e, out);
     case TraceKind::high_watermark: return committed(at, host, key_of(e), e.c, out);
     case TraceKind::became_leader: return elected(at, host, key_of(e), static_cast<int32_t>(e.c), out);
     case TraceKind::log_recovered: return recovered(host, e);
@@ -38,10 +39,12 @@ void Replicas::trace(int64_t at, HostId host, const TraceEvent& e, Verdicts& out
 }
 
 void Replicas::appended(HostId host, const TraceEvent& e, LogKey key, int64_t at, Verdicts& out) {
+  const Log& log = logs_[key];
   Replica& r = logs_[key].replicas[host];
   const BatchMark b{e.c, e.c + e.flags, static_cast<int32_t>(e.d >> 32), static_cast<uint32_t>(e.d)};
   if (r.batches.empty() && b.base != r.end) r.start = r.end = b.base;
-  if (b.base != r.end)
+  const bool passes_compacted = b.base > r.end && b.base <= log.compacted_end;
+  if (b.base != r.end && !passes_compacted)
     out.add(at, "R5 contiguous log",
             who(host) + " appends " + describe(b) + " to " + key.text() + " that ends at " + std::to_string(r.end));
   if (!r.batches.empty() && r.batches.back().epoch > b.epoch)
@@ -83,26 +86,40 @@ void Replicas::start_moved(int64_t at, HostId host, LogKey key, int64_t to, Verd
   log.deleted_end = std::max(log.deleted_end, to);
 }
 
+// What displaces others must not be truncated itself.
+void Replicas::compacting(int64_t at, HostId host, const TraceEvent& e, Verdicts& out) {
+  const LogKey key = key_of(e);
+  if (e.c > committed_end(key))
+    out.add(at, "R17 compacted before committed",
+            who(host) + " compacts " + key.text() + " up to " + std::to_string(e.c) + ", committed up to " +
+                std::to_string(committed_end(key)),
+            true);
+  Log& log = logs_[key];
+  log.compacted_end = std::max(log.compacted_end, e.c);
+}
+
 void Replicas::cut(Log&, Replica& r, int64_t to) {
   while (!r.batches.empty() && r.batches.back().end > to) r.batches.pop_back();
   r.end = r.batches.empty() ? std::max(r.start, to) : r.batches.back().end;
   r.compared = std::min(r.compared, r.batches.size());
 }
 
-void Replicas::truncated(int64_t at, HostId host, LogKey key, int64_t to, Verdicts& out) {
+void Replicas::truncated(int64_t at, HostId host, const TraceEvent& e, Verdicts& out) {
+  const LogKey key = key_of(e);
+  const int64_t to = e.c, from = e.d;
   Log& log = logs_[key];
   Replica& r = log.replicas[host];
   for (const BatchMark& b : r.batches) {
     if (b.end <= to) continue;
     const BatchMark* committed = find(log.committed, b.base);
-    if (!committed || !(*committed == b)) break;
+    if (!committed || !log.same(*committed, b)) break;
     out.add(at, "R16 truncation",
             who(host) + " cuts " + key.text() + " to " + std::to_string(to) + " and drops committed " + describe(b),
             key.topic != 0);
     break;
   }
   r.former.push_back(r.batches);
-  if (to > r.end) r.batches.clear();  // it begins anew where its leader's log does
+  if (to > from) r.batches.clear();  // it begins anew where its leader's log does
   cut(log, r, to);
   if (r.batches.empty()) r.start = r.end = to;
 }
@@ -126,7 +143,7 @@ void Replicas::committed(int64_t at, HostId host, LogKey key, int64_t high_water
     }
     const BatchMark* other = find(log.committed, mine.base);
     if (mine.end <= log.committed.front().base) continue;  // older than anything we saw
-    if (!other || !(*other == mine))
+    if (!other || !log.same(*other, mine))
       out.add(at, key.topic == 0 ? "K11 consistent committed data" : "R4 log matching",
               who(host) + " holds " + describe(mine) + " of " + key.text() + " below its high watermark " +
                   std::to_string(high_watermark) +
@@ -141,7 +158,8 @@ void Replicas::elected(int64_t at, HostId host, LogKey key, int32_t epoch, Verdi
   for (auto b = log.committed.rbegin(); b != log.committed.rend(); ++b) {
     if (b->epoch >= epoch || b->end <= r.start) continue;
     const BatchMark* mine = find(r.batches, b->base);
-    if (mine && *mine == *b) return;  // below it the logs match, or R4 says so
+    if (mine && log.same(*mine, *b)) return;  // below it the logs match, or R4 says so
+    if (!mine && b->end <= log.compacted_end && b->end <= r.end) continue;
     out.add(at, key.topic == 0 ? "K5 leader completeness" : "R6 leader completeness",
             who(host) + " leads " + key.text() + " in epoch " + std::to_string(epoch) + " up to " +
                 std::to_string(r.end) + " without committed " + describe(*b),
@@ -160,6 +178,11 @@ int64_t Replicas::deleted_end(LogKey key) const {
   return log == logs_.end() ? 0 : log->second.deleted_end;
 }
 
+int64_t Replicas::compacted_end(LogKey key) const {
+  const auto log = logs_.find(key);
+  return log == logs_.end() ? 0 : log->second.compacted_end;
+}
+
 int64_t Replicas::log_end(LogKey key, HostId host) const {
   const auto log = logs_.find(key);
   if (log == logs_.end()) return 0;
@@ -174,7 +197,7 @@ bool Replicas::complete(LogKey key, HostId host) const {
   if (r == log->second.replicas.end()) return false;
   if (r->second.start >= log->second.committed.back().end) return true;  // all was deleted
   const BatchMark* mine = find(r->second.batches, log->second.committed.back().base);
-  return mine && *mine == log->second.committed.back();
+  return mine && log->second.same(*mine, log->second.committed.back());
 }
 
 bool Replicas::all_complete(HostId host) const {

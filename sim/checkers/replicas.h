@@ -1,6 +1,9 @@
 // Ground truth of every log: what each replica has written, by its own trace, and what has been committed.
-// Checks R4 log matching, R6 leader completeness, R16 truncation legality, R17 that only committed records are deleted;
-// for the metadata log K4, K5 and K11.
+// Checks R4 log matching, R6 leader completeness, R16 truncation legality, R17 that only committed records are deleted
+// or compacted; for the metadata log K4, K5 and K11.
+//
+// Compaction: below the furthest offset that a replica's has come to, and only there, batches may be missing or hold
+// fewer records. What the records must still say is the history's to check.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -30,6 +33,8 @@ class Replicas final {
   int64_t log_end(LogKey log, HostId host) const;
   // Up to which records were deleted on purpose, on any replica.
   int64_t deleted_end(LogKey log) const;
+  // Up to which compaction may have taken records, on any replica.
+  int64_t compacted_end(LogKey log) const;
   // Whether the replica's log holds everything committed.
   bool complete(LogKey log, HostId host) const;
   bool all_complete(HostId host) const;
@@ -46,12 +51,17 @@ class Replicas final {
     std::map<HostId, Replica> replicas;
     std::vector<BatchMark> committed;  // what any replica held below its high watermark
     int64_t deleted_end = 0;
+    int64_t compacted_end = 0;  // below it batches may be missing, or not be what they were
+    bool same(const BatchMark& a, const BatchMark& b) const {
+      return a.base == b.base && a.end == b.end && a.epoch == b.epoch && (a.crc == b.crc || a.end <= compacted_end);
+    }
   };
   void appended(HostId host, const TraceEvent& e, LogKey key, int64_t at, Verdicts& out);
   void recovered(HostId host, const TraceEvent& e);
   void cut(Log& log, Replica& r, int64_t to);
   void start_moved(int64_t at, HostId host, LogKey key, int64_t to, Verdicts& out);
-  void truncated(int64_t at, HostId host, LogKey key, int64_t to, Verdicts& out);
+  void compacting(int64_t at, HostId host, const TraceEvent& e, Verdicts& out);
+  void truncated(int64_t at, HostId host, const TraceEvent& e, Verdicts& out);
   void committed(int64_t at, HostId host, LogKey key, int64_t high_watermark, Verdicts& out);
   static const BatchMark* find(const std::vector<BatchMark>& batches, int64_t base);
 

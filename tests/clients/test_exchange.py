@@ -22,10 +22,11 @@ COUNT = 500
 class Place:
     """A directory, and the properties under which either broker serves it."""
 
-    def __init__(self, folder: Path, java: list[str]) -> None:  # noqa: F811
+    def __init__(self, folder: Path, java: list[str], *more: str) -> None:  # noqa: F811
         with socket.create_server(("127.0.0.1", 0)) as a, socket.create_server(("127.0.0.1", 0)) as b:
             port, other = a.getsockname()[1], b.getsockname()[1]
         self.folder, self.java, self.address = folder, java, f"127.0.0.1:{port}"
+        self.data = folder / "data"
         self.properties = folder / "server.properties"
         self.properties.write_text(f"""
 process.roles=broker,controller
@@ -35,12 +36,12 @@ listeners=PLAINTEXT://{self.address},CONTROLLER://127.0.0.1:{other}
 advertised.listeners=PLAINTEXT://{self.address}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-log.dirs={folder}/data
+log.dirs={self.data}
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=3
 group.initial.rebalance.delay.ms=0
 metadata.log.max.record.bytes.between.snapshots=2000
-""")
+""" + "\n".join(more))
 
     def format(self) -> None:
         """As a user of Kafka begins."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -18,12 +19,14 @@ SEGMENT, KEPT = 16_384, 40_000
 
 
 class Broker:
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, *more: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as a, socket.create_server(("127.0.0.1", 0)) as b:
+            port, other = a.getsockname()[1], b.getsockname()[1]
         self.data = folder / "data"
         self.address = f"127.0.0.1:{port}"
-        listeners = f"listeners=PLAINTEXT://{self.address},CONTROLLER://127.0.0.1:{port + 1}"
-        voters = f"controller.quorum.voters=1@127.0.0.1:{port + 1}"
-        config = [listeners, voters, f"log.dirs={self.data}", "log.retention.check.interval.ms=200"]
+        listeners = f"listeners=PLAINTEXT://{self.address},CONTROLLER://127.0.0.1:{other}"
+        voters = f"controller.quorum.voters=1@127.0.0.1:{other}"
+        config = [listeners, voters, f"log.dirs={self.data}", "log.retention.check.interval.ms=200", *more]
         self.command = [str(BINARY), "serve", *(word for c in config for word in ("--config", c))]
         self.log = open(folder / "serve.log", "ab")
         self.start()
@@ -38,11 +41,7 @@ class Broker:
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = int(free.getsockname()[1])
-    b = Broker(tmp_path, port)
+    b = Broker(tmp_path)
     yield b
     b.process.kill()
     b.process.wait()

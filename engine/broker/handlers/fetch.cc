@@ -78,6 +78,16 @@ void unknown(ErrorCode error, FetchResponse::PartitionData& y) {
   y.records = protocol::Records::empty();
 }
 
+// Nothing but batches that compaction has left without records, for their producers' sake: they tell a consumer
+// nothing, and some do not get past an answer that holds nothing else.
+bool recordless(const log::ReadResult& got) {
+  constexpr size_t kHeader = protocol::kBatchHeaderSize;
+  for (const Slice& piece : got.pieces)
+    for (size_t at = 0; at < piece.size(); at += kHeader)
+      if (piece.size() - at < kHeader || protocol::read_batch_header(piece.data() + at).size() != kHeader) return false;
+  return got.status == log::ReadStatus::ok && got.size > 0;
+}
+
 // A follower may read what is written, a consumer what is committed.
 void read(Serving& s, const Located& at, const FetchRequest::FetchPartition& x, FetchResponse::PartitionData& y) {
   const Partition& p = *at.replica;
@@ -133,12 +143,19 @@ void read(Serving& s, const Located& at, const FetchRequest::FetchPartition& x, 
   if (x.fetch_offset >= limit || s.left <= 0) return;
   const bool first = s.bytes == 0;
   const int64_t most = std::clamp<int64_t>(std::min<int64_t>(x.partition_max_bytes, s.left), 0, INT32_MAX);
-  log::ReadResult got = p.log().read({x.fetch_offset, static_cast<uint32_t>(most), limit, first, !s.follower()});
+  Offset from = x.fetch_offset;
+  log::ReadResult got = p.log().read({from, static_cast<uint32_t>(most), limit, first, !s.follower()});
+  for (size_t skipped = 1; !s.follower() && skipped < log::kColdBlocks && got.next < limit && recordless(got);
+       ++skipped) {
+    from = got.next;
+    got = p.log().read({from, static_cast<uint32_t>(most), limit, first, true});
+  }
   if (got.status == log::ReadStatus::cold) {
     s.cold = true;
-    return s.t.p.replicas.load_cold(s.t.io, at.id, {x.fetch_offset, static_cast<uint32_t>(std::max<int64_t>(most, 1))});
+    return s.t.p.replicas.load_cold(s.t.io, at.id, {from, static_cast<uint32_t>(std::max<int64_t>(most, 1))});
   }
   if (got.status == log::ReadStatus::out_of_range) return refuse(s, at.id, ErrorCode::offset_out_of_range, y);
+  if (got.size == 0 && got.next >= limit) return;  // compaction has left nothing below the high watermark
   if (first && got.size == 0) return refuse(s, at.id, ErrorCode::corrupt_message, y);  // damaged on disk
   s.bytes += got.size;
   s.left -= got.size;

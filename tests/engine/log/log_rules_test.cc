@@ -144,6 +144,7 @@ TEST(SegmentIndex, finds_the_batch_before) {
   BatchHeader h;
   h.length = 200 - 12;
   h.last_offset_delta = 9;
+  h.record_count = 10;
   for (int i = 0; i < 20; ++i) {
     h.base_offset = 100 + 10 * i;
     h.max_timestamp = 1000 + i;

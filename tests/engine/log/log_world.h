@@ -131,6 +131,8 @@ class LogWorld {
       removed |= out.removed;
       closed |= out.closed;
       checkpointed |= out.checkpointed;
+      if (out.cleaned) cleaned = out.cleaned, ++cleanings;
+      if (out.clean_at) clean_at = out.clean_at;
       if (out.remove_at) remove_at = *out.remove_at;
       if (!log.failed()) log.flush(io);
     });
@@ -254,8 +256,10 @@ class LogWorld {
   Model model;
   std::multiset<Offset> cold;
   IoError failed = IoError::none;
-  std::optional<Instant> remove_at;
+  std::optional<Instant> remove_at, clean_at;
   Offset furthest_start = 0;
+  std::optional<CleanEnd> cleaned;
+  int cleanings = 0;
   bool removed = false, closed = false, checkpointed = false, expects_damage = false;
 };
 

@@ -129,6 +129,48 @@ TEST(Checkers, a_truncation_that_did_not_reach_the_disk_is_undone_by_death) {
   EXPECT_EQ(c.replicas.log_end(kLog, 1), 6) << "it reached the disk";
 }
 
+TraceEvent compacts(int64_t to) { return {TraceKind::log_compacting, 0, 0, kTopic, to, 0}; }
+
+// Three batches, committed; the first two may be compacted.
+struct Compacted : Case {
+  Compacted() {
+    for (HostId h : {0, 1}) feed(h, append(0, 3, 0, 10)), feed(h, append(3, 1, 0, 11)), feed(h, append(4, 1, 0, 12));
+    feed(0, high_watermark(5, 0));
+    feed(0, compacts(4));
+  }
+};
+
+TEST(Checkers, a_copy_of_a_compacted_log_is_complete) {
+  Compacted c;
+  c.feed(2, append(0, 3, 0, 99));  // fewer records
+  c.feed(2, append(4, 1, 0, 12));  // the batch before it has gone
+  c.feed(2, high_watermark(5, 0));
+  EXPECT_TRUE(c.replicas.complete(kLog, 2));
+  c.feed(2, leads(1));
+  EXPECT_EQ(c.first(), "");
+  EXPECT_EQ(c.replicas.compacted_end(kLog), 4);
+}
+
+TEST(Checkers, what_compaction_may_not_do_fires) {
+  Compacted gap, content, leader;
+  gap.feed(2, append(0, 3, 0, 10)), gap.feed(2, append(5, 1, 0, 13));
+  EXPECT_EQ(gap.first(), "R5 contiguous log");
+  content.feed(2, append(0, 3, 0, 10)), content.feed(2, append(3, 1, 0, 99)), content.feed(2, append(4, 1, 0, 98));
+  content.feed(2, high_watermark(5, 0));
+  EXPECT_EQ(content.first(), "R4 log matching");
+  EXPECT_NE(content.out.list()[0].text.find("crc 98"), std::string::npos);
+  leader.feed(2, append(0, 3, 0, 99));
+  leader.feed(2, leads(1));
+  EXPECT_EQ(leader.first(), "R6 leader completeness");
+  Case early;
+  early.feed(0, append(0, 3, 0, 10)), early.feed(0, append(3, 1, 0, 11));
+  early.feed(0, high_watermark(3, 0));
+  early.feed(0, compacts(3));
+  EXPECT_EQ(early.first(), "");
+  early.feed(0, compacts(4));
+  EXPECT_EQ(early.first(), "R17 compacted before committed");
+}
+
 TEST(Checkers, log_matching_fires) {
   Case c;
   c.feed(0, append(0, 3, 0, 10)), c.feed(1, append(0, 3, 0, 99));
@@ -299,6 +341,50 @@ TEST(Checkers, polls_that_skip_return_or_go_astray_fire) {
   failed.h.ended(1, failed.w(0), History::Fate::failed, -1, failed.out);
   failed.read(0, 0);
   EXPECT_EQ(failed.first(), "J1 failed but there");
+}
+
+// Ten records of three keys; those before the eighth may be compacted.
+struct Keyed : Client {
+  Keyed() {
+    for (int i = 0; i < 10; ++i) acked(i, i);
+    h.compacted(0, 7, 3);
+  }
+  void read_all(std::vector<int64_t> offsets) {
+    for (const int64_t o : offsets) read(o, o, 1), read(o, o);
+    h.finish(1, 0, out);
+  }
+};
+
+TEST(Checkers, compacted_records_are_not_lost) {
+  Keyed whole, half, least;
+  whole.read_all({0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
+  half.read_all({2, 4, 5, 6, 7, 8, 9});
+  least.read_all({4, 5, 6, 7, 8, 9});
+  EXPECT_EQ(whole.first() + half.first() + least.first(), "");
+}
+
+TEST(Checkers, what_compaction_may_not_take_is_lost) {
+  Keyed last, young;
+  last.read_all({4, 6, 7, 8, 9});  // 8 has the key of 5, but is not compacted
+  EXPECT_EQ(last.h.lost(), 2u);    // nor has 2 a newer one now
+  EXPECT_EQ(last.out.list().back().rule, "J2 lost write");
+  young.read_all({4, 5, 6, 8, 9});
+  EXPECT_EQ(young.first(), "J7 poll skip");
+}
+
+TEST(Checkers, a_consumer_may_pass_only_what_a_newer_one_displaces) {
+  Keyed fine, kept, young;
+  fine.read(0, 0, 1), fine.read(4, 4, 1);  // another replica may still have them
+  for (const int64_t o : {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}) fine.read(o, o);
+  fine.h.finish(1, 0, fine.out);
+  EXPECT_EQ(fine.first(), "");
+  kept.read(3, 3, 1), kept.read(5, 5, 1);  // 4 is the last of its key
+  for (const int64_t o : {4, 5, 6, 7, 8, 9}) kept.read(o, o);
+  EXPECT_EQ(kept.first(), "");
+  kept.h.finish(1, 0, kept.out);
+  EXPECT_EQ(kept.first(), "J7 poll skip");
+  young.read(3, 3, 1), young.read(8, 8, 1);
+  EXPECT_EQ(young.first(), "J7 poll skip");
 }
 
 TEST(Checkers, high_watermark_behind_what_was_read_fires) {
