@@ -375,6 +375,7 @@ void Log::pump_checkpoint(Io& io, Out& out) {
     checkpoint_to_ = ends_.submitted;
     sync(io);
   }
+  if (opening_) return;  // a truncation is reading the epochs back
   if (ends_.synced < checkpoint_to_ || held_ > 0 || epoch_file_.busy()) return;
   EpochCache due = epochs_below(checkpoint_to_);
   if (on_disk_ && due != epoch_file_holds_) {
