@@ -53,6 +53,7 @@ struct Core::JoinReply {
   Str leader = "";
   bool skip_assignment = false;
   const Group* members_of = nullptr;  // for the leader
+  bool after_records = false;         // that were made before are committed
 };
 
 void Core::answer_join(Op& op, const Ticket& ticket, const JoinReply& reply) const {
@@ -71,7 +72,10 @@ void Core::answer_join(Op& op, const Ticket& ticket, const JoinReply& reply) con
       member.group_instance_id = text_or_null(m.instance_id);
       member.metadata = protocol::Bytes::of(m.metadata(*g->protocol));
     }
-  op.reply_now({ticket}, encode_body(ticket, response));
+  if (reply.after_records)
+    op.reply({ticket}, encode_body(ticket, response));
+  else
+    op.reply_now({ticket}, encode_body(ticket, response));
 }
 
 void Core::refuse_join(Op& op, const Ticket& ticket, Str member_id, ErrorCode error) const {
@@ -169,9 +173,10 @@ void Core::join_new(Op& op, const Caller& caller, const JoinGroupRequest& reques
       add_member(op, caller, request, g, id);
     }
   } else if (caller.ticket().version >= kKnownMemberId) {
-    // It joins with this id; a first call that timed out leaves no member behind (KIP-394, museum S05).
+    // It joins with this id; a first call that timed out leaves no member behind (KIP-394, museum S05). A group that is
+    // new must be in the log before: who is told of it then finds it described.
     touch(op, g, id, g.pending_members[id], request.session_timeout_ms);
-    refuse_join(op, caller.ticket(), id, ErrorCode::member_id_required);
+    answer_join(op, caller.ticket(), {.member_id = id, .error = ErrorCode::member_id_required, .after_records = true});
   } else {
     add_member(op, caller, request, g, id);
   }

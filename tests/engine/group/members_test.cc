@@ -35,6 +35,17 @@ TEST(Group, a_new_member_is_told_its_id_and_joins_with_it) {
   EXPECT_EQ(rig.heartbeat(id, 1), E::none);
 }
 
+TEST(Group, a_new_group_is_in_the_log_before_its_first_member_is_told_an_id) {
+  Rig rig;
+  rig.committing = false;
+  const uint32_t first = rig.send_join({});
+  EXPECT_FALSE(rig.answered(first));
+  EXPECT_EQ(rig.state(), "Dead");
+  rig.commit_all();
+  EXPECT_EQ(error(rig.joined(first)), E::member_id_required);
+  EXPECT_EQ(rig.state(), "Empty");
+}
+
 TEST(Group, before_version_4_a_member_joins_at_once) {
   Rig rig;
   const uint32_t join = rig.send_join({.version = 0});
