@@ -1,4 +1,6 @@
 // Levels of the cluster's features (KIP-584, KIP-778): all of a request's changes, or none.
+#include <map>
+
 #include "engine/controller/operation.h"
 #include "engine/metadata/features.h"
 
@@ -32,7 +34,7 @@ std::optional<Refusal> check(const Operation& op, const Update& u, Upgrade type)
                                                           " for feature " + std::string(u.feature) + ". " + why};
   };
   if (type < Upgrade::upgrade || type > Upgrade::unsafe_downgrade)
-    return Refusal{ErrorCode::invalid_request, "The upgrade type of " + std::string(u.feature) + " is not known."};
+    return refuse("The controller does not support the given upgrade type.");
   if (u.max_version_level < 0) return refuse("A feature version cannot be less than 0.");
   const metadata::SupportedFeature* f = supported(u.feature);
   if (!f) return refuse("Local controller does not support this feature.");
@@ -65,24 +67,26 @@ void emit_level(Operation& op, const Update& u) {
 void update_features(Operation& op, int16_t version, const protocol::UpdateFeaturesRequest& q,
                      protocol::UpdateFeaturesResponse& a) {
   a.error_message = kNullStr;
-  for (const Update& u : q.feature_updates) {
-    const Upgrade type = version >= 1        ? static_cast<Upgrade>(u.upgrade_type)
-                         : u.allow_downgrade ? Upgrade::safe_downgrade
-                                             : Upgrade::upgrade;
-    if (const auto refused = check(op, u, type)) {
+  std::map<Str, const Update*> updates;  // of two for one feature the later one counts, as in Kafka
+  for (const Update& u : q.feature_updates) updates[u.feature] = &u;
+  for (const auto& [feature, u] : updates) {
+    const Upgrade type = version >= 1         ? static_cast<Upgrade>(u->upgrade_type)
+                         : u->allow_downgrade ? Upgrade::safe_downgrade
+                                              : Upgrade::upgrade;
+    if (const auto refused = check(op, *u, type)) {
       a.error_code = static_cast<int16_t>(refused->code);
       a.error_message =
           op.text("The update failed for all features since the following feature had an error: " + refused->message);
       op.records.clear();
       return;
     }
-    emit_level(op, u);
+    emit_level(op, *u);
   }
   if (version <= 1)
     for (const Update& u : q.feature_updates) {
       auto& out = a.results.add(op.ctx.arena());
       out.feature = u.feature;
-      out.error_message = kNullStr;
+      out.error_message = name(ErrorCode::none);
     }
   if (q.validate_only) op.records.clear();
 }

@@ -129,7 +129,8 @@ TEST(UpdateFeatures, what_is_refused_and_why) {
       {{"group.version", 0, 1}, E::invalid_update_version},  // a downgrade that does not say so
       {{"group.version", 2}, E::invalid_update_version},
       {{"group.version", -1, 2}, E::invalid_update_version},
-      {{"group.version", 0, 9}, E::invalid_request},
+      {{"group.version", 0, 9}, E::invalid_update_version},
+      {{"group.version", 1, 0}, E::invalid_update_version},  // a kind of change that nobody knows
       {{"no.such.feature", 1}, E::invalid_update_version},
       {{"metadata.version", 30}, E::none},
       {{"metadata.version", 29, 2}, E::invalid_update_version},
@@ -158,8 +159,19 @@ TEST(UpdateFeatures, all_or_none) {
   only.validate_only = true;
   const auto valid = lab.ask<protocol::UpdateFeaturesResponse>(only, 1);
   EXPECT_EQ(valid->error_code, 0);
-  EXPECT_EQ(valid->results.size(), 1u);  // up to version 1 each feature has an answer
+  ASSERT_EQ(valid->results.size(), 1u);  // up to version 1 each feature has an answer
+  EXPECT_EQ(valid->results[0].error_message, "NONE");
   EXPECT_EQ(lab.controller.latest().feature("group.version"), 1);
+}
+
+TEST(UpdateFeatures, of_two_for_one_feature_the_later_one_counts) {
+  Lab lab;
+  lab.start_broker(1);
+  const auto a =
+      lab.ask<protocol::UpdateFeaturesResponse>(update(lab, {{"group.version", 9}, {"group.version", 0, 2}}), 1);
+  EXPECT_EQ(a->error_code, 0);
+  EXPECT_EQ(a->results.size(), 2u);
+  EXPECT_EQ(lab.controller.latest().feature("group.version"), 0);
 }
 
 TEST(UpdateFeatures, every_broker_must_be_able) {
