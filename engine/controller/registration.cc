@@ -85,7 +85,7 @@ void register_broker(Operation& op, int16_t, const protocol::BrokerRegistrationR
   const NodeId id{q.broker_id};
   const Broker* existing = op.image.broker(id);
   const bool amended = existing && existing->incarnation == q.incarnation_id;
-  if (!amended && existing) forget_incarnation(op, id, existing->epoch == q.previous_broker_epoch);
+  if (!amended) forget_incarnation(op, id, existing && existing->epoch == q.previous_broker_epoch);
 
   Arena& arena = op.ctx.arena();
   protocol::RegisterBrokerRecord r;
@@ -131,7 +131,7 @@ void unregister_broker(Operation& op, int16_t, const protocol::UnregisterBrokerR
     return;
   }
   Shift shift;
-  shift.lossy = b->id;  // out of isr and elr
+  shift.removed = b->id;  // it may stay eligible (KIP-966), until a registration says that it lost its end
   shift_partitions(op, op.image.memberships(b->id), shift);
   protocol::UnregisterBrokerRecord r;
   r.broker_id = q.broker_id;

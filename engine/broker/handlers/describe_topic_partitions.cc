@@ -21,15 +21,10 @@ void add_nodes(Arena& arena, const std::vector<NodeId>& nodes, List<int32_t>& ou
 void add_partition(Turn& t, const Request& r, int32_t index, const metadata::PartitionInfo& info,
                    DescribeTopicPartitionsResponse::DescribeTopicPartitionsResponsePartition& y) {
   y.partition_index = index;
-  y.leader_id = info.leader.value;
-  y.leader_epoch = info.leader_epoch;
   const metadata::Broker* leader = info.leader == kNoNode ? nullptr : t.p.image.broker(info.leader);
-  if (!leader || leader->fenced) {
-    y.error_code = code(ErrorCode::leader_not_available);
-    y.leader_id = -1;
-  } else if (!endpoint_of(t, r, *leader)) {
-    y.error_code = code(ErrorCode::listener_not_found);
-  }
+  const bool reached = leader && !leader->fenced && endpoint_of(t, r, *leader);
+  y.leader_id = reached ? info.leader.value : -1;  // and no error, unlike Metadata
+  y.leader_epoch = info.leader_epoch;
   add_nodes(t.arena(), info.replicas, y.replica_nodes);
   add_nodes(t.arena(), info.isr, y.isr_nodes);
   add_nodes(t.arena(), info.elr, y.eligible_leader_replicas);

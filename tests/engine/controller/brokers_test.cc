@@ -223,6 +223,21 @@ TEST(Unregistration, takes_the_broker_out_of_everything) {
   EXPECT_FALSE(a.error_message.empty());
 }
 
+TEST(Unregistration, of_the_last_in_sync_leaves_it_eligible_until_it_comes_back) {
+  Lab lab;
+  for (int id : {1, 2}) lab.start_broker(id);
+  ASSERT_EQ(lab.create_one({.name = "t", .partitions = -1, .factor = -1, .assignments = {{0, {1}}}}), ErrorCode::none);
+  protocol::UnregisterBrokerRequest q;
+  q.broker_id = 1;
+  EXPECT_EQ(lab.ask<protocol::UnregisterBrokerResponse>(q, 0)->error_code, 0);
+  EXPECT_EQ(lab.partition("t").leader, kNoNode);
+  EXPECT_TRUE(lab.partition("t").isr.empty());
+  EXPECT_EQ(lab.partition("t").elr, nodes({1}));
+  EXPECT_EQ(lab.partition("t").last_known_elr, nodes({1}));
+  EXPECT_EQ(lab.register_broker(1, 7), ErrorCode::none);  // nobody knows what it lost meanwhile
+  EXPECT_TRUE(lab.partition("t").elr.empty());
+}
+
 TEST(ProducerIds, blocks_follow_each_other) {
   Lab lab;
   lab.start_broker(1);
