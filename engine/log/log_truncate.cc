@@ -200,11 +200,11 @@ void Log::truncate_fully_and_start_at(Io& io, Offset start, const Uuid& away) {
 
 bool Log::remove(Io& io, const Uuid& away) {
   KLAMM_ASSERT(!failed());
-  const bool untouched = state_ == State::fresh;  // a former life may have left something
+  const bool unsure = state_ == State::fresh || state_ == State::opening;  // a former life may have left something
   state_ = State::leaving;
   ++generation_;
   opening_.reset();
-  if (!on_disk_ && !untouched && !leaving_) {
+  if (!on_disk_ && !unsure && !leaving_) {
     KLAMM_ASSERT_REL(ops_.size(), ==, 0);
     state_ = State::gone;
     return true;

@@ -112,6 +112,26 @@ TEST(Log, indexes_are_only_hints) {
   EXPECT_EQ(w.log.ends().submitted, 180);
 }
 
+// Its topic is deleted while the node starts.
+TEST(Log, may_be_removed_while_it_opens) {
+  for (const bool there : {true, false}) {
+    LogWorld w;
+    if (there) {
+      w.restart();
+      w.settle();
+      w.append({.records = 5}, 1);
+      w.flush();
+      w.settle();
+      w.disk.kill([](uint64_t n) { return n - 1; });
+    }
+    w.restart();
+    w.turn([&](Io& io) { EXPECT_FALSE(w.log.remove(io, Uuid{{9}})); });
+    w.settle();
+    EXPECT_TRUE(w.removed) << there;
+    EXPECT_TRUE(w.disk.names("orders-5").empty());
+  }
+}
+
 TEST(Log, a_read_may_be_filled_with_a_part_of_the_next_batch) {
   LogWorld w;
   w.restart();
