@@ -116,6 +116,7 @@ Producer::Batch* Producer::next_batch(Turn& turn, Queue& queue, NodeId leader) {
   if (queue.in_flight > 0) {
     const bool retrying = b.tried || queue.batches.front().tried;
     if (retrying || queue.at != leader || queue.in_flight >= options_.in_flight) return nullptr;
+    if (!may_pipeline(idempotent(), queue.taken)) return nullptr;
   }
   // What failed at one leader has not failed at the next (KAFKA-15415).
   if (turn.now() < queue.backoff.until && queue.at == leader) {
@@ -145,6 +146,7 @@ bool Producer::has_sequence(Queue& queue, const Batch& batch) {
     if (producer_id_ < 0) return false;
   }
   queue.next_sequence = 0;
+  queue.taken = false;
   queue.gap = Gap::none;
   return true;
 }

@@ -84,6 +84,7 @@ class Producer final {
     ProducerId producer_id = -1;
     ProducerEpoch epoch = -1;
     int32_t next_sequence = 0;
+    bool taken = false;     // a batch of this id and epoch
     Gap gap = Gap::none;    // then no new sequence is given out until those given are settled
     NodeId at = kNoNode;    // where the batches in flight are
     int32_t in_flight = 0;  // <= 5
@@ -91,7 +92,7 @@ class Producer final {
     template<class V>
     void fields(V& v) const {
       v("batches", batches), v("producer_id", producer_id), v("epoch", epoch), v("next_sequence", next_sequence),
-          v("gap", gap), v("at", at), v("in_flight", in_flight), v("backoff", backoff);
+          v("taken", taken), v("gap", gap), v("at", at), v("in_flight", in_flight), v("backoff", backoff);
     }
   };
   struct Topic {

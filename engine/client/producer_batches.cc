@@ -149,6 +149,7 @@ void Producer::settle(Turn& turn, const Sent& at, ErrorCode error, int64_t base_
     case ProduceVerdict::duplicate: base_offset = -1; [[fallthrough]];
     case ProduceVerdict::acknowledged:
       q.backoff.succeeded();
+      q.taken = true;
       answer_batch(turn, at, b, {.offset = base_offset});
       q.batches.erase(q.batches.begin() + static_cast<ptrdiff_t>(i));
       return;

@@ -36,6 +36,11 @@ struct ProduceOutcome {
 // as well, though Kafka's client sends it anew. With neither the log has lost what it acknowledged. (KIP-98, KIP-360)
 ProduceVerdict produce_verdict(const ProduceOutcome& outcome);
 
+// Rule: until a batch of a producer id has been taken, none is sent behind one that is under way.
+// Why: a broker that knows nothing of a producer takes any first sequence; would the first batch be refused for the
+// moment and the second not, their order would be lost, or the first. Kafka's client has this gap. (KIP-98)
+inline bool may_pipeline(bool sequenced, bool taken) { return !sequenced || taken; }
+
 enum class GroupVerdict : uint8_t {
   ok,
   retry,             // the same again, later

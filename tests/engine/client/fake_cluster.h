@@ -198,13 +198,14 @@ class FakeCluster {
     ErrorCode error = fate.error;
     if (error == ErrorCode::none && leaders[partition] != node) error = ErrorCode::not_leader_or_follower;
     if (error == ErrorCode::none && header->has_producer()) {
+      const bool unknown = s.epoch < 0;  // then any first sequence will do
       const bool fresh = header->producer_epoch > s.epoch;
       const int32_t expected = fresh ? 0 : s.next;
       if (header->producer_epoch < s.epoch)
         error = ErrorCode::invalid_producer_epoch;
       else if (!fresh && header->base_sequence < expected)
         error = ErrorCode::duplicate_sequence_number;
-      else if (header->base_sequence != expected)
+      else if (!unknown && header->base_sequence != expected)
         error = ErrorCode::out_of_order_sequence_number;
     }
     appends.push_back({node, partition, header->producer_epoch, header->base_sequence, error, values});

@@ -104,6 +104,18 @@ TEST_F(ProducerTest, errors_in_the_middle_do_not_change_the_order) {
   EXPECT_EQ(cluster.logs[0], (Values{"a", "b", "c", "d", "e", "f"}));
 }
 
+// Its first batch is refused for the moment; a broker that has never heard of the producer would take the second.
+TEST_F(ProducerTest, the_first_batches_keep_their_order_where_nobody_knows_the_producer) {
+  ProducerOpen options;
+  options.batch_bytes = 1;
+  open(options);
+  cluster.fates = {{ErrorCode::not_enough_replicas, false, false}};
+  produce_together({"a", "b", "c"});
+  cluster.pass(seconds(5));
+  expect_all_acknowledged();
+  EXPECT_EQ(cluster.logs[0], (Values{"a", "b", "c"}));
+}
+
 TEST_F(ProducerTest, behind_a_rejected_batch_the_next_begin_a_new_epoch) {
   open();
   produce({"a"});
