@@ -71,6 +71,13 @@ void draw_compaction(Tape& tape, WorkloadOptions& w) {
   w.keys = kKeys[d.below(tape, 4)];
 }
 
+// In a third an operator makes and removes topics.
+Errands::Options draw_errands(const RunOptions& o, Tape& tape) {
+  Draws d{stream(kSwarm), 10, 0};
+  const bool any = o.rough && d.below(tape, 3) == 2;
+  return {.host = o.brokers + 2, .topics = any ? static_cast<uint32_t>(1 + d.below(tape, 3)) : 0};
+}
+
 World make_world(const RunOptions& options) {
   Tape tape(options.seed, options.tape_mode);
   tape.keep_log(options.log_choices);
@@ -110,7 +117,8 @@ Simulation::Simulation(RunOptions options)
     : options_(std::move(options)),
       world_(make_world(options_)),
       promise_(draw_promise(options_, world_.tape())),
-      load_(make_load(options_, world_.tape())) {
+      load_(make_load(options_, world_.tape())),
+      errands_(draw_errands(options_, world_.tape())) {
   if (options_.fail_disk) world_.storage(failing()).model().fail_operation = options_.seed / options_.brokers + 1;
   for (HostId h = 0; h < world_.hosts(); ++h) world_.start(h, *this);
   phase_ends_ = options_.boot_limit_ns;
@@ -122,10 +130,11 @@ bool Simulation::step(Observer* listener) {
   if (phase_ == Phase::done) return false;
   listener_ = listener;
   const int64_t world_at = world_.next_at();
-  const int64_t outside_at = std::min({plan_.next_at(), load_.next_at(), phase_ends_});
+  const int64_t outside_at = std::min({plan_.next_at(), load_.next_at(), errands_at(), phase_ends_});
   if (outside_at <= world_at) {
     world_.run_until(outside_at, *this);  // only moves the clock
     if (plan_.next_at() <= world_.now()) plan_.act(world_, *this, *this);
+    if (errands_at() <= world_.now()) errands_.act(world_);
     if (load_.next_at() <= world_.now()) {
       load_.act(world_);
       advance_phase();
@@ -160,19 +169,20 @@ void Simulation::advance_phase() {
     case Phase::healed:
       if (!over) return;
       load_.stop_producing();
+      errands_.settle();
       load_.read_all(world_);
       phase_ = Phase::draining;
       phase_ends_ = healed_at_ + options_.liveness_limit_ns;
       return;
     case Phase::draining:
-      if (load_.history().pending() == 0 && all_read() && all_back()) return finish();
+      if (load_.history().pending() == 0 && all_read() && all_back() && errands_.settled()) return finish();
       if (over) {
         std::string text = std::to_string(load_.history().pending()) + " records without an answer";
         for (int32_t p = 0; p < options_.partitions; ++p)
           text += "; partition " + std::to_string(p) + ": committed " +
                   std::to_string(replicas_.committed_end(load_.log(p))) + ", reader " +
                   std::to_string(load_.reader_position(p)) + ", group " + std::to_string(load_.group_position(p));
-        stuck("V liveness", text);
+        stuck("V liveness", text + errands_.waits_for());
       }
       return;
     case Phase::done: return;
@@ -255,7 +265,10 @@ void Simulation::trace(int64_t at, HostId host, const TraceEvent& e) {
 }
 
 void Simulation::answered(int64_t at, HostId host, const Answered& a) {
-  if (!is_broker(host)) load_.answered(at, a, replicas_, verdicts_);  // a node says that it is ready
+  if (!is_broker(host) && Errands::owns(a.token))
+    errands_.answered(at, a, verdicts_);
+  else if (!is_broker(host))  // a node says that it is ready
+    load_.answered(at, a, replicas_, verdicts_);
   if (listener_) listener_->answered(at, host, a);
 }
 

@@ -15,6 +15,7 @@
 #include "sim/checkers/replicas.h"
 #include "sim/checkers/verdicts.h"
 #include "sim/cluster.h"
+#include "sim/errands.h"
 #include "sim/faults/plan.h"
 #include "sim/workload.h"
 #include "sim/world.h"
@@ -92,6 +93,7 @@ class Simulation final : public Observer, public Standing {
   void finish();
   bool all_read() const;
   int64_t end_of(int32_t partition) const;
+  int64_t errands_at() const { return phase_ == Phase::boot ? kNeverAt : errands_.next_at(); }
   void stuck(const char* rule, const std::string& text);
 
   RunOptions options_;
@@ -99,6 +101,7 @@ class Simulation final : public Observer, public Standing {
   Promise promise_;
   Plan plan_;
   Workload load_;
+  Errands errands_;
   Replicas replicas_;
   Leaders leaders_;
   Verdicts verdicts_;

@@ -131,6 +131,7 @@ std::string Story::render(const TraceEvent& e) {
              ", ISR " + nodes(e.d);
     case TraceKind::became_leader: return "leads " + log(e) + " in epoch " + n(e.c) + " from offset " + n(e.d);
     case TraceKind::became_follower: return "follows " + n(e.d) + " in " + log(e) + ", epoch " + n(e.c);
+    case TraceKind::log_removed: return "removes " + log(e);
     case TraceKind::log_truncated: return "cuts " + log(e) + " from " + n(e.d) + " to " + n(e.c);
     case TraceKind::log_recovered: return "has recovered " + log(e) + " up to " + n(e.c);
     case TraceKind::log_start_moved: return log(e) + " now starts at " + n(e.c);

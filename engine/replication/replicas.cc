@@ -99,6 +99,7 @@ void Replicas::configure(Ctx& ctx, const TopicIdPartition& id, const Settings& s
 void Replicas::remove(Io& io, const TopicIdPartition& id) {
   Partition* p = write(id);
   if (!p) return;
+  io.ctx.trace.event({TraceKind::log_removed, 0, id.partition, topic_key(id.topic)});
   const uint64_t key = p->log().options().key;
   if (opening_marks_.erase(id)) --opening_;
   if (!postponed_.erase(id) && !p->log().failed()) {

@@ -9,6 +9,7 @@ void Leaders::trace(int64_t at, HostId host, const TraceEvent& e, Verdicts& out)
     case TraceKind::partition_changed: return changed(at, host, e, out);
     case TraceKind::became_leader: return became_leader(at, host, e, out);
     case TraceKind::high_watermark: return high_watermark(at, host, e, out);
+    case TraceKind::log_removed: partitions_.erase(LogKey{e.b, e.a}); return;
     default: return;
   }
 }

@@ -31,6 +31,7 @@ void Replicas::trace(int64_t at, HostId host, const TraceEvent& e, Verdicts& out
     case TraceKind::log_truncated: return truncated(at, host, e, out);
     case TraceKind::log_start_moved: return start_moved(at, host, key_of(e), e.c, out);
     case TraceKind::log_compacting: return compacting(at, host, e, out);
+    case TraceKind::log_removed: logs_[key_of(e)].removed = true; return;
     case TraceKind::high_watermark: return committed(at, host, key_of(e), e.c, out);
     case TraceKind::became_leader: return elected(at, host, key_of(e), static_cast<int32_t>(e.c), out);
     case TraceKind::log_recovered: return recovered(host, e);
@@ -202,7 +203,7 @@ bool Replicas::complete(LogKey key, HostId host) const {
 
 bool Replicas::all_complete(HostId host) const {
   for (const auto& [key, log] : logs_)
-    if (!complete(key, host)) return false;
+    if (!log.removed && !complete(key, host)) return false;
   return true;
 }
 

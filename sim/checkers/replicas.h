@@ -50,6 +50,7 @@ class Replicas final {
   struct Log {
     std::map<HostId, Replica> replicas;
     std::vector<BatchMark> committed;  // what any replica held below its high watermark
+    bool removed = false;              // with its topic; some may still have to hear of it
     int64_t deleted_end = 0;
     int64_t compacted_end = 0;  // below it batches may be missing, or not be what they were
     bool same(const BatchMark& a, const BatchMark& b) const {

@@ -17,12 +17,19 @@ RunOptions small(uint64_t seed) {
 }
 
 TEST(Run, seeds_keep_the_promise) {
+  int kept = 0;  // runs that delete and compact nothing: all that was acknowledged is read
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     const RunResult r = run_seed(small(seed));
     EXPECT_TRUE(r.ok) << "seed " << seed << ": " << r.violation();
     EXPECT_GT(r.acked, 100u) << "seed " << seed;
-    EXPECT_GE(r.polled, r.acked - r.lost) << "seed " << seed;
+    const auto probed = [&](Probe p) { return r.probes[static_cast<size_t>(p)]; };
+    const bool keeps_all = probed(Probe::log_retained) == 0 && probed(Probe::log_cleaned) == 0;
+    if (keeps_all) {
+      EXPECT_GE(r.polled, r.acked - r.lost) << "seed " << seed;
+    }
+    kept += keeps_all;
   }
+  EXPECT_GT(kept, 5);
 }
 
 TEST(Run, same_seed_same_digest) {
