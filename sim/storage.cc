@@ -49,7 +49,7 @@ void Storage::submit(OpenFile&& c, int64_t now, Queue& q, Tape& t) {
   f = File{};
   f.generation = c.file.generation;
   f.open = true;
-  f.writes_end = now + model_.name.draw(latency_, t);
+  f.writes_end = std::max(now + model_.name.draw(latency_, t), after_stall());
   schedule(add_op(c.token, OpenOp{c.file, c.dir, std::move(c.path), c.mode}), f.writes_end, Due::storage, q);
 }
 
@@ -152,10 +152,20 @@ IoError Storage::do_name(const NameOp& op) {
   return IoError::none;  // LockDir: one process a host, and its lock ends with it
 }
 
+// What comes later for the same file must not overtake it, even if the stall is ended before its time.
+void Storage::delay_file(const Op& op, int64_t until) {
+  const FileId* id = nullptr;
+  if (const auto* x = std::get_if<OpenOp>(&op.what)) id = &x->file;
+  if (const auto* x = std::get_if<WriteOp>(&op.what)) id = &x->file;
+  if (const auto* x = std::get_if<TruncateOp>(&op.what)) id = &x->file;
+  if (id) file(*id).writes_end = std::max(file(*id).writes_end, until);
+}
+
 bool Storage::due(const Item& item, int64_t now, Queue& q, Tape& t, Event* out) {
   Op& op = ops_[item.index];
   if (!op.used || op.generation != item.generation) return false;
   if (now < model_.stalled_until) {
+    delay_file(op, model_.stalled_until);
     q.push(model_.stalled_until, host_, item.due, item.index, item.generation);
     return false;
   }

@@ -132,6 +132,7 @@ class Storage final {
   File& file(FileId id);
   IoError write_bytes(const WriteOp& w, int64_t most);
   void sample(ReadOp& r);
+  void delay_file(const Op& op, int64_t until);
   IoError do_name(const NameOp& op);
   Event end(Op& op, Tape& t);
   Event fail(const Op& op);
