@@ -29,7 +29,7 @@ class PatternParser final {
     bool quoted = false;
     for (size_t i = 0; i < in.size(); ++i) {
       const bool pair = in[i] == '\\' && i + 1 < in.size();
-      if (pair && in[i + 1] == (quoted ? 'E' : 'Q')) {
+      if (pair && in[i + 1] == (quoted ? U'E' : U'Q')) {
         quoted = !quoted, ++i;
       } else if (quoted) {
         if (in[i] < 0x80 && !letter(in[i]) && !digit(in[i])) out.push_back('\\');
