@@ -214,11 +214,19 @@ TEST(Telemetry, what_a_client_says_of_itself_at_too_great_length_matches_nothing
 RC_GTEST_PROP(Telemetry, nobody_is_let_through_early, ()) {
   TelemetryLab lab;
   struct Known {
+    Duration interval;
     std::optional<Instant> asked, pushed;
-    Duration interval = seconds(300);
     bool forgiven = false;  // its last push named what is not known
+    bool current = true;    // used since what is asked changed
   };
   std::map<Uuid, Known> known;
+  std::optional<Uuid> tied;  // goes with the connection
+  Duration configured = seconds(300);
+  const auto use = [&](const Uuid& id) -> Known& {
+    const auto [it, fresh] = known.try_emplace(id);
+    if (fresh || !it->second.current) it->second = {configured, {}, {}, false, true}, tied = id;
+    return it->second;
+  };
   std::vector<Uuid> ids(1);
   const int n = *rc::gen::inRange(1, 80);
   for (int i = 0; i < n; ++i) {
@@ -226,43 +234,44 @@ RC_GTEST_PROP(Telemetry, nobody_is_let_through_early, ()) {
     switch (*rc::gen::inRange(0, 6)) {
       case 0: lab.wait(milliseconds(*rc::gen::inRange(1, 400))); break;
       case 1: {
-        lab.configure("s", "interval.ms", std::to_string(*rc::gen::inRange(100, 500)));
-        known.clear();
+        configured = milliseconds(*rc::gen::inRange(100, 500));
+        lab.configure("s", "interval.ms", std::to_string(configured.ms()));
+        for (auto& [what, k] : known) k.current = false;
         break;
       }
       case 2: {
         lab.telemetry.closed(kConn);
-        known.clear();
+        if (tied) known.erase(*tied);
+        tied.reset();
         break;
       }
       case 3: {
         const auto m = lab.ask(id);
+        Known& k = use(m.error_code == 0 ? m.client_instance_id : id);
         if (m.error_code != 0) break;
-        Known& k = known[m.client_instance_id];
         const std::optional<Instant> last = std::max(k.asked, k.pushed);
         const bool in_time = !last || lab.now - *last >= k.interval;
         const bool fine = in_time || k.forgiven;
         RC_ASSERT(fine);
+        RC_ASSERT(milliseconds(m.push_interval_ms) == k.interval);
         if (in_time) k.asked = lab.now;
         k.forgiven = false;
-        k.interval = milliseconds(m.push_interval_ms);
         if (id.zero()) ids.push_back(m.client_instance_id);
         break;
       }
       default: {
         const int8_t codec = static_cast<int8_t>(*rc::gen::inRange(0, 6));
         const E error = lab.push(id, {.subscription = *rc::gen::inRange(0, 2), .compression = codec});
-        if (id.zero()) RC_ASSERT(error == E::invalid_request);
-        const bool let_through = error == E::unknown_subscription_id || error == E::unsupported_compression_type;
         RC_ASSERT(error != E::unknown_server_error);
-        if (!known.count(id)) break;
-        Known& k = known[id];
-        if (let_through || error == E::none) {
+        if (id.zero()) RC_ASSERT(error == E::invalid_request);
+        if (id.zero()) break;
+        Known& k = use(id);
+        if (error != E::throttling_quota_exceeded) {
           const bool fine = k.asked > k.pushed || !k.pushed || lab.now - *k.pushed >= k.interval;
           RC_ASSERT(fine);
           k.pushed = lab.now;
         }
-        k.forgiven = let_through;
+        k.forgiven = error == E::unknown_subscription_id || error == E::unsupported_compression_type;
       }
     }
     RC_ASSERT(lab.telemetry.instances() < ids.size() + 1);
