@@ -33,7 +33,6 @@ struct Millionths {
   X(int64_t, delete_retention_ms, "delete.retention.ms")                     \
   X(Duration, file_delete_delay, "file.delete.delay.ms")                     \
   X(int64_t, flush_messages, "flush.messages")                               \
-  X(Duration, flush_interval, "flush.ms")                                    \
   X(int32_t, index_interval_bytes, "index.interval.bytes")                   \
   X(int64_t, max_compaction_lag_ms, "max.compaction.lag.ms")                 \
   X(int32_t, max_message_bytes, "max.message.bytes")                         \

@@ -1,6 +1,7 @@
 // For tests of one part without a driver: a context whose choices are all zero, time that the test moves by hand.
 #pragma once
 #include "engine/base/ctx.h"
+#include "engine/env/event.h"
 #include "engine/env/io.h"
 
 namespace klamm {
@@ -29,6 +30,19 @@ std::vector<T> take(Commands& commands) {
     if (T* x = std::get_if<T>(&c)) found.push_back(std::move(*x));
   commands.clear();
   return found;
+}
+
+// What a driver's event says of the storage command that has ended. `entries` points into the event.
+struct EndOfCommand {
+  Token token;
+  StorageEnd end;
+};
+inline EndOfCommand end_of_command(const Event& e) {
+  EndOfCommand c;
+  if (const auto* x = std::get_if<Ended>(&e)) c = {x->token, {x->error, x->value, {}, nullptr}};
+  if (const auto* x = std::get_if<ReadEnded>(&e)) c = {x->token, {x->error, 0, x->bytes, nullptr}};
+  if (const auto* x = std::get_if<Listed>(&e)) c = {x->token, {x->error, 0, {}, &x->entries}};
+  return c;
 }
 
 }  // namespace klamm

@@ -113,11 +113,7 @@ class LogWorld {
     disk.submit(commands);
   }
   void deliver(const Event& e) {
-    Token token;
-    StorageEnd end;
-    if (const auto* x = std::get_if<Ended>(&e)) token = x->token, end.error = x->error, end.value = x->value;
-    if (const auto* x = std::get_if<ReadEnded>(&e)) token = x->token, end.error = x->error, end.bytes = x->bytes;
-    if (const auto* x = std::get_if<Listed>(&e)) token = x->token, end.error = x->error, end.entries = &x->entries;
+    const auto [token, end] = end_of_command(e);
     const auto owner = ops.end(token);
     ASSERT_TRUE(owner.has_value());
     turn([&](Io& io) {

@@ -262,10 +262,7 @@ class World {
       ended(i, *owner, e);
   }
   void ended(size_t i, const Owner& owner, const Event& e) {
-    StorageEnd end;
-    if (const auto* x = std::get_if<Ended>(&e)) end.error = x->error, end.value = x->value;
-    if (const auto* x = std::get_if<ReadEnded>(&e)) end.error = x->error, end.bytes = x->bytes;
-    if (const auto* x = std::get_if<Listed>(&e)) end.error = x->error, end.entries = &x->entries;
+    const StorageEnd end = end_of_command(e).end;
     turn(i, [&](Quorum& q, Io& io, Out& out) { q.on_storage(io, owner, end, out); });
   }
   static void read_committed(Node& n, Io& io) {

@@ -1,20 +1,11 @@
 // Which log of a broker is compacted, and when.
-#include "engine/replication/replicas.h"
-#include "tests/engine/replication/rig.h"
+#include "tests/engine/replication/replicas_world.h"
 
 namespace klamm::replication {
 namespace {
 
-struct Compactor {
-  TestWorld world;
-  FakeStorage disk;
-  OpTable ops;
-  Replicas replicas;
-  Out out;
-
-  explicit Compactor(bool enabled = true) : replicas(config(enabled)) {
-    turn([&](Io& io) { replicas.set_brokers(io.ctx, {{n(1), {10, true}}}, 10); });
-  }
+struct Compactor : ReplicasWorld {
+  explicit Compactor(bool enabled = true) : ReplicasWorld(config(enabled), {{n(1), {10, true}}}) {}
   static ReplicasConfig config(bool enabled) {
     ReplicasConfig c;
     c.common.self = n(1);
@@ -22,34 +13,6 @@ struct Compactor {
     c.compaction.enabled = enabled;
     c.compaction.backoff = seconds(1);
     return c;
-  }
-  static TopicIdPartition tp(int32_t partition) { return {Uuid{{7}}, partition}; }
-  template<class F>
-  void turn(F&& f) {
-    Ctx ctx = world.ctx();
-    Commands commands;
-    Io io{ctx, commands, ops};
-    f(io);
-    replicas.flush(io, out);
-    disk.submit(commands);
-  }
-  void settle() {
-    while (disk.ready() > 0) {
-      const auto e = disk.step(0);
-      if (!e) continue;
-      Token token;
-      StorageEnd end;
-      if (const auto* x = std::get_if<Ended>(&*e)) token = x->token, end.error = x->error, end.value = x->value;
-      if (const auto* x = std::get_if<ReadEnded>(&*e)) token = x->token, end.error = x->error, end.bytes = x->bytes;
-      if (const auto* x = std::get_if<Listed>(&*e)) token = x->token, end.error = x->error, end.entries = &x->entries;
-      const auto owner = ops.end(token);
-      ASSERT_TRUE(owner.has_value());
-      turn([&](Io& io) { replicas.on_storage(io, *owner, end, out); });
-    }
-  }
-  void pass(Duration d) {
-    world.now = world.now + d;
-    turn([&](Io& io) { replicas.on_time(io, out); });
   }
   // A partition with so many records of five keys, durable as a file knows.
   void lead(int32_t partition, int records, bool compacted = true) {

@@ -33,11 +33,15 @@ TEST(Partition, the_leader_counts_itself_only_once_its_own_write_has_ended) {
   EXPECT_EQ(r.node(1).hw(), 1);
 }
 
+void allow_unsynced(Node& node, int64_t records) {
+  Settings settings = node.partition.settings();
+  settings.unsynced_max = records;
+  node.configure(settings);
+}
+
 TEST(Partition, with_flush_on_commit_only_what_is_synced_counts) {
   Rig r;
-  Settings settings = r.node(1).partition.settings();
-  settings.unsynced_max = 0;
-  r.node(1).configure(settings);
+  allow_unsynced(r.node(1), 0);
   r.lead(1, {1});
   r.node(1).append(1, "a");
   bool was_written_before = false;
@@ -52,9 +56,7 @@ TEST(Partition, with_flush_on_commit_only_what_is_synced_counts) {
 
 TEST(Partition, so_many_records_count_before_they_are_synced) {
   Rig r;
-  Settings settings = r.node(1).partition.settings();
-  settings.unsynced_max = 2;
-  r.node(1).configure(settings);
+  allow_unsynced(r.node(1), 2);
   r.lead(1, {1});
   r.node(1).append(2, "a");
   r.node(1).settle();

@@ -1,42 +1,19 @@
-#include "engine/replication/replicas.h"
-
 #include "engine/protocol/messages/alter_partition.h"
 #include "engine/protocol/messages/fetch.h"
-#include "tests/engine/replication/rig.h"
+#include "tests/engine/replication/replicas_world.h"
 
 namespace klamm::replication {
 namespace {
 
 const NodeId kSelf = n(1);
 
-// Replicas on a fake disk; other brokers are played by the test.
-struct Home {
-  TestWorld world;
-  FakeStorage disk;
-  OpTable ops;
-  Replicas replicas;
-  Out out;  // of all turns, until taken
-
-  Home() : replicas(config()) {
-    turn([&](Io& io) {
-      replicas.set_brokers(io.ctx, {{n(1), {10, true}}, {n(2), {20, true}}, {n(3), {30, true}}}, 10);
-    });
-  }
+struct Home : ReplicasWorld {
+  Home() : ReplicasWorld(config(), {{n(1), {10, true}}, {n(2), {20, true}}, {n(3), {30, true}}}) {}
   static ReplicasConfig config() {
     ReplicasConfig c;
     c.common.self = kSelf;
     c.module = 3;
     return c;
-  }
-  static TopicIdPartition tp(int32_t partition, uint8_t topic = 7) { return {Uuid{{topic}}, partition}; }
-  template<class F>
-  void turn(F&& f) {
-    Ctx ctx = world.ctx();
-    Commands commands;
-    Io io{ctx, commands, ops};
-    f(io);
-    replicas.flush(io, out);
-    disk.submit(commands);
   }
   void assign(const TopicIdPartition& id, int32_t leader, LeaderEpoch epoch, int32_t partition_epoch,
               std::vector<NodeId> isr = ns({1, 2, 3})) {
@@ -48,28 +25,6 @@ struct Home {
   }
   void append(const TopicIdPartition& id) {
     turn([&](Io& io) { ASSERT_TRUE(replicas.append(io.ctx, id, make_batch(1, "v")).has_value()); });
-  }
-  bool step(uint64_t which = 0) {
-    if (disk.ready() == 0) return false;
-    const auto e = disk.step(which % disk.ready());
-    if (!e) return true;
-    Token token;
-    StorageEnd end;
-    if (const auto* x = std::get_if<Ended>(&*e)) token = x->token, end.error = x->error, end.value = x->value;
-    if (const auto* x = std::get_if<ReadEnded>(&*e)) token = x->token, end.error = x->error, end.bytes = x->bytes;
-    if (const auto* x = std::get_if<Listed>(&*e)) token = x->token, end.error = x->error, end.entries = &x->entries;
-    const auto owner = ops.end(token);
-    EXPECT_TRUE(owner.has_value());
-    turn([&](Io& io) { replicas.on_storage(io, *owner, end, out); });
-    return true;
-  }
-  void settle() {
-    while (step()) {
-    }
-  }
-  void pass(Duration d) {
-    world.now = world.now + d;
-    turn([&](Io& io) { replicas.on_time(io, out); });
   }
 
   // ---- the fetcher

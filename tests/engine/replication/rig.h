@@ -168,11 +168,7 @@ class Node {
     return Partition(tp, std::move(o), Settings{});
   }
   void deliver(const Event& e) {
-    Token token;
-    StorageEnd end;
-    if (const auto* x = std::get_if<Ended>(&e)) token = x->token, end.error = x->error, end.value = x->value;
-    if (const auto* x = std::get_if<ReadEnded>(&e)) token = x->token, end.error = x->error, end.bytes = x->bytes;
-    if (const auto* x = std::get_if<Listed>(&e)) token = x->token, end.error = x->error, end.entries = &x->entries;
+    const auto [token, end] = end_of_command(e);
     const auto owner = ops_.end(token);
     if (!owner) return;
     turn([&](Io& io) {
