@@ -38,8 +38,10 @@ need_python() {
   cmp -s tools/requirements.txt "$stamp" && return 0
   say "Preparing .venv"
   mkdir -p build
-  { { [ -x "$PYTHON" ] || python3 -m venv .venv; } && "$PYTHON" -m pip install -q -r tools/requirements.txt; } \
-    > build/venv.log 2>&1 || { tail -20 build/venv.log >&2; return 1; }
+  # One that was interrupted while it was made has no pip: it is made anew.
+  { { "$PYTHON" -m pip --version || python3 -m venv --clear .venv; } &&
+    "$PYTHON" -m pip install -q -r tools/requirements.txt; } > build/venv.log 2>&1 ||
+    { tail -20 build/venv.log >&2; return 1; }
   cp tools/requirements.txt "$stamp"
 }
 

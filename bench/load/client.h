@@ -22,6 +22,8 @@ struct Options {
   double warm_up = 2;
   double rate = 0;                  // messages a second; 0: as many as the client can
   int64_t messages = 0;             // consume: how many; produce flat out: at most, 0 for as many as there is time
+  int connections = 1;              // requests
+  int in_flight = 5;                // requests: on a connection
   int victim = 0;                   // failover: the process to kill
   double kill_after = 2;            // failover: seconds of writing before that
   std::vector<std::string> config;  // librdkafka properties, key=value
@@ -74,5 +76,7 @@ nlohmann::json produce(const Options& options);
 nlohmann::json consume(const Options& options);
 nlohmann::json latency(const Options& options);
 nlohmann::json failover(const Options& options);
+nlohmann::json requests(const Options& options);  // of one node
+nlohmann::json direct(const Options& options);    // of one node and one partition
 
 }  // namespace bench

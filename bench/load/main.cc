@@ -25,12 +25,21 @@ int main(int argc, char** argv) {
   CLI::App* consume = add("consume", "read from the beginning until --messages came", bench::consume);
   CLI::App* latency = add("latency", "end-to-end latency at --rate, open loop", bench::latency);
   CLI::App* failover = add("failover", "kill a process under steady writes", bench::failover);
-  for (CLI::App* sub : {produce, latency}) sub->add_option("--size", options.size, "bytes of a message");
-  for (CLI::App* sub : {produce, consume, latency, failover}) sub->add_option("--seconds", options.seconds);
-  for (CLI::App* sub : {produce, latency, failover}) sub->add_option("--rate", options.rate, "messages a second");
+  CLI::App* direct = add("direct", "end-to-end latency of the broker alone, at --rate", bench::direct);
+  CLI::App* requests = add("requests", "a message a request on many connections, closed loop", bench::requests);
+  requests->add_option("--connections", options.connections);
+  requests->add_option("--in-flight", options.in_flight, "on each connection");
+  for (CLI::App* sub : {produce, latency, direct, requests})
+    sub->add_option("--size", options.size, "bytes of a message");
+  for (CLI::App* sub : {produce, consume, latency, failover, direct, requests})
+    sub->add_option("--seconds", options.seconds);
+  for (CLI::App* sub : {produce, latency, direct, failover})
+    sub->add_option("--rate", options.rate, "messages a second");
   produce->add_option("--messages", options.messages, "flat out: at most");
   consume->add_option("--messages", options.messages)->required();
-  latency->add_option("--warm-up", options.warm_up, "seconds whose messages do not count");
+  for (CLI::App* sub : {latency, direct}) {
+    sub->add_option("--warm-up", options.warm_up, "seconds whose messages do not count");
+  }
   failover->add_option("--partition", options.partition);
   failover->add_option("--victim", options.victim, "process to kill");
   failover->add_option("--kill-after", options.kill_after, "seconds");

@@ -10,6 +10,7 @@ from side.peers import Kafka, KlammInOne, Unavailable
 SMALL = ("linger.ms=0", "batch.num.messages=1", "max.in.flight=5")
 BULK = ("linger.ms=5",)
 SMALL_RATES = {1: (5000, 15000), 3: (2000, 6000)}  # requests a second offered
+REQUESTS = ((64, 5), (32, 20))  # connections, and requests in flight on each
 LATENCY_RATE = 1000
 KIB = 1024
 PROCESSES = " --processes"
@@ -81,8 +82,12 @@ class Bench:
             if self.wants("small"):
                 for rate in self.plan.small_rates[nodes]:
                     self.small(clusters, nodes, rate)
+                for connections, in_flight in REQUESTS if nodes == 1 else ():
+                    self.requests(clusters, connections, in_flight)
             if self.wants("latency"):
                 self.latency(clusters, nodes)
+                if nodes == 1:
+                    self.direct(clusters)
             if self.wants("idle"):
                 figure = self.figures.figure(f"loaded.rss.{nodes}", f"resident memory after load, a node of {nodes}", "MiB", "less")
                 for cluster in clusters:
@@ -94,6 +99,8 @@ class Bench:
         with Topic(cluster) as topic:
             topic.run("produce", BULK, size=100, seconds=self.plan.warm_s, messages=self.plan.warm_s * 1_000_000)
             topic.run("produce", SMALL, size=100, seconds=self.plan.warm_s, rate=SMALL_RATES[cluster.nodes][0])
+            if cluster.nodes == 1:
+                topic.run("requests", size=100, seconds=self.plan.warm_s, connections=64, in_flight=5)
             topic.run("produce", BULK, size=KIB, seconds=self.plan.warm_s / 2, messages=self.plan.warm_s * 50_000)
 
     def idle(self, clusters, nodes):
@@ -155,6 +162,22 @@ class Bench:
 
         self.alternate(clusters, label, once, self.plan.small_repeats)
 
+    def requests(self, clusters, connections, in_flight):
+        label = f"a request a message, flat out, {connections} connections with {in_flight} in flight"
+        name = f"requests.{connections}.{in_flight}"
+        per_cpu = self.figures.figure(f"{name}.per_cpu", f"{label}: per broker CPU second", "requests", "more", ("ratio", 20))
+        rate = self.figures.figure(f"{name}.rate", f"{label}: done", "requests/s")
+
+        def once(cluster):
+            with Topic(cluster) as topic:
+                topic.run("requests", size=100, seconds=1)  # its leaders have begun
+                got = topic.run("requests", size=100, seconds=self.plan.small_s, connections=connections, in_flight=in_flight)
+                self.check(cluster, got)
+                per_cpu.add(cluster.name, got["acked"] / max(got["broker_cpu"], 0.01))
+                rate.add(cluster.name, got["rate"])
+
+        self.alternate(clusters, label, once, self.plan.small_repeats)
+
     def latency(self, clusters, nodes):
         label = f"end to end at {LATENCY_RATE:,} msg/s, RF {nodes}"
         figures = {q: self.figures.figure(f"latency.{nodes}.{q}", f"{label}: {q}", "ms", "less", ("ratio", 3) if (q, nodes) == ("p99", 1) else ())
@@ -163,6 +186,21 @@ class Bench:
         def once(cluster):
             with Topic(cluster, partitions=1) as topic:
                 got = topic.run("latency", size=100, rate=LATENCY_RATE, seconds=self.plan.latency_s)
+                if got["missing"] or got["failed"]:
+                    self.say(f"  {cluster.name}: {got['missing']} messages missing, {got['failed']} failed")
+                for q, figure in figures.items():
+                    figure.add(cluster.name, got[q])
+
+        self.alternate(clusters, label, once)
+
+    def direct(self, clusters):
+        """The same with a client that costs next to nothing: what the broker makes of it."""
+        label = f"end to end at {LATENCY_RATE:,} msg/s, RF 1, no client library"
+        figures = {q: self.figures.figure(f"direct.{q}", f"{label}: {q}", "ms", "less", ("ratio", 10) if q == "p99" else ()) for q in ("p50", "p99", "p99.9")}
+
+        def once(cluster):
+            with Topic(cluster, partitions=1) as topic:
+                got = topic.run("direct", size=100, rate=LATENCY_RATE, seconds=self.plan.latency_s)
                 if got["missing"] or got["failed"]:
                     self.say(f"  {cluster.name}: {got['missing']} messages missing, {got['failed']} failed")
                 for q, figure in figures.items():

@@ -51,6 +51,21 @@ class Arena final {
   size_t total_ = 0;
 };
 
+// What one answer may take of memory beyond its request. A request can ask for the same large thing again and again: it
+// is not answered then, and its connection is closed.
+class AnswerRoom final {
+ public:
+  static constexpr size_t kMost = 256 << 20;
+  explicit AnswerRoom(const Arena& arena) : arena_(arena), end_(arena.allocated() + kMost) {}
+  bool left() const { return arena_.allocated() + shared_ < end_; }
+  void share(size_t bytes) { shared_ += bytes; }  // of the answer that lie outside the arena
+
+ private:
+  const Arena& arena_;
+  size_t end_;
+  size_t shared_ = 0;
+};
+
 // Kafka's string: a view; null is a view without data (`is_null`), distinct from the empty string.
 using Str = std::string_view;
 inline constexpr Str kNullStr{};

@@ -23,9 +23,10 @@ struct Coordinator::Call {
   bool decode_into(Message& message) {
     Reader r(request.body.span());
     if (decode(r, arena(), version(), message) && r.ok()) return true;
-    out.replies.push_back({.ticket = request.ticket, .body = {}, .close = true});
+    close();
     return false;
   }
+  void close() { out.replies.push_back({.ticket = request.ticket, .body = {}, .close = true}); }
   template<class Message>
   void answer(const Message& message) {
     out.replies.push_back({request.ticket, encode_body(request.ticket, message)});

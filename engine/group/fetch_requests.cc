@@ -100,7 +100,9 @@ void Coordinator::fetch_offsets(Call& call) {
   const bool stable = rq.require_stable;
   OffsetFetchResponse response;
   std::vector<ErrorCode> errors;
+  AnswerRoom room(arena);
   for (const AskedGroup& asked : rq.groups) {
+    if (!room.left()) return call.close();
     AnsweredGroup& group = response.groups.add(arena);
     group.group_id = asked.group_id;
     const auto fetch = [&](const HardState& hard) {
@@ -113,6 +115,8 @@ void Coordinator::fetch_offsets(Call& call) {
     if (e == ErrorCode::none && !stable)
       e = runtime_.read(partition, [&](const Core&, const HardState& h) { fetch(h); });
     if (e != ErrorCode::none) group.error_code = code(e);
+    for (const auto& topic : group.topics)
+      for (const auto& p : topic.partitions) room.share(p.metadata.size());
     errors.push_back(e);
   }
   if (!several) {

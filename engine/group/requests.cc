@@ -156,12 +156,15 @@ void Coordinator::describe(Call& call) {
   DescribeGroupsRequest rq;
   if (!call.decode_into(rq)) return;
   DescribeGroupsResponse response;
+  AnswerRoom room(call.arena());
   for (const Str id : rq.groups) {
+    if (!room.left()) return call.close();
     auto& group = response.groups.add(call.arena());
     const ErrorCode e = runtime_.read(partition_of(id), [&](const Core& core, const HardState& hard) {
       group = core.describe(call.arena(), hard, id, call.version());
     });
     group.group_id = id;
+    for (const auto& member : group.members) room.share(member.member_metadata.size + member.member_assignment.size);
     if (e != ErrorCode::none) group.error_code = code(e);
     if (rq.include_authorized_operations && group.error_code == 0) group.authorized_operations = kAllGroupOperations;
   }

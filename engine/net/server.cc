@@ -150,6 +150,7 @@ void Server::reply(Io& io, Reply reply) {
   slot->done = true;
   size_t size = 0;
   for (const Slice& s : reply.body) size += s.size();
+  if (size > kReplyMax) return close(io, reply.ticket.conn);  // its frame could not say how large it is
   // An ApiVersions of a version that we do not know is answered in version 0; its header is version 0 in any case.
   const protocol::ApiInfo* api = protocol::find_api(reply.ticket.api);
   KLAMM_ASSERT(api != nullptr);

@@ -105,6 +105,7 @@ class Server final {
           v("told", told), v("paused", paused), v("draining", draining), v("queued", queued);
     }
   };
+  static constexpr size_t kReplyMax = (size_t{1} << 31) - 64;
   static constexpr size_t kWaitingMax = 16;
   static constexpr size_t kWaitingBytesMax = 4 << 20;
   static constexpr size_t kProduceOverlapMax = 64;

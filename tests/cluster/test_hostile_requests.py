@@ -3,10 +3,12 @@ import resource
 import socket
 import struct
 import time
+from pathlib import Path
 
 import pytest
 from wire import Client
 
+DESCRIBE_CONFIGS = 32
 FIND_COORDINATOR, OFFSET_COMMIT, OFFSET_FETCH, CREATE_TOPICS, DELETE_TOPICS, JOIN_GROUP = 10, 8, 9, 19, 20, 11
 COORDINATOR_ERRORS = {14, 15, 16}  # loading, not available, not here
 LONGEST = b"x" * 32767
@@ -14,6 +16,11 @@ LONGEST = b"x" * 32767
 
 def text(value):
     return struct.pack(">h", len(value)) + value
+
+
+def peak_mib(node):
+    status = Path(f"/proc/{node.process.pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 class Evil(Client):
@@ -84,5 +91,19 @@ def test_connections_leave_descriptors_to_files(serve):
     for one in crowd:
         one.close()
     time.sleep(0.2)
+    assert Evil(node.port).create(b"last") == 0
+    assert node.end()[0] == 0
+
+
+def test_what_is_asked_for_a_million_times_is_not_answered(serve):
+    node = serve().ready()
+    assert Evil(node.port).create(b"t") == 0
+    again_and_again = struct.pack(">b", 2) + text(b"t") + struct.pack(">i", -1)
+    body = struct.pack(">i", 1_000_000) + 1_000_000 * again_and_again + b"\x01"  # with synonyms
+    with pytest.raises((AssertionError, ConnectionError), match="closed after 0|reset"):
+        Evil(node.port, 30).ask(DESCRIBE_CONFIGS, 1, body)
+    assert peak_mib(node) < 800
+    many_keys = struct.pack(">bh", 4, 1) + b"1" + struct.pack(">i", 1_000_000) + 1_000_000 * text(b"no.such.key")
+    assert len(Evil(node.port, 30).ask(DESCRIBE_CONFIGS, 1, struct.pack(">i", 1) + many_keys + b"\0")) < 100
     assert Evil(node.port).create(b"last") == 0
     assert node.end()[0] == 0

@@ -43,11 +43,17 @@ struct Describing {
   const DescribeConfigsRequest::DescribeConfigsResource& r;
   DescribeConfigsResponse::DescribeConfigsResult& out;
 
-  bool wanted(Str name) const {
-    if (r.configuration_keys.is_null() || r.configuration_keys.empty()) return true;
+  // Those that were asked for, in the order of their names. One look at each key, however many there are.
+  std::vector<const ConfigDef*> wanted(ConfigScope scope) const {
+    const std::span<const ConfigDef> defs = metadata::config_defs(scope);
+    std::vector<bool> asked(defs.size(), r.configuration_keys.empty());
     for (Str key : r.configuration_keys)
-      if (key == name) return true;
-    return false;
+      if (const ConfigDef* def = metadata::find_config(scope, key))
+        asked[static_cast<size_t>(def - defs.data())] = true;
+    std::vector<const ConfigDef*> all;
+    for (size_t i = 0; i < defs.size(); ++i)
+      if (asked[i]) all.push_back(&defs[i]);
+    return all;
   }
   const std::string* set(ResourceType type, const std::string& resource, Str name) const {
     return t.p.image.config({type, resource}, name);
@@ -104,8 +110,9 @@ void describe_topic(Describing& d) {
   metadata::Properties overrides;
   if (const metadata::ConfigMap* map = d.t.p.image.config({ResourceType::topic, topic}))
     for (const auto& [key, value] : *map) overrides[key] = value;
-  for (const ConfigDef& def : metadata::config_defs(ConfigScope::topic)) {
-    if (!d.wanted(def.name) || (def.internal && !overrides.count(def.name))) continue;
+  for (const ConfigDef* wanted : d.wanted(ConfigScope::topic)) {
+    const ConfigDef& def = *wanted;
+    if (def.internal && !overrides.count(def.name)) continue;
     std::vector<Synonym> all;
     if (const auto it = overrides.find(def.name); it != overrides.end())
       all.push_back({def.name, it->second, Source::topic});
@@ -116,9 +123,9 @@ void describe_topic(Describing& d) {
 
 // Without an id: what is set for all brokers, and nothing else.
 void describe_brokers(Describing& d) {
-  for (const ConfigDef& def : metadata::config_defs(ConfigScope::broker)) {
-    const std::string* value = d.set(ResourceType::broker, "", def.name);
-    if (value && d.wanted(def.name)) d.add(def, *value, false, {{def.name, *value, Source::dynamic_default}});
+  for (const ConfigDef* def : d.wanted(ConfigScope::broker)) {
+    const std::string* value = d.set(ResourceType::broker, "", def->name);
+    if (value) d.add(*def, *value, false, {{def->name, *value, Source::dynamic_default}});
   }
 }
 
@@ -132,9 +139,9 @@ void describe_broker(Describing& d) {
   if (d.r.resource_name.empty()) return describe_brokers(d);
   if (d.r.resource_name != Str(std::to_string(d.t.p.config.node_id)))
     return d.refuse(ErrorCode::invalid_request, "Unexpected broker id: a broker tells its own configs only.");
-  for (const ConfigDef& def : metadata::config_defs(ConfigScope::broker)) {
-    const bool own = std::string_view(def.name).starts_with("klamm.");
-    if (!d.wanted(def.name) || def.internal || own) continue;
+  for (const ConfigDef* wanted : d.wanted(ConfigScope::broker)) {
+    const ConfigDef& def = *wanted;
+    if (def.internal || std::string_view(def.name).starts_with("klamm.")) continue;
     std::vector<Synonym> all;
     d.broker_layers(def.name, all);
     if (dynamic_only(def.name) && (all.empty() || all[0].source == Source::none)) continue;
@@ -144,8 +151,8 @@ void describe_broker(Describing& d) {
 
 void describe_group(Describing& d) {
   if (d.r.resource_name.empty()) return d.refuse(ErrorCode::invalid_request, "Group name must not be empty.");
-  for (const ConfigDef& def : metadata::config_defs(ConfigScope::group)) {
-    if (!d.wanted(def.name)) continue;
+  for (const ConfigDef* wanted : d.wanted(ConfigScope::group)) {
+    const ConfigDef& def = *wanted;
     std::vector<Synonym> all;
     if (const std::string* v = d.set(ResourceType::group, std::string(d.r.resource_name), def.name))
       all.push_back({def.name, *v, Source::group});
@@ -161,8 +168,8 @@ void describe_group(Describing& d) {
 void describe_client_metrics(Describing& d) {
   if (d.r.resource_name.empty())
     return d.refuse(ErrorCode::invalid_request, "Client metrics subscription name must not be empty.");
-  for (const ConfigDef& def : metadata::config_defs(ConfigScope::client_metrics)) {
-    if (!d.wanted(def.name)) continue;
+  for (const ConfigDef* wanted : d.wanted(ConfigScope::client_metrics)) {
+    const ConfigDef& def = *wanted;
     std::vector<Synonym> all;
     if (const std::string* v = d.set(ResourceType::client_metrics, std::string(d.r.resource_name), def.name))
       all.push_back({def.name, *v, Source::client_metrics});
@@ -176,7 +183,9 @@ void handle_describe_configs(Turn& t, Request& request) {
   DescribeConfigsRequest q;
   if (!decode_body(request, t.arena(), q)) return t.close(request.ticket);
   DescribeConfigsResponse m;
+  const AnswerRoom room(t.arena());
   for (const auto& r : q.resources) {
+    if (!room.left()) return t.close(request.ticket);
     auto& out = m.results.add(t.arena());
     out.resource_type = r.resource_type;
     out.resource_name = r.resource_name;

@@ -32,10 +32,12 @@ void handle_describe_producers(Turn& t, Request& r) {
   protocol::DescribeProducersRequest q;
   if (!decode_body(r, t.arena(), q)) return t.close(r.ticket);
   protocol::DescribeProducersResponse m;
+  const AnswerRoom room(t.arena());
   for (const auto& topic : q.topics) {
     auto& out = m.topics.add(t.arena());
     out.name = topic.name;
     for (int32_t partition : topic.partition_indexes) {
+      if (!room.left()) return t.close(r.ticket);
       auto& y = out.partitions.add(t.arena());
       y.partition_index = partition;
       const ErrorCode error = look(t, topic.name, partition, y.active_producers);

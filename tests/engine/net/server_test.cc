@@ -162,6 +162,20 @@ TEST(Server, an_address_has_so_many_connections) {
   EXPECT_FALSE(accepts("peer"));
 }
 
+TEST(Server, a_reply_larger_than_a_frame_can_say_closes_its_connection) {
+  for (const size_t pieces : {size_t{2047}, size_t{2048}}) {
+    Fixture f;
+    const ConnId conn = f.accept();
+    f.server.on_event(f.net, Received{conn, Fixture::frame(protocol::MetadataRequest{}, 12, 9)});
+    Incoming in;
+    ASSERT_TRUE(f.server.next(f.io, &in));
+    const Slice mebibyte = Slice::copy(std::string(1 << 20, 'x'));
+    f.server.reply(f.io, {in.ticket, std::vector<Slice>(pieces, mebibyte)});
+    const auto closes = [](const Command& c) { return std::holds_alternative<Close>(c); };
+    EXPECT_EQ(std::any_of(f.out.begin(), f.out.end(), closes), pieces == 2048);
+  }
+}
+
 TEST(Server, idle_connections_are_closed_and_those_in_use_are_not) {
   Fixture f;
   const Instant start = f.ctx.now;
