@@ -41,9 +41,7 @@ std::string unescaped(std::string_view text) {
 
 }  // namespace
 
-std::string read_properties(const std::string& path, Properties& into) {
-  std::ifstream in(path);
-  if (!in) return path + " cannot be read: " + std::strerror(errno);
+void read_properties(std::istream& in, Properties& into) {
   for (std::string line; logical_line(in, line);) {
     const std::string_view text = trimmed(line);
     if (text.empty() || text[0] == '#' || text[0] == '!') continue;
@@ -54,6 +52,12 @@ std::string read_properties(const std::string& path, Properties& into) {
     if (!value.empty() && (value[0] == '=' || value[0] == ':')) value = trimmed(value.substr(1));
     into[unescaped(text.substr(0, end))] = unescaped(value);
   }
+}
+
+std::string read_properties(const std::string& path, Properties& into) {
+  std::ifstream in(path);
+  if (!in) return path + " cannot be read: " + std::strerror(errno);
+  read_properties(in, into);
   return in.bad() ? path + " cannot be read" : "";
 }
 

@@ -1,5 +1,6 @@
 // Where the properties of a node come from: a file in Java's format, the environment, the command line.
 #pragma once
+#include <istream>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,7 @@ namespace klamm::server {
 
 using metadata::Properties;
 
+void read_properties(std::istream& in, Properties& into);
 // "" or what is wrong. Keys read replace those that are there.
 std::string read_properties(const std::string& path, Properties& into);
 void write_properties(const std::string& path, const Properties& properties);

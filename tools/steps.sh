@@ -125,21 +125,22 @@ step_flaws() {
 # ---- fuzzing: the corpus is read again, then new inputs are tried for a few seconds
 
 step_fuzz() {
+  local targets="frame message batch directory records"
   local target seed=$SAMPLE failed=0 jobs=() fuzzers=build/fuzz/tests/fuzz corpus=build/fuzz/corpus
-  build fuzz fuzz_frame fuzz_message fuzz_batch fuzz_seeds || return 1
-  rm -rf "$corpus" && "$fuzzers/fuzz_seeds" "$corpus" || return 1
-  for target in frame message batch; do
-    [ -d "tests/fuzz/corpus/$target" ] && cp "tests/fuzz/corpus/$target"/* "$corpus/$target"
-    if "$fuzzers/fuzz_$target" -runs=0 "$corpus/$target" > "$STEPS/corpus-$target.log" 2>&1; then
+  local limits="-rss_limit_mb=2048 -malloc_limit_mb=256 -timeout=10"
+  build fuzz $(printf 'fuzz_%s ' $targets) fuzz_seeds || return 1
+  rm -rf "$corpus" && "$fuzzers/fuzz_seeds" "$corpus" && python3 tools/corpus.py unpack "$corpus" || return 1
+  for target in $targets; do
+    if "$fuzzers/fuzz_$target" -runs=0 $limits "$corpus/$target" > "$STEPS/corpus-$target.log" 2>&1; then
       counted "$(find "$corpus/$target" -type f | wc -l)" 0
     else
       tail -30 "$STEPS/corpus-$target.log" && counted 0 1 && failed=1
     fi
-    "$fuzzers/fuzz_$target" -seed="$seed" -max_total_time=$([ $ALL = 1 ] && echo 60 || echo 10) \
+    "$fuzzers/fuzz_$target" -seed="$seed" -max_total_time=$([ $ALL = 1 ] && echo 60 || echo 10) $limits \
       -artifact_prefix="build/fuzz/finding-$target-" "$corpus/$target" > "$STEPS/fuzz-$target.log" 2>&1 &
     jobs+=($!)
   done
-  for target in frame message batch; do
+  for target in $targets; do
     echo "sampled: fuzz_$target -seed=$seed"
     if wait "${jobs[0]}"; then counted 1 0; else counted 0 1 && failed=1; fi
     jobs=("${jobs[@]:1}")

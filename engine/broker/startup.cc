@@ -4,6 +4,7 @@
 //   running ──stop──> leaving (controlled shutdown) ──> closing (logs, checkpoints, quorum) ──> ended
 #include <algorithm>
 
+#include "engine/broker/meta_file.h"
 #include "engine/broker/supported.h"
 #include "engine/broker/turn.h"
 #include "engine/log/checkpoints.h"
@@ -32,43 +33,6 @@ constexpr Duration kLeavePatience = milliseconds(500);   // for the controller t
 constexpr Duration kResignPatience = milliseconds(400);  // for the quorum to hear that its leader stops
 constexpr Duration kClosePatience = milliseconds(400);   // with a disk that answers nothing when the logs are to close
 constexpr Duration kStallPatience = seconds(5);          // with one that has answered
-
-struct Meta {
-  std::string cluster_id;
-  std::string node_id;
-  Uuid directory_id;
-};
-
-Result<Meta> parse_meta(std::string_view text) {
-  Meta m;
-  std::string version;
-  while (!text.empty()) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    std::string_view line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    const size_t eq = line.find('=');
-    if (line.empty() || line[0] == '#' || eq == line.npos) continue;
-    const std::string_view key = line.substr(0, eq);
-    const std::string value(metadata::trimmed(line.substr(eq + 1)));
-    if (key == "version")
-      version = value;
-    else if (key == "cluster.id")
-      m.cluster_id = value;
-    else if (key == "node.id")
-      m.node_id = value;
-    else if (key == "directory.id" && !Uuid::parse(value.data(), value.size(), &m.directory_id))
-      return fail(ErrorCode::kafka_storage_error, "its directory.id is not an id");
-  }
-  if (version != "1") return fail(ErrorCode::kafka_storage_error, "its version is not 1");
-  if (m.cluster_id.empty() || m.node_id.empty())
-    return fail(ErrorCode::kafka_storage_error, "cluster.id or node.id is missing");
-  return m;
-}
-
-std::string meta_text(const Meta& m) {
-  return "cluster.id=" + m.cluster_id + "\ndirectory.id=" + m.directory_id.text() + "\nnode.id=" + m.node_id +
-         "\nversion=1\n";
-}
 
 // Nodes of one static quorum that were given no id must come to the same one by themselves.
 std::string derived_cluster_id(const metadata::BrokerConfig& config) {
@@ -210,7 +174,7 @@ void Turn::format_directories() {
   for (size_t i = 0; i < s.meta.size(); ++i) {
     if (!s.meta[i]) continue;
     const std::string& directory = p.boot.directories[i];
-    const auto meta = parse_meta(*s.meta[i]);
+    const auto meta = parse_meta_file(*s.meta[i]);
     if (!meta) return fatal(2, directory + "/meta.properties is damaged: " + meta.error().reason);
     if (meta->node_id != own)
       return fatal(2, "the directory " + directory + " belongs to node " + meta->node_id + ", not to node.id=" + own);
@@ -228,7 +192,7 @@ void Turn::format_directories() {
     if (s.meta[i]) continue;
     s.directory_ids[i] = ctx().chance.uuid(Stream::directory_id, i, 1);
     ++s.waiting;
-    replace_file(i, 0, kMetaFile, meta_text({s.cluster_id, own, s.directory_ids[i]}));
+    replace_file(i, 0, kMetaFile, encode_meta_file({s.cluster_id, own, s.directory_ids[i]}));
   }
   s.meta.clear();
   if (s.waiting == 0) run_node();

@@ -200,6 +200,7 @@ Result<void> SnapshotReader::step(Arena& arena, size_t most, Delta* delta) {
     if (records.error()) return fail(ErrorCode::corrupt_message, records.error());
     at_ += cursor.batch().size();
   }
+  if (ended_ && at_ < file_.size()) return fail(ErrorCode::corrupt_message, "a snapshot goes on behind its end");
   if (at_ < file_.size()) return {};
   if (!ended_ || image_.in_transaction()) return fail(ErrorCode::corrupt_message, "a snapshot without its end");
   image_.stand_at(id_.end);

@@ -1,6 +1,7 @@
 // Writes a small seed corpus: each message in its lowest and highest version, as body and as request; batches of each
-// codec.
-#include <filesystem>
+// codec; directories that logs have left, and what each reader of stored things is for.
+#include "tests/fuzz/seeds.h"
+
 #include <fstream>
 #include <iostream>
 
@@ -16,9 +17,7 @@ using namespace klamm::protocol;
 namespace fs = std::filesystem;
 
 void save(const fs::path& folder, const std::string& name, const Slice& bytes) {
-  fs::create_directories(folder);
-  std::ofstream file(folder / name, std::ios::binary);
-  file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  fuzz::save(folder, name, bytes.span());
 }
 
 void save_message(const fs::path& folder, size_t index, int16_t version, test::Dice& dice) {
@@ -54,6 +53,12 @@ void save_batch(const fs::path& folder, Compression c) {
 
 }  // namespace
 
+void klamm::fuzz::save(const fs::path& folder, const std::string& name, ByteSpan bytes) {
+  fs::create_directories(folder);
+  std::ofstream file(folder / name, std::ios::binary);
+  file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+}
+
 int main(int argc, char** argv) {
   if (argc != 2) {
     std::cerr << "usage: fuzz_seeds FOLDER\n";
@@ -66,4 +71,6 @@ int main(int argc, char** argv) {
     if (v.high != v.low) save_message(argv[1], i, v.high, dice);
   }
   for (int c = 0; c <= 4; ++c) save_batch(argv[1], static_cast<Compression>(c));
+  fuzz::save_directories(fs::path(argv[1]) / "directory");
+  fuzz::save_records(fs::path(argv[1]) / "records");
 }

@@ -132,6 +132,18 @@ RC_GTEST_PROP(MetadataSnapshot, damage_is_found, (const std::vector<uint8_t>& se
   if (back) RC_ASSERT(*back == cluster.image);
 }
 
+// Wherever the steps end, and whatever it is.
+TEST(MetadataSnapshot, nothing_may_follow_its_end) {
+  Cluster cluster;
+  for (uint32_t i = 0; i < 40; ++i) cluster.grow(i * 7);
+  const Slice good = file_of(cluster.image, 5);
+  std::vector<uint8_t> twice(good.span().begin(), good.span().end());
+  twice.insert(twice.end(), good.span().begin(), good.span().end());
+  for (const size_t size : {twice.size(), good.size() + 1})
+    for (size_t most = 1; most < good.size() + 100; most += 50)
+      EXPECT_FALSE(image_of({cluster.image.end(), 5}, Slice::copy(ByteSpan(twice).first(size)), most).has_value());
+}
+
 TEST(MetadataSnapshot, many_partitions_come_in_several_batches) {
   Cluster cluster;
   Arena arena;
