@@ -37,7 +37,7 @@ void Disk::execute(OpenFile& c) {
                  File& f = file(id);
                  f.busy = false;
                  f.broken = opened.error;
-                 f.descriptor = std::move(opened.descriptor);
+                 if (opened.descriptor) f.descriptor = std::make_shared<Descriptor>(std::move(opened.descriptor));
                  if (f.descriptor) f.recent = recent_.insert(recent_.begin(), id.slot);
                  end(token, opened.error, opened.size);
                  advance(f);
@@ -126,7 +126,7 @@ bool Disk::write(File& f) {
     }
     ops.push_back(std::move(op));
   }
-  const auto work = [descriptor = ready(f) ? f.descriptor.get() : -1, runs = std::move(runs)] {
+  const auto work = [descriptor = ready(f) ? f.descriptor->get() : -1, runs = std::move(runs)] {
     for (const Run& r : runs)
       if (const IoError e = write_all(descriptor, r.offset, r.pieces); e != IoError::none) return e;
     return IoError::none;
@@ -149,7 +149,7 @@ bool Disk::write(File& f) {
 
 void Disk::truncate(File& f, const Op& op) {
   f.busy = true;
-  pool_.submit([descriptor = f.descriptor.get(), size = op.offset] { return truncate_file(descriptor, size); },
+  pool_.submit([descriptor = f.descriptor->get(), size = op.offset] { return truncate_file(descriptor, size); },
                [this, id = f.id, token = op.token, size = op.offset](IoError error) {
                  File& f = file(id);
                  f.busy = false;
@@ -161,7 +161,7 @@ void Disk::truncate(File& f, const Op& op) {
 
 void Disk::start_sync(File& f) {
   f.syncing = true;
-  pool_.submit([descriptor = f.descriptor.get()] { return sync_file(descriptor); },
+  pool_.submit([descriptor = f.descriptor->get()] { return sync_file(descriptor); },
                [this, id = f.id, tokens = std::move(f.syncs)](IoError error) {
                  File& f = file(id);
                  f.syncing = false;
@@ -179,7 +179,7 @@ void Disk::start_sync(File& f) {
 void Disk::read(File& f, const Op& op) {
   ++f.reads;
   BufferRef buffer = BufferRef::make(op.size);
-  pool_.submit([descriptor = f.descriptor.get(), offset = op.offset, size = op.size,
+  pool_.submit([descriptor = f.descriptor->get(), offset = op.offset, size = op.size,
                 into = buffer->data()] { return read_at(descriptor, offset, into, size); },
                [this, id = f.id, token = op.token, buffer](ReadBytes r) {
                  File& f = file(id);
@@ -201,6 +201,11 @@ bool Disk::close(File& f, Token token) {
   return true;
 }
 
+Lease Disk::lease(FileId id) {
+  File& f = file(id);
+  return ready(f) ? f.descriptor : nullptr;
+}
+
 bool Disk::ready(File& f) {
   if (f.descriptor) {
     recent_.splice(recent_.begin(), recent_, f.recent);
@@ -209,7 +214,7 @@ bool Disk::ready(File& f) {
   if (f.broken != IoError::none) return false;
   Opened again = open_file(f.path, OpenMode::read_write);
   f.broken = again.error;
-  f.descriptor = std::move(again.descriptor);
+  if (again.descriptor) f.descriptor = std::make_shared<Descriptor>(std::move(again.descriptor));
   if (f.descriptor) f.recent = recent_.insert(recent_.begin(), f.id.slot);
   return static_cast<bool>(f.descriptor);
 }
@@ -218,8 +223,8 @@ void Disk::give_up_descriptors() {
   for (auto at = recent_.end(); recent_.size() > options_.most_descriptors && at != recent_.begin();) {
     --at;
     File& f = *files_[*at];
-    if (!f.idle() || !f.syncs.empty()) continue;
-    f.descriptor = Descriptor();
+    if (!f.idle() || f.leased() || !f.syncs.empty()) continue;
+    f.descriptor.reset();
     at = recent_.erase(at);
   }
 }

@@ -46,6 +46,9 @@ class Disk final {
   void execute(const Remove& c);
   void execute(const SyncDir& c);
   void execute(const LockDir& c);
+  // What a region of an open file reads from, for as long as one holds it: whether the file is closed, renamed or
+  // removed meanwhile. Nothing: it cannot be read any more.
+  Lease lease(FileId id);
   // After a turn's commands: starts what they asked for.
   void flush();
   // Tells free space where it has changed much since it was told.
@@ -65,7 +68,7 @@ class Disk final {
   struct File {
     FileId id;
     std::string path;
-    Descriptor descriptor;
+    Lease descriptor;                // with other holders it is not given up
     IoError broken = IoError::none;  // a failed open, write or sync is final
     bool busy = false;               // an open, truncate or large write is on the pool
     bool syncing = false;
@@ -75,6 +78,7 @@ class Disk final {
     std::vector<Token> syncs;  // wait for the next sync
     std::list<uint32_t>::iterator recent;
     bool idle() const { return !busy && !syncing && reads == 0; }
+    bool leased() const { return descriptor.use_count() > 1; }
   };
 
   std::string path_of(DirId dir, const std::string& path) const;

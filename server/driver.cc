@@ -35,6 +35,11 @@ struct Driver::Impl {
   void execute_one(Refuse& c) { network->execute(c); }
   void execute_one(Dial& c) { network->execute(c); }
   void execute_one(Send& c) { network->execute(c); }
+  void execute_one(SendRegion& c) { network->execute(c, disk->lease(c.region.file)); }
+  void execute_one(TruncateFile& c) {
+    network->cut(disk->lease(c.file), c.size);
+    disk->execute(c);
+  }
   void execute_one(Close& c) { network->execute(c); }
   void execute_one(Pause& c) { network->execute(c); }
   void execute_one(Resume& c) { network->execute(c); }
@@ -49,6 +54,7 @@ struct Driver::Impl {
   std::vector<Event> now_taken;
   Commands commands;
   Pool pool;
+  Pool senders;              // of regions
   std::optional<Disk> disk;  // both end with the run: sockets close, locks are released
   std::optional<Network> network;
   std::unique_ptr<Machine> machine;
@@ -59,9 +65,12 @@ struct Driver::Impl {
 };
 
 Driver::Impl::Impl(DriverOptions o)
-    : options(std::move(o)), trace(*options.log), pool([this] { loop.post([this] { pool.finish(); }); }) {
+    : options(std::move(o)),
+      trace(*options.log),
+      pool([this] { loop.post([this] { pool.finish(); }); }),
+      senders([this] { loop.post([this] { senders.finish(); }); }, 2) {
   disk.emplace(Disk::Options{options.boot.directories}, pool, events);
-  network.emplace(loop, std::move(options.sockets), events);
+  network.emplace(loop, senders, std::move(options.sockets), events);
 }
 
 DriverEnd Driver::Impl::run() {
@@ -76,6 +85,7 @@ DriverEnd Driver::Impl::run() {
   }
   if (!killed) finish_sends();
   pool.stop();
+  senders.stop();
   disk.reset();
   network.reset();
   return *end;

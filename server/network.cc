@@ -21,8 +21,8 @@ using ErrorCode = boost::system::error_code;
 
 class Network::Impl final {
  public:
-  Impl(Loop& loop, std::vector<BoundSocket> sockets, std::vector<Event>& events)
-      : context_(loop.context()), events_(events), resolver_(context_) {
+  Impl(Loop& loop, Pool& senders, std::vector<BoundSocket> sockets, std::vector<Event>& events)
+      : context_(loop.context()), senders_(senders), events_(events), resolver_(context_) {
     for (BoundSocket& s : sockets) listeners_.push_back(std::make_unique<Listener>(context_, std::move(s)));
   }
 
@@ -31,6 +31,8 @@ class Network::Impl final {
   void refuse(PendingId id) { pending_.erase(id.value); }
   void dial(const Dial& c);
   void send(Send& c);
+  void send(const SendRegion& c, Lease file);
+  void cut(const Lease& file, int64_t size);
   void close(const Close& c);
   void pause(ConnId id, bool paused);
   void room(Room& r);
@@ -54,6 +56,7 @@ class Network::Impl final {
     bool paused = false;
     bool reading = false;  // waits for bytes
     bool writing = false;  // waits for room
+    bool working = false;  // a worker uses the socket
     bool dirty = false;    // in dirty_
     bool last = false;     // closes once all is sent
   };
@@ -78,19 +81,26 @@ class Network::Impl final {
   void receive_in_room(Conn& c);
   size_t receive(Conn& c, uint8_t* into, size_t most);
   void transmit(Conn& c);
+  void wait_for_room(Conn& c);
+  void send_region(Conn& c);
+  void region_sent(Conn& c, const SentBytes& sent);
+  void let_go(Lease lease);
+  void drop_regions(Conn& c);
   void tell(Conn& c);
   void ended(Conn& c, IoError error);  // its Closed; `c` is gone afterwards
   bool silent(const Conn& c) const { return c.dialed_port != 0 && blocked_.count(c.dialed_port) > 0; }
   void forget(Conn& c) { conns_[c.id.slot].reset(); }
 
   asio::io_context& context_;
+  Pool& senders_;
   std::vector<Event>& events_;
   tcp::resolver resolver_;
   std::vector<std::unique_ptr<Listener>> listeners_;
-  std::vector<std::unique_ptr<Conn>> conns_;  // by slot
-  std::vector<ConnId> dirty_;                 // have something to send, or want to read again
-  std::map<uint64_t, tcp::socket> pending_;   // accepted, not yet adopted
-  std::set<uint16_t> blocked_;                // ports
+  std::vector<std::unique_ptr<Conn>> conns_;       // by slot
+  std::vector<ConnId> dirty_;                      // have something to send, or want to read again
+  std::map<ConnId, std::unique_ptr<Conn>> ended_;  // whose socket a worker still uses
+  std::map<uint64_t, tcp::socket> pending_;        // accepted, not yet adopted
+  std::set<uint16_t> blocked_;                     // ports
   uint64_t next_pending_ = 1;
   uint64_t turn_ = 1;
   BufferRef scratch_;
@@ -283,6 +293,19 @@ void Network::Impl::send(Send& s) {
   mark(*c);
 }
 
+void Network::Impl::send(const SendRegion& s, Lease file) {
+  Conn* c = find(s.conn);
+  if (!c || c->last) return;
+  if (!file) return ended(*c, IoError::failed);
+  c->sends.push(SendQueue::Region{std::move(file), s.region.offset, s.region.size}, s.tell);
+  mark(*c);
+}
+
+void Network::Impl::cut(const Lease& file, int64_t size) {
+  for (size_t i = 0; file && i < conns_.size(); ++i)
+    if (conns_[i] && conns_[i]->sends.has_region(file.get(), size)) ended(*conns_[i], IoError::aborted);
+}
+
 void Network::Impl::mark(Conn& c) {
   if (!c.dirty) dirty_.push_back(c.id);
   c.dirty = true;
@@ -318,7 +341,7 @@ void Network::Impl::flush() {
 }
 
 void Network::Impl::transmit(Conn& c) {
-  if (silent(c)) return;
+  if (silent(c) || c.working) return;
   const SendQueue::Outcome o = c.sends.send_some(c.socket.native_handle());
   if (o.tell) tell(c);
   if (o.error != 0) return ended(c, io_error(o.error));
@@ -332,6 +355,10 @@ void Network::Impl::transmit(Conn& c) {
     }
     return;
   }
+  o.full ? wait_for_room(c) : send_region(c);
+}
+
+void Network::Impl::wait_for_room(Conn& c) {
   c.writing = true;
   c.socket.async_wait(tcp::socket::wait_write, [this, id = c.id](ErrorCode e) {
     Conn* c = find(id);
@@ -339,6 +366,37 @@ void Network::Impl::transmit(Conn& c) {
     c->writing = false;
     transmit(*c);
   });
+}
+
+void Network::Impl::send_region(Conn& c) {
+  const SendQueue::Region& r = *c.sends.region();
+  c.working = true;
+  senders_.submit([socket = c.socket.native_handle(), file = r.file->get(), offset = r.offset,
+                   size = std::min(r.size, kRegionBytes)] { return send_file(socket, file, offset, size); },
+                  [this, id = c.id](const SentBytes& sent) {
+                    if (Conn* c = find(id)) return region_sent(*c, sent);
+                    drop_regions(*ended_.at(id));
+                    ended_.erase(id);
+                  });
+}
+
+void Network::Impl::region_sent(Conn& c, const SentBytes& sent) {
+  c.working = false;
+  Lease done;
+  if (c.sends.region_sent(sent.size, &done)) tell(c);
+  let_go(std::move(done));
+  if (sent.error != 0 || sent.ends_early) return ended(c, sent.error != 0 ? io_error(sent.error) : IoError::failed);
+  sent.full ? wait_for_room(c) : transmit(c);
+}
+
+// The last holder of a removed file frees its blocks, which takes time: a worker closes it.
+void Network::Impl::let_go(Lease lease) {
+  if (lease.use_count() != 1) return;
+  const auto close = [file = lease.get()] {
+    *file = Descriptor();
+    return true;
+  };
+  senders_.submit(close, [lease = std::move(lease)](bool) {});
 }
 
 // One Sent a turn: the later total replaces the earlier.
@@ -369,19 +427,31 @@ void Network::Impl::close(const Close& k) {
 
 void Network::Impl::ended(Conn& c, IoError error) {
   events_.push_back(Closed{c.id, error});
-  forget(c);
+  if (!c.working) {
+    drop_regions(c);
+    return forget(c);
+  }
+  ErrorCode ignored;
+  c.socket.shutdown(tcp::socket::shutdown_both, ignored);
+  ended_[c.id] = std::move(conns_[c.id.slot]);
+}
+
+void Network::Impl::drop_regions(Conn& c) {
+  for (Lease& lease : c.sends.take_leases()) let_go(std::move(lease));
 }
 
 // ---- the public face
 
-Network::Network(Loop& loop, std::vector<BoundSocket> sockets, std::vector<Event>& events)
-    : impl_(std::make_unique<Impl>(loop, std::move(sockets), events)) {}
+Network::Network(Loop& loop, Pool& senders, std::vector<BoundSocket> sockets, std::vector<Event>& events)
+    : impl_(std::make_unique<Impl>(loop, senders, std::move(sockets), events)) {}
 Network::~Network() = default;
 bool Network::execute(const Listen& c) { return impl_->listen(c.listener); }
 void Network::execute(const Adopt& c) { impl_->adopt(c); }
 void Network::execute(const Refuse& c) { impl_->refuse(c.pending); }
 void Network::execute(const Dial& c) { impl_->dial(c); }
 void Network::execute(Send& c) { impl_->send(c); }
+void Network::execute(const SendRegion& c, Lease file) { impl_->send(c, std::move(file)); }
+void Network::cut(const Lease& file, int64_t size) { impl_->cut(file, size); }
 void Network::execute(const Close& c) { impl_->close(c); }
 void Network::execute(const Pause& c) { impl_->pause(c.conn, true); }
 void Network::execute(const Resume& c) { impl_->pause(c.conn, false); }

@@ -3,7 +3,9 @@
 // Reading waits for readiness and then reads once a turn, so an idle connection holds no buffer: small reads go through
 // one scratch buffer and are copied, a read that nearly fills it takes the buffer along, and what the machine made Room
 // for is received there. Sends of a turn leave in one
-// gathered write; what the kernel does not take waits for writability.
+// gathered write; what the kernel does not take waits for writability. Regions of files go from the page cache to the
+// socket on a pool of their own, a bounded part at a time and in turns, since their pages may have to come from the
+// disk.
 #pragma once
 #include <memory>
 #include <vector>
@@ -12,6 +14,8 @@
 #include "engine/env/event.h"
 #include "server/listeners.h"
 #include "server/loop.h"
+#include "server/pool.h"
+#include "server/posix.h"
 
 namespace klamm::server {
 
@@ -19,11 +23,13 @@ class Network final {
  public:
   static constexpr uint32_t kReadBytes = 128 << 10;      // one read, and the size of the scratch buffer
   static constexpr uint32_t kRoomBytes = 1 << 20;        // one read into a Room
+  static constexpr size_t kRegionBytes = 1 << 20;        // of a region that a worker sends at once
   static constexpr int64_t kDescriptorsForFiles = 2048;  // connections leave them to files, or half of all
   static constexpr int kBacklog = 512;
 
-  // Events are appended to `events`, which must outlive the network. Must be used on the loop's thread only.
-  Network(Loop& loop, std::vector<BoundSocket> sockets, std::vector<Event>& events);
+  // Events are appended to `events`, which must outlive the network, as must the pool, which is stopped before. Must be
+  // used on the loop's thread only.
+  Network(Loop& loop, Pool& senders, std::vector<BoundSocket> sockets, std::vector<Event>& events);
   ~Network();
 
   // False: the socket cannot listen, another process has taken its port since it was bound.
@@ -32,6 +38,9 @@ class Network final {
   void execute(const Refuse& c);
   void execute(const Dial& c);
   void execute(Send& c);
+  void execute(const SendRegion& c, Lease file);  // no file: it cannot be read
+  // A file is about to be shortened: connections that have still to send what is cut off end.
+  void cut(const Lease& file, int64_t size);
   void execute(const Close& c);
   void execute(const Pause& c);
   void execute(const Resume& c);

@@ -6,10 +6,12 @@ namespace klamm::server {
 
 void Pool::submit(std::unique_ptr<Job> job) {
   ++under_way_;
-  const std::lock_guard lock(mutex_);
-  waiting_.push_back(std::move(job));
-  if (idle_ < waiting_.size() && threads_.size() < kMaxThreads) threads_.emplace_back([this] { run(); });
-  ready_.notify_one();
+  {
+    const std::lock_guard lock(mutex_);
+    waiting_.push_back(std::move(job));
+    if (idle_ < waiting_.size() && threads_.size() < most_threads_) threads_.emplace_back([this] { run(); });
+  }
+  ready_.notify_one();  // who wakes finds the mutex free
 }
 
 void Pool::run() {
@@ -28,7 +30,10 @@ void Pool::run() {
     job->work();
     lock.lock();
     ended_.push_back(std::move(job));
-    if (ended_.size() == 1) wake_();
+    if (ended_.size() > 1) continue;
+    lock.unlock();
+    wake_();
+    lock.lock();
   }
 }
 

@@ -21,9 +21,9 @@ struct Job {
 
 class Pool final {
  public:
-  static constexpr size_t kMaxThreads = 4;
   // `wake` is called from workers: it must make the engine's thread call `finish` soon.
-  explicit Pool(std::function<void()> wake) : wake_(std::move(wake)) {}
+  explicit Pool(std::function<void()> wake, size_t most_threads = 4)
+      : wake_(std::move(wake)), most_threads_(most_threads) {}
   ~Pool() { stop(); }
 
   void submit(std::unique_ptr<Job> job);
@@ -40,6 +40,7 @@ class Pool final {
   void run();
 
   const std::function<void()> wake_;
+  const size_t most_threads_;
   size_t under_way_ = 0;  // the engine's thread only
   std::mutex mutex_;      // guards all below
   std::condition_variable ready_;

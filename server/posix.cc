@@ -5,6 +5,7 @@
 #include <ftw.h>
 #include <sys/file.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -129,6 +130,21 @@ ReadBytes read_at(int descriptor, int64_t offset, uint8_t* into, size_t size) {
     got += static_cast<size_t>(n);
   }
   return {IoError::none, got};
+}
+
+SentBytes send_file(int socket, int descriptor, int64_t offset, size_t size) {
+  SentBytes out;
+  off_t at = offset;
+  while (out.size < size) {
+    const ssize_t n = sendfile(socket, descriptor, &at, size - out.size);
+    if (n < 0 && errno == EINTR) continue;
+    out.full = n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+    out.ends_early = n == 0;
+    if (n < 0 && !out.full) out.error = errno;
+    if (n <= 0) break;
+    out.size += static_cast<size_t>(n);
+  }
+  return out;
 }
 
 Loaded load_file(const std::string& path, uint32_t most) {

@@ -2,6 +2,7 @@
 #pragma once
 #include <sys/uio.h>
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -33,6 +34,9 @@ class Descriptor final {
   int value_ = -1;
 };
 
+// Held by the table of files and by all that have still to send from it.
+using Lease = std::shared_ptr<Descriptor>;
+
 struct Opened {
   IoError error = IoError::none;
   Descriptor descriptor;
@@ -53,6 +57,15 @@ struct ReadBytes {
 };
 // Fewer than asked for at the end of the file.
 ReadBytes read_at(int descriptor, int64_t offset, uint8_t* into, size_t size);
+
+struct SentBytes {
+  size_t size = 0;
+  int error = 0;            // errno; a full socket is none
+  bool full = false;        // the socket takes no more now
+  bool ends_early = false;  // the file does
+};
+// From a file into a socket that does not block. May wait for the file's device.
+SentBytes send_file(int socket, int descriptor, int64_t offset, size_t size);
 
 struct Loaded {
   IoError error = IoError::none;

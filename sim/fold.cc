@@ -49,6 +49,7 @@ struct Fold {
   void operator()(const Refuse& x) { all(d, x.pending); }
   void operator()(const Dial& x) { all(d, x.conn, x.host, x.port); }
   void operator()(const Send& x) { all(d, x.conn, x.bytes, x.tell); }
+  void operator()(const SendRegion& x) { all(d, x.conn, x.region.file, x.region.offset, x.region.size, x.tell); }
   void operator()(const Close& x) { all(d, x.conn, x.after_sends); }
   void operator()(const Pause& x) { all(d, x.conn); }
   void operator()(const Resume& x) { all(d, x.conn); }

@@ -193,14 +193,21 @@ void Network::refuse(HostId host, const Refuse& c, NetIo io) {
 // ---- streams
 
 void Network::send(HostId host, Send&& c) {
+  if (!c.bytes.empty()) gather(host, c.conn, {std::move(c.bytes), c.tell});
+}
+
+void Network::send(HostId host, const SendRegion& c, uint64_t inode) {
+  gather(host, c.conn, {{}, c.tell, true, inode, c.region.offset, c.region.size});
+}
+
+void Network::gather(HostId host, ConnId conn, Outgoing piece) {
   Direction d = 0;
-  End* e = find(host, c.conn, &d);
-  if (!e || c.bytes.empty() || e->state == State::closing) return;  // closed, and its machine may not know yet
+  const End* e = find(host, conn, &d);
+  if (!e || e->state == State::closing) return;  // closed, and its machine may not know yet
   KLAMM_ASSERT(e->state != State::dialing);
   End& to = peer(d);
   if (to.gathered.empty()) touched_.push_back(other(d));
-  to.gathered.push_back(std::move(c.bytes));
-  to.tell = to.tell || c.tell;
+  to.gathered.push_back(std::move(piece));
 }
 
 void Network::flush(HostId, NetIo io) {
@@ -211,24 +218,38 @@ void Network::flush(HostId, NetIo io) {
 void Network::flush_end(Direction d, NetIo io) {
   End& e = end(d);
   if (e.gathered.empty()) return;
+  const bool regions = std::any_of(e.gathered.begin(), e.gathered.end(), [](const Outgoing& o) { return o.region; });
+  if (regions || !e.waits.empty()) {
+    std::move(e.gathered.begin(), e.gathered.end(), std::back_inserter(e.waits));
+    e.gathered.clear();
+    return send_waiting(d, io);
+  }
   Slice all;
+  bool tell = false;
   if (e.gathered.size() == 1) {
-    all = std::move(e.gathered[0]);
+    all = std::move(e.gathered[0].bytes);
+    tell = e.gathered[0].tell;
   } else {
     size_t size = 0;
-    for (const Slice& s : e.gathered) size += s.size();
+    for (const Outgoing& o : e.gathered) size += o.bytes.size();
     BufferRef joined = BufferRef::make(static_cast<uint32_t>(size));
-    for (const Slice& s : e.gathered) {
-      std::memcpy(joined->data() + joined->fill, s.data(), s.size());
-      joined->fill += static_cast<uint32_t>(s.size());
+    for (const Outgoing& o : e.gathered) {
+      std::memcpy(joined->data() + joined->fill, o.bytes.data(), o.bytes.size());
+      joined->fill += static_cast<uint32_t>(o.bytes.size());
+      tell = tell || o.tell;
     }
     const uint8_t* data = joined->data();
     all = Slice(std::move(joined), data, size);
   }
   e.gathered.clear();
+  if (tell) e.tells.push_back(e.sent + all.size());
+  hand_over(d, std::move(all), io);
+  report_sent(d, io);
+}
+
+void Network::hand_over(Direction d, Slice all, NetIo io) {
+  End& e = end(d);
   e.sent += all.size();
-  if (e.tell) e.tells.push_back(e.sent);
-  e.tell = false;
   Link& l = link(peer(d).host, e.host);
   if (all.size() > 1 && l.shape.hits(io.tape, model_.cut_per_mille)) {
     const size_t cut = 1 + l.shape.below(io.tape, all.size() - 1);
@@ -237,7 +258,65 @@ void Network::flush_end(Direction d, NetIo io) {
   } else {
     put(d, std::move(all), IoError::none, io);
   }
+}
+
+// While there is room, up to the next region that the disk has still to give.
+void Network::send_waiting(Direction d, NetIo io) {
+  End& e = end(d);
+  size_t done = 0;
+  for (; done < e.waits.size() && e.sent <= e.taken + kWindow && !e.reading; ++done) {
+    Outgoing& o = e.waits[done];
+    if (o.region) {
+      const HostId from = peer(d).host;
+      e.reading = true;
+      io.queue.push(io.inboxes.region_due(from), from, Due::region, d, pipe(d).generation);
+      break;
+    }
+    if (o.tell) e.tells.push_back(e.sent + o.bytes.size());
+    hand_over(d, std::move(o.bytes), io);
+  }
+  e.waits.erase(e.waits.begin(), e.waits.begin() + static_cast<ptrdiff_t>(done));
+  const bool last = peer(d).state == State::closing && e.waits.empty();
+  if (last) put(d, {}, IoError::none, io);
   report_sent(d, io);
+}
+
+void Network::region(const Item& item, NetIo io) {
+  const Direction d = item.index;
+  if (!pipe(d).used || pipe(d).generation != item.generation) return;
+  End& e = end(d);
+  e.reading = false;
+  if (e.waits.empty()) return;
+  Outgoing& o = e.waits.front();
+  const uint32_t size = std::min(o.size, kRegionRead);
+  Slice bytes = o.inode ? io.inboxes.region(peer(d).host, o.inode, o.offset, size) : Slice();
+  if (bytes.size() < size) return cut_off(d, IoError::failed, io);
+  o.offset += size;
+  o.size -= size;
+  if (o.size == 0) {
+    if (o.tell) e.tells.push_back(e.sent + size);
+    e.waits.erase(e.waits.begin());
+  }
+  hand_over(d, std::move(bytes), io);
+  send_waiting(d, io);
+}
+
+void Network::cut_off(Direction d, IoError error, NetIo io) {
+  end(d).waits.clear();
+  end(d).gathered.clear();
+  put(d, {}, IoError::aborted, io);
+  finish(other(d), error, io);
+}
+
+void Network::cut(HostId host, uint64_t inode, int64_t size, NetIo io) {
+  const auto is_cut = [&](const Outgoing& o) { return o.region && o.inode == inode && o.offset + o.size > size; };
+  for (Direction d = 0; d < 2 * pipes_.size(); ++d) {
+    if (!pipe(d).used || peer(d).host != host) continue;
+    const End& e = end(d);
+    if (std::any_of(e.waits.begin(), e.waits.end(), is_cut) ||
+        std::any_of(e.gathered.begin(), e.gathered.end(), is_cut))
+      cut_off(d, IoError::aborted, io);
+  }
 }
 
 void Network::report_sent(Direction d, NetIo io) {
@@ -251,7 +330,7 @@ void Network::report_sent(Direction d, NetIo io) {
     if (sender.state == State::open || sender.state == State::closing)
       io.inboxes.deliver(sender.host, Sent{sender.conn, handed});
   }
-  if (sender.state == State::closing && handed == e.sent) finish(other(d), IoError::none, io);
+  if (sender.state == State::closing && e.waits.empty() && handed == e.sent) finish(other(d), IoError::none, io);
 }
 
 bool Network::stuck(Direction d, NetIo io) {
@@ -300,7 +379,7 @@ void Network::take_arrived(Direction d, NetIo io) {
     if (e.state == State::open) io.inboxes.deliver(e.host, Received{e.conn, std::move(s.bytes)});
   }
   if (e.empty()) e.clear();
-  report_sent(d, io);
+  e.waits.empty() ? report_sent(d, io) : send_waiting(d, io);
   arm(d, io);
 }
 
@@ -314,6 +393,8 @@ void Network::finish(Direction d, IoError error, NetIo io) {
   }
   e.state = State::closed;
   e.clear();
+  e.waits.clear();
+  peer(d).waits.clear();
   free_if_done(d);
 }
 
@@ -327,6 +408,10 @@ void Network::close(HostId host, const Close& c, NetIo io) {
     return end_dial(d / 2, IoError::aborted, io);
   }
   End& to = peer(d);
+  if (c.after_sends && !to.waits.empty()) {
+    e->state = State::closing;
+    return;
+  }
   if (c.after_sends) {
     put(other(d), {}, IoError::none, io);
     if (to.sent > to.taken + kWindow) {
@@ -335,6 +420,7 @@ void Network::close(HostId host, const Close& c, NetIo io) {
     }
     return finish(d, IoError::none, io);
   }
+  to.waits.clear();
   while (!to.empty() && to.sent > to.taken + kWindow) {  // what no kernel has yet is dropped
     to.sent -= to.coming.back().bytes.size();
     to.coming.pop_back();
@@ -373,6 +459,8 @@ void Network::process_ended(HostId host, NetIo io) {
       lose_tail(other(d), io);
       e.state = State::closed;
       e.clear();
+      e.waits.clear();
+      peer(d).waits.clear();
       peer(d).fin = false;
       if (peer(d).alive()) put(other(d), {}, IoError::aborted, io);
       free_if_done(d);
@@ -390,6 +478,7 @@ void Network::power_lost(HostId host) {
       if (e.host != host || !e.alive()) continue;
       e.state = State::none;
       e.paused = false;
+      peer(i * 2 + side).waits.clear();
       free_if_done(i * 2 + side);
     }
   }

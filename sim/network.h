@@ -22,11 +22,13 @@ struct NetModel {
   int64_t bytes_per_second = 0;           // 0: no limit
 };
 
-// Where events for machines go.
+// Where events for machines go, and where the bytes of regions come from.
 class Inboxes {
  public:
   virtual ~Inboxes() = default;
   virtual void deliver(HostId host, Event event) = 0;
+  virtual int64_t region_due(HostId host) = 0;  // when the host's disk gives what it is asked for now
+  virtual Slice region(HostId host, uint64_t inode, int64_t offset, uint32_t size) = 0;  // short: no more is there
 };
 
 // The world as the network needs it, for one call.
@@ -47,7 +49,8 @@ enum class HostNet : uint8_t {
 class Network final {
  public:
   explicit Network(std::vector<std::string> host_names);
-  static constexpr uint64_t kWindow = 256 << 10;  // bytes of a stream that kernels and wires hold
+  static constexpr uint64_t kWindow = 256 << 10;     // bytes of a stream that kernels and wires hold
+  static constexpr uint32_t kRegionRead = 48 << 10;  // of a region, at a time
   static constexpr size_t kMaxPipes = 1 << 14;
   static constexpr size_t kMaxBacklog = 1024;  // of connections not yet adopted, a listener
 
@@ -63,12 +66,17 @@ class Network final {
   void adopt(HostId host, const Adopt& c, NetIo io);
   void refuse(HostId host, const Refuse& c, NetIo io);
   void send(HostId host, Send&& c);  // gathered until `flush`
+  // `inode`: whose bytes, which stay although the file is closed or removed; 0: it could not be opened.
+  void send(HostId host, const SendRegion& c, uint64_t inode);
+  // The host shortens a file: connections that have still to send what is cut off end.
+  void cut(HostId host, uint64_t inode, int64_t size, NetIo io);
   void flush(HostId host, NetIo io);
   void close(HostId host, const Close& c, NetIo io);
   void pause(HostId host, const Pause& c, bool on, NetIo io);
 
   // ---- what is due
   void arrival(const Item& item, NetIo io);
+  void region(const Item& item, NetIo io);
   void syn(const Item& item, NetIo io);
   void syn_ack(const Item& item, NetIo io);
 
@@ -95,6 +103,15 @@ class Network final {
     Slice bytes;  // empty: the end of the stream
     IoError error = IoError::none;
   };
+  // A piece that no kernel has yet: bytes, or a part of a file.
+  struct Outgoing {
+    Slice bytes;
+    bool tell = false;
+    bool region = false;
+    uint64_t inode = 0;
+    int64_t offset = 0;
+    uint32_t size = 0;
+  };
   // One end, and the stream that flows towards it.
   struct End {
     HostId host = 0;
@@ -108,11 +125,12 @@ class Network final {
     int64_t last_at = 0;       // arrivals keep their order
     int64_t stuck_since = -1;  // the link does not let its head through
     int64_t backoff = 0;
-    uint64_t sent = 0;            // bytes sent towards this end
-    uint64_t taken = 0;           // bytes that this end has received
-    std::vector<uint64_t> tells;  // totals at which the sender wants Sent
-    std::vector<Slice> gathered;  // sends of the other end in this turn
-    bool tell = false;
+    uint64_t sent = 0;               // bytes sent towards this end
+    uint64_t taken = 0;              // bytes that this end has received
+    std::vector<uint64_t> tells;     // totals at which the sender wants Sent
+    std::vector<Outgoing> gathered;  // sends of the other end in this turn
+    std::vector<Outgoing> waits;     // a region that the disk has not given yet, or that finds no room; what follows it
+    bool reading = false;            // a region item is in the queue
     bool empty() const { return first == coming.size(); }
     bool alive() const { return state != State::none && state != State::closed; }
     void clear() { coming.clear(), first = 0; }
@@ -157,9 +175,13 @@ class Network final {
   int64_t travel(HostId from, HostId to, size_t bytes, NetIo io);
   void put(Direction d, Slice bytes, IoError error, NetIo io);  // a segment towards end d
   void arm(Direction d, NetIo io);
+  void gather(HostId host, ConnId conn, Outgoing piece);
   void flush_end(Direction towards, NetIo io);
-  void report_sent(Direction d, NetIo io);            // to the sender of the stream towards d
-  void finish(Direction d, IoError error, NetIo io);  // end d gets its Closed
+  void hand_over(Direction towards, Slice bytes, NetIo io);  // to the kernel
+  void send_waiting(Direction towards, NetIo io);
+  void cut_off(Direction towards, IoError error, NetIo io);  // its sender closes it
+  void report_sent(Direction d, NetIo io);                   // to the sender of the stream towards d
+  void finish(Direction d, IoError error, NetIo io);         // end d gets its Closed
   bool stuck(Direction d, NetIo io);
   void take_arrived(Direction d, NetIo io);
   void retry_syn(uint32_t index, NetIo io);

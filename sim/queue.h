@@ -17,6 +17,7 @@ enum class Due : uint8_t {
   syn,      // index: pipe: a dial reaches its listener
   syn_ack,  // index: pipe: the answer reaches the dialer
   storage,  // index: operation of the host's storage
+  region,   // index: direction of a pipe: the disk gives what its stream waits for
   barrier,  // index: sync of the host's storage: the writes before it are done
 };
 

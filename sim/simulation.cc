@@ -71,6 +71,11 @@ void draw_compaction(Tape& tape, WorkloadOptions& w) {
   w.keys = kKeys[d.below(tape, 4)];
 }
 
+// In some most of what consumers read comes from disk, as regions of files.
+bool reads_regions(const RunOptions& o, Tape& tape) {
+  return o.rough && Draws{stream(kSwarm), 11, 0}.below(tape, 3) == 2;
+}
+
 // In a third an operator makes and removes topics.
 Errands::Options draw_errands(const RunOptions& o, Tape& tape) {
   Draws d{stream(kSwarm), 10, 0};
@@ -88,6 +93,10 @@ World make_world(const RunOptions& options) {
   if (options.fail_disk || (options.rough && Draws{stream(kSwarm), 6, 0}.below(tape, 2) == 1))
     config.emplace("metadata.log.max.record.bytes.between.snapshots", "2000");
   if (draw_promise(options, tape) == Promise::synced) config.emplace("klamm.flush", "commit");
+  if (reads_regions(options, tape)) {
+    config.emplace("klamm.fetch.tail.bytes", "1500");
+    config.emplace("klamm.fetch.region.bytes", "1");
+  }
   if (keeps_little(options, tape)) config.emplace("log.retention.check.interval.ms", "300");
   if (compacts(options, tape)) {  // the groups' offsets too
     config.emplace("log.cleaner.backoff.ms", "150");

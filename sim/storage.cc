@@ -144,6 +144,11 @@ void Storage::sample(ReadOp& r) {
   if (r.error == IoError::none) r.bytes = disk_.content(f.inode).read(r.offset, r.size);
 }
 
+Slice Storage::region(uint64_t inode, int64_t offset, uint32_t size) {
+  if (model_.fail_reads > 0) return --model_.fail_reads, Slice();
+  return disk_.content(inode).read(offset, size);
+}
+
 IoError Storage::do_name(const NameOp& op) {
   if (const auto* x = std::get_if<MakeDir>(&op.what)) return disk_.make_dir(x->dir, x->path);
   if (const auto* x = std::get_if<Rename>(&op.what)) return disk_.rename(x->dir, x->from, x->to);

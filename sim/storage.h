@@ -57,6 +57,10 @@ class Storage final {
   Disk& disk() { return disk_; }
   const Disk& disk() const { return disk_; }
   DiskModel& model() { return model_; }
+  // What a region of an open file reads from; 0: its open failed. Holds though the file is closed or removed.
+  uint64_t lease(FileId id) { return file(id).error == IoError::none ? file(id).inode : 0; }
+  int64_t region_due(int64_t now, Tape& t) { return std::max(now + model_.read.draw(latency_, t), after_stall()); }
+  Slice region(uint64_t inode, int64_t offset, uint32_t size);  // nothing: the disk fails
   bool failing() const { return failing_; }  // a write or sync of this life was made to fail, or will end so
   size_t under_way() const { return ops_in_use_; }
   uint64_t submitted() const { return submitted_; }  // operations, over all lives

@@ -90,6 +90,11 @@ void World::due(const Item& item) {
     case Due::arrival: return network_.arrival(item, net(delivery));
     case Due::syn: return network_.syn(item, net(delivery));
     case Due::syn_ack: return network_.syn_ack(item, net(delivery));
+    case Due::region: {
+      const int64_t stalled_until = hosts_[item.host()].storage.model().stalled_until;
+      if (now_ >= stalled_until) return network_.region(item, net(delivery));
+      return queue_.push(stalled_until, item.host(), item.due, item.index, item.generation);
+    }
     case Due::storage:
     case Due::barrier: {
       Event end;
@@ -195,6 +200,7 @@ void World::execute_one(HostId id, Command& c, NetIo io, Observer& o) {
     void operator()(Refuse& x) { w.network_.refuse(id, x, io); }
     void operator()(Dial& x) { w.network_.dial(id, x, io); }
     void operator()(Send& x) { w.network_.send(id, std::move(x)); }
+    void operator()(SendRegion& x) { w.network_.send(id, x, w.hosts_[id].storage.lease(x.region.file)); }
     void operator()(Close& x) { w.network_.close(id, x, io); }
     void operator()(Pause& x) { w.network_.pause(id, x, true, io); }
     void operator()(Resume& x) { w.network_.pause(id, Pause{x.conn}, false, io); }
@@ -202,7 +208,10 @@ void World::execute_one(HostId id, Command& c, NetIo io, Observer& o) {
     void operator()(OpenFile& x) { to_storage(x); }
     void operator()(CloseFile& x) { to_storage(x); }
     void operator()(WriteFile& x) { to_storage(x); }
-    void operator()(TruncateFile& x) { to_storage(x); }
+    void operator()(TruncateFile& x) {
+      w.network_.cut(id, w.hosts_[id].storage.lease(x.file), x.size, io);
+      to_storage(x);
+    }
     void operator()(SyncFile& x) { to_storage(x); }
     void operator()(ReadFile& x) { to_storage(x); }
     void operator()(LoadFile& x) { to_storage(x); }

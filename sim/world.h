@@ -131,6 +131,12 @@ class World final {
    public:
     explicit Delivery(World& w) : world_(w) {}
     void deliver(HostId host, Event event) override { world_.deliver(host, std::move(event)); }
+    int64_t region_due(HostId host) override {
+      return world_.hosts_[host].storage.region_due(world_.now_, world_.tape_);
+    }
+    Slice region(HostId host, uint64_t inode, int64_t offset, uint32_t size) override {
+      return world_.hosts_[host].storage.region(inode, offset, size);
+    }
 
    private:
     World& world_;

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "engine/base/bytes.h"
+#include "engine/base/file_region.h"
 #include "engine/base/ids.h"
 #include "engine/base/units.h"
 
@@ -26,11 +27,13 @@ struct Ticket {
   }
 };
 
-// An encoded response body, without header. Empty pieces are legal; the pieces follow each other.
+// An encoded response body, without header. Empty pieces are legal; the pieces follow each other, and regions of files
+// lie between them.
 struct Reply {
   Ticket ticket;
   std::vector<Slice> body;
   bool close = false;  // close the connection instead of answering
+  std::vector<PlacedRegion> regions = {};
 };
 
 }  // namespace klamm

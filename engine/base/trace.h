@@ -87,7 +87,8 @@ static_assert(sizeof(TraceEvent) == 32);
   X(uncommitted_reverted)      \
   X(group_rebalanced)          \
   X(group_member_expired)      \
-  X(cold_read)
+  X(cold_read)                 \
+  X(cold_region)
 
 enum class Probe : uint16_t {
 #define KLAMM_X(name) name,

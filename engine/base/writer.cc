@@ -33,6 +33,14 @@ void Writer::attach(const Slice& slice) {
   done_size_ += slice.size();
 }
 
+void Writer::region(const FileRegion& region) {
+  close_run();
+  regions_.push_back({done_.size(), region});
+  done_size_ += region.size;
+}
+
+std::vector<PlacedRegion> Writer::take_regions() { return std::exchange(regions_, {}); }
+
 void Writer::patch_i32(size_t position, int32_t v) {
   const uint32_t bytes = __builtin_bswap32(static_cast<uint32_t>(v));
   for (const Slice& s : done_) {
@@ -73,12 +81,14 @@ void Writer::end_sized(Sized mark) {
 }
 
 std::vector<Slice> Writer::finish() {
+  KLAMM_ASSERT(regions_.empty());
   close_run();
   done_size_ = 0;
   return std::exchange(done_, {});
 }
 
 Slice Writer::finish_contiguous() {
+  KLAMM_ASSERT(regions_.empty());
   close_run();
   const size_t total = std::exchange(done_size_, 0);
   const std::vector<Slice> parts = std::exchange(done_, {});

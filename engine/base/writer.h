@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/base/bytes.h"
+#include "engine/base/file_region.h"
 #include "engine/base/ids.h"
 
 namespace klamm {
@@ -52,6 +53,8 @@ class Writer final {
   }
   // The slice's bytes; from kAttachMin up it is shared instead of copied.
   void attach(const Slice& slice);
+  // Bytes that a file has. They are not in what `finish` gives: `take_regions` tells where they belong.
+  void region(const FileRegion& region);
   // Makes room for n bytes and returns them, for the caller to fill at once.
   uint8_t* need(size_t n) {
     if (static_cast<size_t>(end_ - at_) < n) [[unlikely]]
@@ -61,7 +64,8 @@ class Writer final {
     return p;
   }
 
-  // Overwrites what was written at `position` (of the whole output, within one run); for a frame's length.
+  // Overwrites what was written at `position` (of the whole output, within one run, before any region); for a frame's
+  // length.
   void patch_i32(size_t position, int32_t v);
 
   // A value between the two calls gets its size in front, as a uvarint. No slice is attached in between.
@@ -72,9 +76,12 @@ class Writer final {
   Sized begin_sized();
   void end_sized(Sized mark);
 
+  // Where the regions lie among the pieces of the output. Before `finish`.
+  std::vector<PlacedRegion> take_regions();
+
   // The output, in order; the writer is empty afterwards.
   std::vector<Slice> finish();
-  // The output as one slice; copies only when slices were attached.
+  // The output as one slice, without regions; copies only when slices were attached.
   Slice finish_contiguous();
 
  private:
@@ -96,6 +103,7 @@ class Writer final {
   size_t hint_;
   size_t done_size_ = 0;     // the sum of the sizes in done_
   std::vector<Slice> done_;  // closed runs and attached slices
+  std::vector<PlacedRegion> regions_;
   const char* error_ = nullptr;
 };
 

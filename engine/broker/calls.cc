@@ -45,6 +45,7 @@ void Turn::reply(Reply reply) {
     p.envelopes.outer.erase(it);
     const protocol::ApiInfo* api = protocol::find_api(ticket.api);
     KLAMM_ASSERT(api != nullptr);
+    KLAMM_ASSERT(reply.regions.empty());
     Writer inner;
     inner.i32(ticket.correlation);
     if (api->response_header(ticket.version) == 1) inner.uvarint(0);
@@ -61,6 +62,7 @@ void Turn::reply(Reply reply) {
   }
   if (!ticket.conn && ticket.slot == 0) return;  // nobody waits: an automatic creation
   if (ticket.conn) return p.server.reply(io, std::move(reply));
+  KLAMM_ASSERT(reply.regions.empty());  // only a connection can carry them
   const auto it = p.local.under_way.find(ticket.slot);
   KLAMM_ASSERT(it != p.local.under_way.end());
   net::Answer a;

@@ -38,7 +38,8 @@ Reply encode_reply(const Ticket& ticket, const Message& message, size_t hint = 2
   Writer w(hint);
   encode(w, ticket.version, message);
   KLAMM_ASSERT(w.ok());
-  return Reply{ticket, w.finish(), false};
+  std::vector<PlacedRegion> regions = w.take_regions();
+  return Reply{ticket, w.finish(), false, std::move(regions)};
 }
 
 inline int16_t code(ErrorCode e) { return static_cast<int16_t>(e); }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/base/bytes.h"
+#include "engine/base/file_region.h"
 #include "engine/base/ids.h"
 
 namespace klamm {
@@ -31,6 +32,14 @@ struct Send {
   Slice bytes;
   bool tell = false;
 };  // tell: report Sent once these bytes have left
+// The same with bytes that a file has, or will have, once they are due. A lease of the file is taken at once: it may be
+// closed, renamed or removed before they have left. A truncation that cuts what has not left ends the connection, and
+// so does a region that comes out short.
+struct SendRegion {
+  ConnId conn;
+  FileRegion region;
+  bool tell = false;
+};
 struct Close {
   ConnId conn;
   bool after_sends = false;
@@ -141,9 +150,9 @@ struct Exit {
   std::string reason;
 };
 
-using Command = std::variant<Listen, Adopt, Refuse, Dial, Send, Close, Pause, Resume, Room, OpenFile, CloseFile,
-                             WriteFile, TruncateFile, SyncFile, ReadFile, LoadFile, ListDir, MakeDir, Rename, Remove,
-                             SyncDir, LockDir, Answered, Compute, Exit>;
+using Command = std::variant<Listen, Adopt, Refuse, Dial, Send, SendRegion, Close, Pause, Resume, Room, OpenFile,
+                             CloseFile, WriteFile, TruncateFile, SyncFile, ReadFile, LoadFile, ListDir, MakeDir, Rename,
+                             Remove, SyncDir, LockDir, Answered, Compute, Exit>;
 using Commands = std::vector<Command>;
 
 }  // namespace klamm

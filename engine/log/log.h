@@ -23,6 +23,7 @@
 #include "engine/env/io.h"
 #include "engine/log/batch.h"
 #include "engine/log/cleaning.h"
+#include "engine/log/cold.h"
 #include "engine/log/epoch_cache.h"
 #include "engine/log/ops.h"
 #include "engine/log/producers.h"
@@ -34,11 +35,7 @@
 
 namespace klamm::log {
 
-inline constexpr size_t kMaxWrites = 64;          // of a log under way; more wait in memory and join
-inline constexpr size_t kColdBlocks = 4;          // read from disk and kept; as many reads are under way at most
-inline constexpr size_t kMaxColdWants = 256;      // waiting behind those
-inline constexpr uint32_t kColdLeast = 64 << 10;  // bytes of one cold read, unless a single batch is larger
-inline constexpr uint32_t kColdMost = 1 << 20;
+inline constexpr size_t kMaxWrites = 64;             // of a log under way; more wait in memory and join
 inline constexpr uint32_t kScanBytes = 1 << 20;      // recovery reads so much at a time, one read under way
 inline constexpr uint32_t kMaxIndexFile = 16 << 20;  // a larger .index is not read: a scan finds the place
 
@@ -150,8 +147,9 @@ class Log final {
         v("sync_reached", sync_reached_), v("checkpoint_wanted", checkpoint_wanted_),
         v("checkpoint_to", checkpoint_to_), v("epoch_file", epoch_file_), v("epoch_file_holds", epoch_file_holds_),
         v("recovery_point", recovery_point_), v("cold_reads", cold_reads_), v("cold_wants", cold_wants_),
-        v("cold_blocks", cold_blocks_), v("next_cold", next_cold_), v("opening", opening_), v("leaving", leaving_),
-        v("closing", closing_), v("dropped_bytes", dropped_bytes_);
+        v("cold_blocks", cold_blocks_), v("cold_places", cold_places_), v("windows", windows_),
+        v("next_cold", next_cold_), v("opening", opening_), v("leaving", leaving_), v("closing", closing_),
+        v("dropped_bytes", dropped_bytes_);
     v("put_away_to", put_away_to_), v("put_away", put_away_), v("put_away_running", put_away_running_),
         v("front_sure", front_sure_), v("epoch_file_due", epoch_file_due_);
     v("snapshots", snapshots_), v("snapshots_gone", snapshots_gone_), v("snapshot_running", snapshot_running_),
@@ -193,31 +191,6 @@ class Log final {
     template<class V>
     void fields(V& v) const {
       v("running", running), v("target", target), v("files_done", files_done);
-    }
-  };
-  struct ColdRead {
-    uint64_t number = 0;
-    ColdWant want;
-    Offset segment = 0;
-    int64_t position = 0;
-    uint32_t size = 0;
-    bool by_index = false;  // the position is a hint; if it is wrong, begin at the segment's start
-    template<class V>
-    void fields(V& v) const {
-      v("number", number), v("want", want), v("segment", segment), v("position", position), v("size", size),
-          v("by_index", by_index);
-    }
-  };
-  // Whole batches from a file that hold all of [from, next).
-  struct ColdBlock {
-    Offset from = 0;
-    Offset next = 0;
-    Offset segment = 0;
-    int64_t end_position = 0;
-    Slice bytes;
-    template<class V>
-    void fields(V& v) const {
-      v("from", from), v("next", next), v("segment", segment), v("end_position", end_position), v("bytes", bytes);
     }
   };
   // A truncation of files that waits until the snapshots above it are gone.
@@ -423,6 +396,21 @@ class Log final {
   void keep_block(Io& io, ColdRead& r, const Slice& bytes, size_t skipped, Out& out);
   void damaged_cold(Io& io, ColdRead& r, Out& out);
   void end_cold(Io& io, uint64_t number, ColdEnd end, Out& out);
+  void forget_cold();
+  void forget_cold(Offset from, Offset to);  // of the segments in [from, to)
+
+  // log_region.cc
+  const Segment* find_segment(Offset base) const { return const_cast<Log*>(this)->find_segment(base); }
+  const Segment& segment_of(Offset offset) const { return const_cast<Log*>(this)->segment_of(offset); }
+  Offset cold_below(const Segment& s) const;
+  bool fits_region(const ReadFrom& from, const Segment& s) const;
+  ReadResult read_cold_part(const ReadFrom& from) const;
+  ReadResult read_region(const ColdPlace& place, const ReadFrom& from) const;
+  const IndexWindow* window_for(const Segment& s, Offset offset) const;
+  bool lacks_window(const Segment& s, Offset offset) const;
+  void keep_window(const Segment& s, Offset offset, ByteSpan file);
+  void locate(Io& io, ColdRead& r);
+  void keep_place(Io& io, ColdRead& r, const BatchHeader& h, int64_t position, Out& out);
 
   // log_open.cc
   void on_listed(Io& io, const Op& op, const StorageEnd& end, Out& out);
@@ -477,6 +465,8 @@ class Log final {
   std::vector<ColdRead> cold_reads_;  // at most kColdBlocks
   Fifo<ColdWant> cold_wants_;
   std::vector<ColdBlock> cold_blocks_;  // at most kColdBlocks; the oldest goes first, never in the turn it came
+  std::vector<ColdPlace> cold_places_;  // as many as kColdPlaces, likewise
+  std::vector<IndexWindow> windows_;    // at most kIndexWindows; the oldest goes first
   uint64_t next_cold_ = 1;
 
   Boxed<Opening> opening_;

@@ -160,11 +160,7 @@ ReadResult Log::read(const ReadFrom& from) const {
     return r;
   }
   if (from.offset >= std::min(from.limit, ends_.submitted)) return r;
-  if (from.offset < tail_.from()) {
-    if (const ColdBlock* block = block_for(from.offset)) return read_block(*block, from);
-    r.status = ReadStatus::cold;
-    return r;
-  }
+  if (from.offset < tail_.from()) return read_cold_part(from);
   for (auto b = tail_.find(from.offset); b != tail_.batches().end() && b->last < from.limit; ++b) {
     if (r.size + b->size() > from.max_bytes && !(from.at_least_one && r.size == 0)) {
       r.capped = true;
@@ -210,7 +206,7 @@ int64_t Log::size_bytes() const {
 
 void Log::drop_caches() {
   tail_.evict(0, ends_.written);
-  cold_blocks_.clear();
+  forget_cold();
 }
 
 void Log::advance_log_start(Ctx& ctx, Offset start) {

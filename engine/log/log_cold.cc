@@ -1,5 +1,7 @@
-// Reads from disk: bounded blocks of whole batches, checked, kept just long enough for those who wait for them.
+// Reads from disk through memory: bounded blocks of whole batches, checked, kept just long enough for those who wait
+// for them. Or only the way to a batch (log_region.cc).
 #include <algorithm>
+#include <utility>
 
 #include "engine/log/log.h"
 
@@ -9,10 +11,11 @@ bool Log::load_cold(Io& io, const ColdWant& want) {
   KLAMM_ASSERT(ready());
   KLAMM_ASSERT_REL(want.offset, <, tail_.from());
   KLAMM_ASSERT_REL(want.offset, >=, ends_.log_start);
+  const auto same = [&](const ColdWant& w) { return w.offset == want.offset && w.place == want.place; };
   for (const ColdRead& r : cold_reads_)
-    if (r.want.offset == want.offset) return true;
+    if (same(r.want)) return true;
   for (const ColdWant& w : cold_wants_)
-    if (w.offset == want.offset) return true;
+    if (same(w)) return true;
   PROBE(io.ctx, cold_read);
   if (cold_reads_.size() < kColdBlocks && !cold_waits()) {
     start_cold(io, want);
@@ -23,7 +26,7 @@ bool Log::load_cold(Io& io, const ColdWant& want) {
   return true;
 }
 
-const Log::ColdBlock* Log::block_for(Offset offset) const {
+const ColdBlock* Log::block_for(Offset offset) const {
   for (const ColdBlock& b : cold_blocks_)
     if (b.from <= offset && offset < b.next) return &b;
   return nullptr;
@@ -71,7 +74,7 @@ void Log::start_cold(Io& io, const ColdWant& want) {
   r.want = want;
   r.segment = s.base;
   cold_reads_.push_back(r);
-  if (s.index_loaded) return issue_cold(io, cold_reads_.back());
+  if (s.index_loaded && !(want.place && lacks_window(s, want.offset))) return issue_cold(io, cold_reads_.back());
   Op op{Step::cold_index};
   op.segment = s.base;
   op.number = r.number;
@@ -80,6 +83,7 @@ void Log::start_cold(Io& io, const ColdWant& want) {
 
 // Begins at the best place known: behind a block that ended here, else by the index.
 void Log::issue_cold(Io& io, ColdRead& r) {
+  if (r.want.place) return locate(io, r);
   Segment& s = *find_segment(r.segment);
   r.position = s.index.position_for(r.want.offset);
   for (const ColdBlock& b : cold_blocks_)
@@ -123,6 +127,7 @@ void Log::on_cold_index(Io& io, const Op& op, const StorageEnd& end, Out& out) {
   if (!found) return end_cold(io, op.number, {}, out);  // put away
   Segment& s = *found;
   if (!s.index_loaded && op.error == IoError::none) s.index.load_offsets(end.bytes.span(), s.size);
+  if (r->want.place && op.error == IoError::none) keep_window(s, r->want.offset, end.bytes.span());
   s.index_loaded = true;
   issue_cold(io, *r);
 }
@@ -138,6 +143,10 @@ void Log::on_cold_read(Io& io, const Op& op, const StorageEnd& end, Out& out) {
   if (op.error != IoError::none) return end_cold(io, r.number, {offset, op.error}, out);
   Segment& s = *segment;
   const Slice& bytes = end.bytes;
+  if (std::exchange(r.guess, false)) {
+    const auto h = bytes.size() < kBatchHeaderSize ? std::nullopt : read_sane_header(bytes.data());
+    if (!h || h->base_offset > offset) return locate(io, r);
+  }
   size_t at = 0;
   size_t need = kBatchHeaderSize;
   bool sane = bytes.size() == r.size;
@@ -145,12 +154,15 @@ void Log::on_cold_read(Io& io, const Op& op, const StorageEnd& end, Out& out) {
     const auto h = read_sane_header(bytes.data() + at);
     sane = h && !(r.by_index && at == 0 && h->base_offset > offset);
     if (!sane) break;
+    if (r.want.place && h->last_offset() >= offset)
+      return keep_place(io, r, *h, r.position + static_cast<int64_t>(at), out);
     need = h->size();
-    if (need > bytes.size() - at) break;
+    if (need > bytes.size() - at && !r.want.place) break;
     if (h->last_offset() >= offset) return keep_block(io, r, bytes.part(at, bytes.size() - at), at, out);
     s.index.note(h->last_offset(), r.position + static_cast<int64_t>(at));
     at += need;
     need = kBatchHeaderSize;
+    if (at > bytes.size()) break;  // only its header was wanted
   }
   if (!sane) return damaged_cold(io, r, out);
   r.position += static_cast<int64_t>(at);
@@ -164,7 +176,7 @@ void Log::on_cold_read(Io& io, const Op& op, const StorageEnd& end, Out& out) {
     return read_cold(io, r, kColdMost);
   }
   if (static_cast<int64_t>(need) > cold_end(s) - r.position) return damaged_cold(io, r, out);
-  read_cold(io, r, std::max<int64_t>(static_cast<int64_t>(need), kColdMost));
+  read_cold(io, r, r.want.place ? kPlaceMost : std::max<int64_t>(static_cast<int64_t>(need), kColdMost));
 }
 
 // `bytes` begins with the batch wanted, at r.position + skipped. Keeps the good whole batches at its front.
@@ -192,6 +204,7 @@ void Log::keep_block(Io& io, ColdRead& r, const Slice& bytes, size_t skipped, Ou
 void Log::damaged_cold(Io& io, ColdRead& r, Out& out) {
   if (!r.by_index) return end_cold(io, r.number, {r.want.offset, IoError::none, true}, out);
   find_segment(r.segment)->index.forget_offsets();
+  std::erase_if(windows_, [&](const IndexWindow& w) { return w.segment == r.segment; });
   r.position = 0;
   r.by_index = false;
   read_cold(io, r, kColdMost);
@@ -214,6 +227,19 @@ void Log::end_cold(Io& io, uint64_t number, ColdEnd end, Out& out) {
   cold_reads_.erase(r);
   out.cold.push_back(end);
   start_waiting_cold(io, out);
+}
+
+void Log::forget_cold() {
+  cold_blocks_.clear();
+  cold_places_.clear();
+  windows_.clear();
+}
+
+void Log::forget_cold(Offset from, Offset to) {
+  const auto concerned = [&](const auto& x) { return x.segment >= from && x.segment < to; };
+  std::erase_if(cold_blocks_, concerned);
+  std::erase_if(cold_places_, concerned);
+  std::erase_if(windows_, concerned);
 }
 
 void Log::start_waiting_cold(Io& io, Out& out) {

@@ -65,7 +65,7 @@ void Log::pump_put_away(Io& io) {
     io.rename(owner, options_.dir, {path, path + kDeletedSuffix});
   }
   if (s.file) io.close(owner, s.file);
-  std::erase_if(cold_blocks_, [&](const ColdBlock& b) { return b.segment == s.base; });
+  forget_cold(s.base, s.base + 1);
   segments_.pop_front();
 }
 

@@ -159,7 +159,7 @@ void Log::swapped(Io& io) {
   fresh.index = std::move(c.index);
   *first = std::move(fresh);
   segments_.erase(first + 1, last);
-  std::erase_if(cold_blocks_, [&](const ColdBlock& b) { return b.segment >= c.group && b.segment < c.group_end; });
+  forget_cold(c.group, c.group_end);
   sweep_snapshots(io);
   sync_names_of_clean(io, Stage::swap_sync);
 }

@@ -21,7 +21,7 @@ void Log::truncate_to(Io& io, Offset offset) {
   }
   ++generation_;
   abandon_cleaning(io);
-  cold_blocks_.clear();
+  forget_cold();
   const bool folds = producers_.truncate_to(offset);
   const bool located = truncate_in_memory(io, offset);
   const Offset to = located ? ends_.submitted : offset;
@@ -174,7 +174,7 @@ void Log::truncate_fully_and_start_at(Io& io, Offset start, const Uuid& away) {
     leave(io, moved_partition_dir(options_.topic_name, options_.partition, away, PartitionDirKind::deleted), false);
   segments_.clear();
   tail_.reset(start);
-  cold_blocks_.clear();
+  forget_cold();
   snapshots_.clear();
   mark_.reset();
   epochs_.clear();

@@ -56,6 +56,7 @@ void SegmentIndex::truncate(Offset end, int64_t position) {
 }
 
 void SegmentIndex::note(Offset last, int64_t position) {
+  if (offsets_.size() >= 2 * kSealedIndexEntries) return;
   const IndexEntry e{static_cast<uint32_t>(last - base_), static_cast<uint32_t>(position)};
   const auto at = std::upper_bound(offsets_.begin(), offsets_.end(), e,
                                    [](const IndexEntry& a, const IndexEntry& b) { return a.relative < b.relative; });
@@ -63,13 +64,13 @@ void SegmentIndex::note(Offset last, int64_t position) {
     return;
   if (at != offsets_.end() && at->position <= e.position) return;
   offsets_.insert(at, e);
-  if (offsets_.size() > 2 * kSealedIndexEntries) thin();
 }
 
-int64_t SegmentIndex::position_for(Offset offset) const {
-  const auto after = std::upper_bound(offsets_.begin(), offsets_.end(), offset - base_,
+IndexGap find_gap(const std::vector<IndexEntry>& entries, Offset relative) {
+  const auto after = std::upper_bound(entries.begin(), entries.end(), relative,
                                       [](Offset asked, const IndexEntry& e) { return asked < e.relative; });
-  return after == offsets_.begin() ? 0 : std::prev(after)->position;
+  return {after == entries.begin() ? 0 : std::prev(after)->position,
+          after == entries.end() ? kNoGapEnd : int64_t{after->position}};
 }
 
 Offset SegmentIndex::offset_before(int64_t timestamp) const {

@@ -33,6 +33,14 @@ struct TimeEntry {
   }
 };
 
+// Between which entries an offset lies: from a batch that begins at or before it to one that ends behind it.
+struct IndexGap {
+  int64_t from = 0;
+  int64_t to = 0;  // kNoGapEnd: no entry is so late
+};
+inline constexpr int64_t kNoGapEnd = INT64_MAX;
+IndexGap find_gap(const std::vector<IndexEntry>& entries, Offset relative);
+
 // Nothing if `bytes` are not one entry of .timeindex.
 std::optional<TimeEntry> read_time_entry(ByteSpan bytes);
 
@@ -62,8 +70,9 @@ class SegmentIndex final {
   void thin();                                  // keeps only every so-manieth entry
   void truncate(Offset end, int64_t position);  // forgets entries at or behind
   void forget_offsets() { offsets_.clear(); }
-  void note(Offset last, int64_t position);       // learned from a scan: helps the next one
-  int64_t position_for(Offset offset) const;      // of a batch that begins at or before `offset`
+  void note(Offset last, int64_t position);  // learned from a scan: helps the next one, unless it knows many
+  // Of a batch that begins at or before `offset`.
+  int64_t position_for(Offset offset) const { return find_gap(offsets_, offset - base_).from; }
   Offset offset_before(int64_t timestamp) const;  // all batches below it are older than `timestamp`
   int64_t last_position() const { return offsets_.empty() ? 0 : offsets_.back().position; }
   const TimestampAndOffset& newest() const { return newest_; }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/base/bytes.h"
+#include "engine/base/file_region.h"
 #include "engine/base/ids.h"
 #include "engine/env/event.h"
 
@@ -50,6 +51,7 @@ struct LogConfig {
 };
 
 inline constexpr uint32_t kTailBytes = 1 << 20;  // recent batches that a log keeps in memory
+inline constexpr uint32_t kRegionLeast = 64 << 10;
 
 struct LogOptions {
   uint16_t module = 0;  // Owner.module and Owner.key of everything that this log asks of the world
@@ -60,7 +62,8 @@ struct LogOptions {
   int32_t partition = 0;
   LogConfig config;
   uint32_t tail_bytes = kTailBytes;
-  int64_t resume_least = 64 << 10;  // recovery reads a smaller segment whole, without its index files
+  uint32_t region_least = kRegionLeast;  // smaller cold reads go through memory
+  int64_t resume_least = 64 << 10;       // recovery reads a smaller segment whole, without its index files
   // Keep producer states (idempotence). The metadata log needs none, and then opens without reading everything.
   bool track_producers = true;
   // Take a directory without a readable partition.metadata for one's own: right only for a name that is never reused
@@ -69,8 +72,8 @@ struct LogOptions {
   template<class V>
   void fields(V& v) const {
     v("module", module), v("key", key), v("dir", dir), v("topic", topic), v("topic_name", topic_name),
-        v("partition", partition), v("config", config), v("tail_bytes", tail_bytes), v("resume_least", resume_least),
-        v("track_producers", track_producers), v("adopt_unnamed", adopt_unnamed);
+        v("partition", partition), v("config", config), v("tail_bytes", tail_bytes), v("region_least", region_least),
+        v("resume_least", resume_least), v("track_producers", track_producers), v("adopt_unnamed", adopt_unnamed);
   }
 };
 
@@ -146,27 +149,35 @@ struct ReadFrom {
   Offset limit = 0;           // exclusive: no batch that reaches it or beyond
   bool at_least_one = false;  // the first batch even if it is larger than max_bytes
   bool fill = false;          // after whole batches, what max_bytes leaves room for of the next one below `limit`
+  bool region = false;        // the answer may be a region of a file; needs `fill`
 };
 enum class ReadStatus : uint8_t { ok, cold, out_of_range };
-// Whole batches from the one that holds `offset`; the first may begin before it; then perhaps a part of one. Pieces
-// follow each other; a batch may be cut over two of them.
-struct ReadResult {
-  ReadStatus status = ReadStatus::ok;
-  std::vector<Slice> pieces;
-  uint32_t size = 0;    // bytes of all pieces
-  Offset next = 0;      // where to go on; if nothing was read `offset`, or `limit` if the first batch reaches it
-  bool capped = false;  // there is more below `limit`, but max_bytes was reached (or the cached block ended)
-};
 
-// After a read said cold: bring the batches from `offset` into memory.
+// After a read said cold: bring the batches from `offset` into memory, or only find the place of the first.
 struct ColdWant {
   Offset offset = 0;
   uint32_t max_bytes = 0;
+  bool place = false;
   template<class V>
   void fields(V& v) const {
-    v("offset", offset), v("max_bytes", max_bytes);
+    v("offset", offset), v("max_bytes", max_bytes), v("place", place);
   }
 };
+
+// Whole batches from the one that holds `offset`; the first may begin before it; then perhaps a part of one. Pieces
+// follow each other; a batch may be cut over two of them. Instead of pieces it may be a region, whose first batch has
+// records; nobody has looked at the others.
+struct ReadResult {
+  ReadStatus status = ReadStatus::ok;
+  std::vector<Slice> pieces;
+  FileRegion region;
+  uint32_t size = 0;    // bytes of all pieces, or of the region
+  Offset next = 0;      // where to go on; if nothing was read `offset`, or `limit` if the first batch reaches it
+  Offset below = 0;     // of a region: all its offsets are
+  bool capped = false;  // there is more below `limit`, but max_bytes was reached (or the cached block ended)
+  ColdWant want;        // of a cold read: for load_cold
+};
+
 // The end of a load_cold. Without an error: read again, in this turn.
 struct ColdEnd {
   Offset offset = 0;

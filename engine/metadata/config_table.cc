@@ -135,6 +135,8 @@ constexpr ConfigDef kTable[] = {
     {S::broker, "kafka.metrics.reporters", T::list, "", "distinct, not null", I::low, U::read_only, "", false},
     {S::broker, "klamm.cluster.id", T::string, kNull, "", I::low, U::read_only, "", false},
     {S::broker, "klamm.disk.reserve.bytes", T::int64, "67108864", "[0,...]", I::low, U::cluster_wide, "", false},
+    {S::broker, "klamm.fetch.region.bytes", T::int32, "65536", "[1,...]", I::low, U::read_only, "", false},
+    {S::broker, "klamm.fetch.tail.bytes", T::int32, "1048576", "[0,...]", I::low, U::read_only, "", false},
     {S::broker, "klamm.flush", T::string, "written", "[written, commit]", I::low, U::read_only, "", false},
     {S::broker, "klamm.telemetry.advertise", T::boolean, "false", "", I::low, U::read_only, "", false},
     {S::broker, "leader.imbalance.check.interval.seconds", T::int64, "300", "[1,...]", I::high, U::read_only, "", false},

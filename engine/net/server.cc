@@ -150,6 +150,7 @@ void Server::reply(Io& io, Reply reply) {
   slot->done = true;
   size_t size = 0;
   for (const Slice& s : reply.body) size += s.size();
+  for (const PlacedRegion& r : reply.regions) size += r.region.size;
   if (size > kReplyMax) return close(io, reply.ticket.conn);  // its frame could not say how large it is
   // An ApiVersions of a version that we do not know is answered in version 0; its header is version 0 in any case.
   const protocol::ApiInfo* api = protocol::find_api(reply.ticket.api);
@@ -159,7 +160,13 @@ void Server::reply(Io& io, Reply reply) {
   w.i32(static_cast<int32_t>(4 + (tagged ? 1 : 0) + size));
   w.i32(reply.ticket.correlation);
   if (tagged) w.uvarint(0);
-  for (const Slice& s : reply.body) w.attach(s);
+  auto region = reply.regions.begin();
+  for (size_t i = 0; i <= reply.body.size(); ++i) {
+    for (; region != reply.regions.end() && region->before == i; ++region) w.region(region->region);
+    if (i < reply.body.size()) w.attach(reply.body[i]);
+  }
+  KLAMM_ASSERT(region == reply.regions.end());
+  slot->regions = w.take_regions();
   slot->bytes = w.finish();
   flush(io, it->first, it->second);
 }
@@ -173,15 +180,24 @@ void Server::skip(Io& io, const Ticket& ticket) {
   }
 }
 
+// True: the end of these bytes is to be told of.
+bool Server::note_send(Connection& c, size_t size) {
+  c.sent += size;
+  if (c.sent - c.told < kTellEvery) return false;
+  c.told = c.sent;
+  return true;
+}
+
 // Sends the replies that are done and have none before them that is not.
 void Server::flush(Io& io, ConnId id, Connection& c) {
   while (!c.slots.empty() && c.slots.front().done) {
-    for (Slice& s : c.slots.front().bytes) {
-      if (s.empty()) continue;
-      c.sent += s.size();
-      const bool tell = c.sent - c.told >= kTellEvery;
-      if (tell) c.told = c.sent;
-      io.out.push_back(Send{id, std::move(s), tell});
+    Slot& slot = c.slots.front();
+    auto region = slot.regions.begin();
+    for (size_t i = 0; i <= slot.bytes.size(); ++i) {
+      for (; region != slot.regions.end() && region->before == i; ++region)
+        io.out.push_back(SendRegion{id, region->region, note_send(c, region->region.size)});
+      if (i < slot.bytes.size() && !slot.bytes[i].empty())
+        io.out.push_back(Send{id, slot.bytes[i], note_send(c, slot.bytes[i].size())});
     }
     c.slots.pop_front();
   }

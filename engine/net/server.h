@@ -4,7 +4,8 @@
 //
 // A connection's next request starts when the reply before it was handed over; only a Produce may overtake the wait of
 // a Produce before it (their replies stay in order), as producers pipeline. Everything is bounded per connection:
-// requests waiting, bytes waiting and bytes of replies that have not left.
+// requests waiting, bytes waiting and bytes of replies that have not left; a region of a file counts as its bytes do,
+// though it takes no memory.
 #pragma once
 #include <deque>
 #include <map>
@@ -72,10 +73,11 @@ class Server final {
     Ticket ticket;
     bool done = false;
     bool produce = false;
-    std::vector<Slice> bytes;  // the whole frame of the reply
+    std::vector<Slice> bytes;  // the whole frame of the reply, but for
+    std::vector<PlacedRegion> regions;
     template<class V>
     void fields(V& v) const {
-      v("ticket", ticket), v("done", done), v("produce", produce), v("bytes", bytes);
+      v("ticket", ticket), v("done", done), v("produce", produce), v("bytes", bytes), v("regions", regions);
     }
   };
   struct Connection {
@@ -118,6 +120,7 @@ class Server final {
   bool may_start(const Connection& c) const;
   void look_at(Instant when, ConnId id, Connection& c);
   void flush(Io& io, ConnId id, Connection& c);
+  bool note_send(Connection& c, size_t size);
   Slot* find_slot(Connection& c, const Ticket& ticket);
 
   ServerLimits limits_;

@@ -6,6 +6,7 @@
 
 #include "engine/base/arena.h"
 #include "engine/base/bytes.h"
+#include "engine/base/file_region.h"
 #include "engine/base/ids.h"
 
 namespace klamm {
@@ -38,12 +39,14 @@ struct Bytes {
 };
 
 // Kafka's records: record batches, one after the other. Decoding gives the one view `data`; for encoding the content
-// may be slices instead, which the writer attaches without a copy. The array of slices must outlive the encoding.
+// may be slices instead, which the writer attaches without a copy, or a region of a file. Either must outlive the
+// encoding.
 struct Records {
   const uint8_t* data = nullptr;
   size_t size = 0;  // of `data` or of all parts
   const Slice* parts = nullptr;
   size_t part_count = 0;
+  const FileRegion* region = nullptr;
   static constexpr Records empty() { return {kNoBytes, 0, nullptr, 0}; }
   static constexpr Records of(ByteSpan s) { return {s.data() ? s.data() : kNoBytes, s.size(), nullptr, 0}; }
   static Records of(std::span<const Slice> parts) {
@@ -52,8 +55,9 @@ struct Records {
     for (const Slice& s : parts) r.size += s.size();
     return r;
   }
+  static Records of(const FileRegion& region) { return {kNoBytes, region.size, nullptr, 0, &region}; }
   constexpr bool is_null() const { return data == nullptr && parts == nullptr; }
-  constexpr ByteSpan span() const { return {data, size}; }  // only without parts
+  constexpr ByteSpan span() const { return {data, size}; }  // only without parts or a region
 };
 
 // A struct that may be null; while it is, `value` means nothing.

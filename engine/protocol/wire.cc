@@ -152,6 +152,7 @@ void write_bytes(Writer& w, Bytes b, bool flexible, bool nullable) {
 void write_records(Writer& w, const Records& records, bool flexible, bool nullable) {
   if (records.is_null()) return write_null(w, flexible, nullable);
   write_length(w, records.size, flexible);
+  if (records.region) return w.region(*records.region);
   if (records.parts == nullptr) return w.raw(records.span());
   for (size_t i = 0; i < records.part_count; ++i) w.attach(records.parts[i]);
 }

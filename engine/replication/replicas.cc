@@ -73,6 +73,8 @@ void Replicas::assign(Io& io, const Wanted& w, Out& out) {
   o.topic_name = w.topic;
   o.partition = w.id.partition;
   o.config = w.settings.log;
+  o.tail_bytes = config_.tail_bytes;
+  o.region_least = config_.region_least;
   keys_[o.key] = w.id;
   Partition& p =
       partitions_.emplace(w.id, Cow<Partition>(Partition(w.id, std::move(o), w.settings))).first->second.write();

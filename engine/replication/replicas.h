@@ -37,6 +37,8 @@ struct ReplicasConfig {
   Duration retention_check = seconds(300);      // log.retention.check.interval.ms
   Duration producer_check = seconds(600);       // producer.id.expiration.check.interval.ms
   Duration mark = seconds(60);                  // log.flush.offset.checkpoint.interval.ms
+  uint32_t tail_bytes = log::kTailBytes;        // klamm.fetch.tail.bytes: what a partition keeps in memory
+  uint32_t region_least = log::kRegionLeast;    // klamm.fetch.region.bytes: smaller reads from disk go through memory
   CompactionConfig compaction;
   template<class V>
   void fields(V& v) const {

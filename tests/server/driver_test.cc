@@ -101,6 +101,69 @@ TEST(Driver, carries_more_than_buffers_hold) {
   EXPECT_EQ(file_text(dir.path() + "/echo/data.log"), text);
 }
 
+// A peer whose bytes come back from the file, and who does not read them yet.
+struct SlowReader {
+  explicit SlowReader(size_t size) : text(size, '\0'), host(region_options(dir.path())), peer(host.port()) {
+    std::iota(text.begin(), text.end(), '\0');
+    peer.send(text);
+    await([&] { return std::filesystem::file_size(file) == text.size(); });
+  }
+  static HostOptions region_options(const std::string& directory) {
+    HostOptions o = echo_options(directory);
+    o.boot.boot.properties["echo.regions"] = "true";
+    return o;
+  }
+  template<class Condition>
+  static void await(Condition condition) {
+    for (int i = 0; i < 5000 && !condition(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    ASSERT_TRUE(condition());
+  }
+  void ask(const std::string& verb) {
+    host.ask(verb, "", [](bool, const std::string&) {});
+  }
+  const TemporaryDirectory dir;
+  const std::string file = dir.path() + "/echo/data.log";
+  std::string text;
+  NodeHost host;
+  Peer peer;
+};
+
+TEST(Driver, regions_of_files_arrive_whole) {
+  SlowReader r(32 << 20);
+  EXPECT_EQ(r.peer.receive(r.text.size()), r.text);
+  r.peer.send("and more");
+  EXPECT_EQ(r.peer.receive(8), "and more");
+  EXPECT_EQ(r.host.stop().code, 0);
+}
+
+TEST(Driver, a_removed_file_goes_when_its_regions_have_left) {
+  SlowReader r(32 << 20);
+  r.ask("drop");
+  SlowReader::await([&] { return !std::filesystem::exists(r.file); });
+  EXPECT_EQ(r.peer.receive(r.text.size()), r.text);
+  EXPECT_EQ(r.host.stop().code, 0);
+}
+
+TEST(Driver, a_truncation_ends_who_has_still_to_be_sent_what_it_cuts_off) {
+  SlowReader r(32 << 20);
+  Peer other(r.host.port());
+  r.ask("cut");
+  SlowReader::await([&] { return std::filesystem::file_size(r.file) == 0; });
+  const std::string some = r.peer.receive(r.text.size());
+  EXPECT_LT(some.size(), r.text.size());
+  EXPECT_EQ(some, r.text.substr(0, some.size()));
+  other.send("x");
+  EXPECT_EQ(other.receive(1), "x");
+  EXPECT_EQ(r.host.stop().code, 0);
+}
+
+TEST(Driver, who_leaves_in_the_middle_of_a_region_is_forgotten) {
+  SlowReader r(32 << 20);
+  for (int i = 0; i < 20; ++i) Peer(r.host.port()).send(r.text.substr(0, 1 << 20));
+  EXPECT_EQ(r.peer.receive(100), r.text.substr(0, 100));
+  EXPECT_EQ(r.host.stop().code, 0);
+}
+
 TEST(Driver, peers_may_leave_at_any_time) {
   const TemporaryDirectory dir;
   NodeHost host(echo_options(dir.path()));

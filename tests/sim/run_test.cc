@@ -41,6 +41,21 @@ TEST(Run, same_seed_same_digest) {
   }
 }
 
+TEST(Run, consumers_who_read_from_files_miss_nothing) {
+  uint64_t regions = 0;
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    RunOptions o = small(seed);
+    o.config = {{"klamm.fetch.tail.bytes", "0"}, {"klamm.fetch.region.bytes", "1"}};
+    const RunResult r = run_seed(o);
+    EXPECT_TRUE(r.ok) << "seed " << seed << ": " << r.violation();
+    regions += r.probes[static_cast<size_t>(Probe::cold_region)];
+    if (seed <= 3) {
+      EXPECT_EQ(r.digest, run_seed(o).digest) << "seed " << seed;
+    }
+  }
+  EXPECT_GT(regions, 50u);
+}
+
 TEST(Run, without_faults_none_is_struck_and_nothing_is_lost) {
   for (uint64_t seed = 1; seed <= 12; ++seed) {
     RunOptions o = small(seed);

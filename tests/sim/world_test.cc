@@ -22,15 +22,17 @@ class Failures final : public Observer {
   std::vector<std::string> texts;
 };
 
-// A minute of every fault that the world offers, drawn from the tape.
-uint64_t with_faults(uint64_t seed, Failures& failures, uint64_t* lines) {
-  World w = echo_world(seed, rough());
+// Some time of every fault that the world offers, drawn from the tape; `lines` said after it.
+uint64_t with_faults(uint64_t seed, Failures& failures, uint64_t* lines, EchoOptions echoing = {}) {
+  WorldOptions options = rough();
+  if (echoing.regions) options.net.bytes_per_second = 5'000'000;
+  World w = echo_world(seed, options, echoing);
   Draws d{stream(kFaultTick), 0, 0};
   w.start(0, failures);
   w.start(1, failures);
-  for (int i = 0; i < 200; ++i) {
+  for (int i = 0; i < (echoing.regions ? 50 : 200); ++i) {
     w.run_until(w.now() + 20'000'000 + d.between(w.tape(), 0, 100'000'000), failures);
-    switch (d.below(w.tape(), 9)) {
+    switch (d.below(w.tape(), echoing.regions ? 11 : 9)) {
       case 1: w.kill(0, failures), w.start(0, failures); break;
       case 2: w.lose_power(0, failures); break;
       case 3: w.reset_connections(0, 1, 9); break;
@@ -39,13 +41,15 @@ uint64_t with_faults(uint64_t seed, Failures& failures, uint64_t* lines) {
       case 6: w.storage(0).model().stalled_until = w.now() + 50'000'000; break;
       case 7: w.clock(1).drift(w.now(), d.between(w.tape(), 0, 1000)), w.bend_clock(1); break;
       case 8: w.kill(1, failures); break;
+      case 9: w.ask(0, Asked{0, "cut", {}}); break;
+      case 10: w.storage(0).model().fail_reads = 1; break;
     }
     w.start(0, failures), w.start(1, failures);
   }
   w.pause(0, false);
   if (w.network().blocked(0, 1)) w.network().block(0, 1, false);
   const uint64_t before = echoed(w);
-  w.run_until(w.now() + 60 * kSecond, failures);
+  w.run_until(w.now() + (echoing.regions ? 20 : 60) * kSecond, failures);
   *lines = echoed(w) - before;
   return w.digest();
 }
@@ -71,6 +75,19 @@ TEST(World, same_seed_same_digest_and_other_seed_another) {
     digests.insert(digest);
   }
   EXPECT_EQ(digests.size(), 10u);
+}
+
+// Lines of which some fill the window twice: what is cut off, or cannot be read, ends the connection and is said again.
+TEST(World, lines_that_come_back_from_the_file_are_right_under_any_fault) {
+  for (uint64_t seed = 1; seed <= 6; ++seed) {
+    const EchoOptions echoing{.padding = seed % 3 == 0 ? 600'000 : static_cast<int>(seed * 20'000), .regions = true};
+    Failures first, second;
+    uint64_t lines = 0;
+    const uint64_t digest = with_faults(seed, first, &lines, echoing);
+    EXPECT_EQ(digest, with_faults(seed, second, &lines, echoing));
+    EXPECT_TRUE(first.texts.empty()) << first.texts[0];
+    EXPECT_GT(lines, 20u) << "no progress after the faults of seed " << seed;
+  }
 }
 
 TEST(World, fork_goes_on_as_the_original_and_apart_from_it) {
@@ -105,7 +122,7 @@ TEST(World, zeros_make_progress) {
 
 TEST(World, what_was_echoed_survives_power_loss) {
   for (uint64_t seed = 1; seed <= 50; ++seed) {
-    World w = echo_world(seed, rough(), static_cast<int>(seed * 37));
+    World w = echo_world(seed, rough(), {.padding = static_cast<int>(seed * 37)});
     Observer o;
     w.start(0, o), w.start(1, o);
     w.run_until(200'000'000 + static_cast<int64_t>(seed) * 12'345, o);

@@ -86,6 +86,14 @@ class FakeStorage final {
     const auto id = find(path);
     return id ? &nodes_.at(*id).visible : nullptr;
   }
+  // What a region of an open file would send; short where the file ends.
+  Content region(const FileRegion& r) const {
+    const Content& all = nodes_.at(*files_.at(r.file).node).visible;
+    const size_t from = std::min(all.size(), static_cast<size_t>(r.offset));
+    const size_t size = std::min<size_t>(all.size() - from, r.size);
+    const auto begin = all.begin() + static_cast<int64_t>(from);
+    return Content(begin, begin + static_cast<int64_t>(size));
+  }
   std::vector<std::string> names(const std::string& dir) const {
     std::vector<std::string> all;
     if (const auto id = find(dir))

@@ -39,6 +39,7 @@ struct Serving {
   bool must_answer = false;  // an error or a divergence is news
   bool cold = false;
   std::deque<std::vector<Slice>> pieces;  // hold what the response's records point to
+  std::deque<FileRegion> regions;
   replication::Out moved;
   bool follower() const { return replica.value >= 0; }
 };
@@ -85,7 +86,7 @@ bool recordless(const log::ReadResult& got) {
   for (const Slice& piece : got.pieces)
     for (size_t at = 0; at < piece.size(); at += kHeader)
       if (piece.size() - at < kHeader || protocol::read_batch_header(piece.data() + at).size() != kHeader) return false;
-  return got.status == log::ReadStatus::ok && got.size > 0;
+  return got.status == log::ReadStatus::ok && got.size > 0 && got.region.size == 0;
 }
 
 // A follower may read what is written, a consumer what is committed.
@@ -143,22 +144,28 @@ void read(Serving& s, const Located& at, const FetchRequest::FetchPartition& x, 
   if (x.fetch_offset >= limit || s.left <= 0) return;
   const bool first = s.bytes == 0;
   const int64_t most = std::clamp<int64_t>(std::min<int64_t>(x.partition_max_bytes, s.left), 0, INT32_MAX);
+  const bool region = !s.follower() && s.r.ticket.conn;
   Offset from = x.fetch_offset;
-  log::ReadResult got = p.log().read({from, static_cast<uint32_t>(most), limit, first, !s.follower()});
+  log::ReadResult got = p.log().read({from, static_cast<uint32_t>(most), limit, first, !s.follower(), region});
   for (size_t skipped = 1; !s.follower() && skipped < log::kColdBlocks && got.next < limit && recordless(got);
        ++skipped) {
     from = got.next;
-    got = p.log().read({from, static_cast<uint32_t>(most), limit, first, true});
+    got = p.log().read({from, static_cast<uint32_t>(most), limit, first, true, region});
   }
   if (got.status == log::ReadStatus::cold) {
     s.cold = true;
-    return s.t.p.replicas.load_cold(s.t.io, at.id, {from, static_cast<uint32_t>(std::max<int64_t>(most, 1))});
+    return s.t.p.replicas.load_cold(s.t.io, at.id, got.want);
   }
   if (got.status == log::ReadStatus::out_of_range) return refuse(s, at.id, ErrorCode::offset_out_of_range, y);
   if (got.size == 0 && got.next >= limit) return;  // compaction has left nothing below the high watermark
   if (first && got.size == 0) return refuse(s, at.id, ErrorCode::corrupt_message, y);  // damaged on disk
   s.bytes += got.size;
   s.left -= got.size;
+  if (got.region.size > 0) {
+    s.regions.push_back(got.region);
+    y.records = protocol::Records::of(s.regions.back());
+    return;
+  }
   s.pieces.push_back(std::move(got.pieces));
   y.records = protocol::Records::of(std::span<const Slice>(s.pieces.back()));
 }
@@ -225,7 +232,7 @@ void let_go_of_standing(Turn& t, const Serving& s) {
 }  // namespace
 
 void handle_fetch(Turn& t, Request& r, std::optional<Instant> until) {
-  Serving s{t, r, {}, {}, kNoNode, 0, 0, false, false, {}, {}};
+  Serving s{t, r, {}, {}, kNoNode, 0, 0, false, false, {}, {}, {}};
   if (!decode_body(r, t.arena(), s.q)) return t.close(r.ticket);
   const int16_t version = r.ticket.version;
   s.replica = NodeId{version >= 15 ? s.q.replica_state.replica_id : s.q.replica_id};
