@@ -42,7 +42,8 @@ ReadResult Log::read_region(const ColdPlace& place, const ReadFrom& from) const 
   const int64_t most = std::max(from.max_bytes, place.size);
   r.size = static_cast<uint32_t>(std::min(most, cold_end(s) - place.position));
   r.region = {s.file, place.position, r.size};
-  r.next = cold_below(s);
+  r.next = place.last + 1;
+  r.below = cold_below(s);
   return r;
 }
 

@@ -172,8 +172,8 @@ struct ReadResult {
   std::vector<Slice> pieces;
   FileRegion region;
   uint32_t size = 0;    // bytes of all pieces, or of the region
-  Offset next = 0;      // where to go on; if nothing was read `offset`, or `limit` if the first batch reaches it. A
-                        // region says no more than that all its offsets are below this
+  Offset next = 0;      // where to go on; if nothing was read `offset`, or `limit` if the first batch reaches it
+  Offset below = 0;     // of a region: all its offsets are
   bool capped = false;  // there is more below `limit`, but max_bytes was reached (or the cached block ended)
   ColdWant want;        // of a cold read: for load_cold
 };

@@ -60,7 +60,8 @@ TEST(LogRegion, is_the_file_from_the_batch_that_holds_the_offset) {
   EXPECT_EQ(r.region.size, one * 4 + 50);
   EXPECT_EQ(r.region.offset, 2 * one);
   EXPECT_EQ(r.size, r.region.size);
-  EXPECT_EQ(r.next, 90) << "nothing that it holds reaches that";
+  EXPECT_EQ(r.next, 9);
+  EXPECT_EQ(r.below, 90);
   const Content all = joined(w.model.batches);
   EXPECT_EQ(bytes_of(w, r), Content(all.begin() + 2 * one, all.begin() + 6 * one + 50));
 }
@@ -106,7 +107,7 @@ TEST(LogRegion, ends_where_the_tail_begins) {
   const Content got = bytes_of(w, r), all = joined(w.model.batches);
   ASSERT_LT(got.size(), all.size());
   EXPECT_TRUE(std::equal(got.begin(), got.end(), all.begin()));
-  const ReadResult rest = w.log.read({r.next, 1 << 20, 180, true, true, true});
+  const ReadResult rest = w.log.read({r.below, 1 << 20, 180, true, true, true});
   EXPECT_EQ(rest.status, ReadStatus::ok);
   EXPECT_EQ(got.size() + bytes_of(w, rest).size(), all.size());
 }
@@ -129,6 +130,7 @@ TEST(LogRegion, a_place_is_found_by_the_index_file) {
   for (Offset at = 0; at < 5'000; at += 97, ++reads) {
     const ReadResult r = read_now(w, {at, 1'000, 9'000, true, true, true});
     ASSERT_GT(r.region.size, 0u) << at;
+    ASSERT_EQ(r.next, at + 1);
     ASSERT_EQ(protocol::read_batch_header(bytes_of(w, r).data()).base_offset, at);
   }
   EXPECT_LE(w.disk.bytes_read() - before, index_bytes + reads * kPlaceLeast) << "the index once, and a little each";
@@ -225,13 +227,13 @@ RC_GTEST_PROP(LogRegion, gives_what_a_read_through_memory_gives, ()) {
       RC_ASSERT(std::equal(got.begin(), got.begin() + static_cast<int64_t>(both), other.begin()));
       RC_ASSERT(got.empty() == other.empty());
       if (region.region.size == 0) continue;
-      RC_ASSERT(region.next <= from.limit);
+      RC_ASSERT(region.below <= from.limit);
       const bool held = got.size() <= from.max_bytes ||
                         (from.at_least_one && got.size() == protocol::read_batch_header(got.data()).size());
       RC_ASSERT(held);
       for (size_t at = 0; got.size() - at >= kBatchHeaderSize;) {
         const BatchHeader h = protocol::read_batch_header(got.data() + at);
-        RC_ASSERT(h.last_offset() < region.next);
+        RC_ASSERT(h.last_offset() < region.below);
         at += std::min(h.size(), got.size() - at);
       }
     }
