@@ -166,6 +166,7 @@ struct ParkedDelete {
 // What a parked request waits for in a partition.
 enum class Wait : uint8_t {
   committed,  // the high watermark (acks=all; consumers)
+  stable,     // the last stable offset (read_committed consumers)
   written,    // the leader's own write (acks=1; followers)
   changed,    // role or epoch changed, or cold bytes came
   doubt,      // who lives and leads (rules.h); of no partition

@@ -33,6 +33,7 @@ void Turn::drain(replication::Out& out) {
     p.stirred.insert({id, Wait::committed});
     groups_committed(id);
   }
+  for (const TopicIdPartition& id : out.stable) p.stirred.insert({id, Wait::stable});
   for (const TopicIdPartition& id : out.grown) {
     const replication::Partition* partition = p.replicas.find(id);
     if (!partition) continue;

@@ -34,6 +34,8 @@ BatchBuilder::Options options_of(const BatchHeader& h) {
   o.producer_id = h.producer_id;
   o.producer_epoch = h.producer_epoch;
   o.base_sequence = h.base_sequence;
+  o.transactional = h.transactional();
+  o.control = h.control();
   if (h.timestamp_type() == protocol::TimestampType::log_append_time) o.log_append_time = h.max_timestamp;
   o.empty_max_timestamp = h.max_timestamp;
   return o;
@@ -54,7 +56,7 @@ void add(BatchBuilder& builder, const Record& r) {
 }  // namespace
 
 Result<bool> map_batch(const BatchHeader& header, ByteSpan batch, Offset from, KeyOffsets& keys) {
-  if (header.control() || header.transactional() || header.record_count == 0) return true;
+  if (header.control() || header.record_count == 0) return true;
   const auto open = OpenBatch::open(header, batch, kCleanPlainMost);
   if (!open) return tl::unexpected<Error>(open.error());
   bool room = true;
@@ -75,19 +77,19 @@ Result<CleanedBatch> clean_batch(const BatchHeader& h, const Slice& batch, const
     out.unchanged = true;
     return out;
   };
-  if (h.control() || h.transactional()) return unchanged();
+  if (rules.use == BatchUse::marker) return unchanged();
   if (h.record_count == 0) return rules.keep_header ? unchanged() : out;
 
   const auto open = OpenBatch::open(h, batch.span(), kCleanPlainMost);
   if (!open) return tl::unexpected<Error>(open.error());
   const bool horizon_passed = h.has_delete_horizon() && h.base_timestamp <= rules.now_ms;
   std::vector<bool> stays;
-  bool tombstones = false;
+  bool tombstones = rules.use == BatchUse::needless_marker;
   out.kept = 0;
   const auto judged = for_each_record(*open, [&](const Record& r) {
     RecordFate fate{.offset = r.offset, .has_key = !r.key.is_null(), .tombstone = r.value.is_null()};
     if (fate.has_key) fate.newest_of_key = keys.find(r.key.span());
-    stays.push_back(record_stays(fate, {keys.end(), horizon_passed}));
+    stays.push_back(record_stays(fate, {keys.end(), horizon_passed, rules.use}));
     if (stays.back()) ++out.kept, tombstones = tombstones || fate.tombstone;
     return true;
   });

@@ -10,6 +10,7 @@
 // Up to sealing it can be abandoned: what it wrote is closed and removed. From naming on a crash may complete it, and
 // so its present group ends, whatever else happens to the log.
 #pragma once
+#include "engine/log/clean_transactions.h"
 #include "engine/log/key_offsets.h"
 #include "engine/log/rules.h"
 #include "engine/log/scanner.h"
@@ -60,8 +61,16 @@ struct Cleaning {
   int64_t first_timestamp = kNoTimestamp;
   bool changed = false;  // the new segment is not what the old one was
   SegmentIndex index = SegmentIndex();
+  CleanTransactions transactions;   // of the pass under way
+  std::vector<AbortedTxn> aborted;  // by markers that the new segment has
+  bool txn_file = false;            // it gets a .txnindex
 
   bool committed() const { return stage >= Stage::naming && stage <= Stage::swap_sync; }
+  std::vector<const char*> new_files() const {
+    std::vector<const char*> suffixes = {".log", ".index", ".timeindex"};
+    if (txn_file) suffixes.push_back(".txnindex");
+    return suffixes;
+  }
   bool wants_files_alone() const { return stage >= Stage::waiting && stage <= Stage::swapping; }
   template<class V>
   void fields(V& v) const {
@@ -72,6 +81,7 @@ struct Cleaning {
         v("expect", expect);
     v("rewrite_end", rewrite_end), v("group", group), v("group_end", group_end), v("target", target),
         v("target_size", target_size), v("first_timestamp", first_timestamp), v("changed", changed), v("index", index);
+    v("transactions", transactions), v("aborted", aborted), v("txn_file", txn_file);
   }
 };
 

@@ -128,6 +128,15 @@ class Log final {
   OffsetAndEpoch end_offset_for(LeaderEpoch epoch) const { return epochs_.end_offset_for(epoch, ends_.submitted); }
   const EpochCache& epochs() const { return epochs_; }
 
+  // ---- transactions
+  // Below it every transaction is decided: the high watermark, or where the first begins that is open or whose end is
+  // not committed.
+  Offset last_stable(Offset high_watermark) const;
+  void note_high_watermark(Offset high_watermark) { producers_.forget_ended(high_watermark); }
+  // The transactions that a reader of [from, next) must know to be aborted, and as Kafka some that begin soon after.
+  // Empty unless something was read.
+  std::vector<AbortedTxn> aborted_in(Offset from, Offset next) const;
+
   const ProducerStates& producers() const { return producers_; }
   bool producers_expired(const Ctx& ctx) const { return producers_.has_expired(expiration(ctx)); }
   void expire_producers(const Ctx& ctx) { producers_.expire(expiration(ctx)); }
@@ -153,7 +162,7 @@ class Log final {
     v("put_away_to", put_away_to_), v("put_away", put_away_), v("put_away_running", put_away_running_),
         v("front_sure", front_sure_), v("epoch_file_due", epoch_file_due_);
     v("snapshots", snapshots_), v("snapshots_gone", snapshots_gone_), v("snapshot_running", snapshot_running_),
-        v("cuts", cuts_), v("mark", mark_), v("last_indexes", last_indexes_);
+        v("cuts", cuts_), v("mark", mark_), v("last_indexes", last_indexes_), v("lost_aborted", lost_aborted_);
     v("cleaning", cleaning_), v("next_cleaning", next_cleaning_), v("cleaned_to", cleaned_to_),
         v("uncleanable", uncleanable_), v("noted_recovery_point", noted_recovery_point_);
   }
@@ -241,6 +250,9 @@ class Log final {
     bool placed = false;   // its first batch was found there
     Slice offset_file, time_file, head;
     std::optional<Swaps> swaps;
+    size_t aborted_at = 0;  // of the segments: whose .txnindex is read next
+    bool aborted_damaged = false;
+    Offset vouched = 0;  // what is certain all the same, if states are folded from an older snapshot for that reason
     template<class V>
     void fields(V& v) const {
       v("from", from), v("limit", limit), v("loads", loads), v("identity_wrong", identity_wrong),
@@ -249,7 +261,7 @@ class Log final {
       v("fold_from", fold_from), v("certain", certain), v("snapshots_to", snapshots_to), v("time_bytes", time_bytes),
           v("newest_at", newest_at), v("waiting", waiting), v("may_resume", may_resume), v("resumed", resumed),
           v("placed", placed), v("offset_file", offset_file), v("time_file", time_file), v("head", head),
-          v("swaps", swaps);
+          v("swaps", swaps), v("aborted_at", aborted_at), v("aborted_damaged", aborted_damaged), v("vouched", vouched);
     }
   };
   // A segment below the log start whose files are renamed, that durably.
@@ -282,6 +294,7 @@ class Log final {
 
   // log_append.cc
   void append_batch(Ctx& ctx, const BatchHeader& header, TailBatch batch);
+  void apply_batch(Segment& s, const AppliedBatch& batch);
   void roll_if_needed(Ctx& ctx, const BatchHeader& next);
   void begin_segment(Ctx& ctx, Offset base);
   void draw_jitter(Ctx& ctx, Segment& s) const;
@@ -293,6 +306,7 @@ class Log final {
   void open_segment(Io& io, Segment& s);
   void write_indexes(Io& io, Segment& s);
   void write_sealed(Io& io, Segment& s);
+  void on_indexes(Io& io, const Op& op);
   bool indexes_due() const;
   void update_written(Out& out);
   void start_round(Io& io);
@@ -340,6 +354,7 @@ class Log final {
   void begin_rewriting(Io& io, Out& out);
   void begin_group(Io& io, Out& out);
   bool extend_group();
+  bool is_last_of_producer(const BatchHeader& header) const;
   bool rewrite_one(const BatchHeader& header, const Slice& batch, bool last, std::vector<Slice>* kept);
 
   // log_swap.cc
@@ -371,6 +386,12 @@ class Log final {
   void choose_snapshot(Io& io, Out& out);
   void on_snapshot(Io& io, const Op& op, const StorageEnd& end, Out& out);
   Expiration expiration(const Ctx& ctx) const;
+
+  // log_aborted.cc
+  void load_aborted(Io& io, Out& out);
+  void on_aborted(Io& io, const Op& op, const StorageEnd& end, Out& out);
+  Offset bound_behind(Offset next) const;
+  std::vector<AbortedTxn> aborted_by(Offset from) const;  // by markers from there on
 
   // log_resume.cc
   void load_newest(Io& io, Out& out);
@@ -490,6 +511,8 @@ class Log final {
   Offset cleaned_to_ = 0;            // compaction has mapped all keys below
   Offset noted_recovery_point_ = 0;  // <= recovery_point_
   bool uncleanable_ = false;         // what is on disk cannot be compacted
+
+  std::set<Offset> lost_aborted_;  // where .txnindex files lay without a segment: their names may come back
 
   bool last_indexes_ = false;  // closing: those of the active segment have been written, or are being
 };

@@ -90,6 +90,19 @@ Appended Log::append_as_follower(Ctx& ctx, const Slice& batches) {
   return appended;
 }
 
+static std::optional<EndMarker> marker_in(const TailBatch& b) {
+  if (b.rest.empty()) return read_end_marker(protocol::read_batch_header(b.head.data()), b.head.span());
+  if (b.size() > kMaxMarkerBytes) return std::nullopt;
+  Writer whole(b.size());
+  whole.raw(b.head.span()), whole.raw(b.rest.span());
+  const Slice bytes = whole.finish_contiguous();
+  return read_end_marker(protocol::read_batch_header(bytes.data()), bytes.span());
+}
+
+void Log::apply_batch(Segment& s, const AppliedBatch& batch) {
+  if (const auto aborted = producers_.apply(batch)) s.aborted.push_back(*aborted);
+}
+
 void Log::append_batch(Ctx& ctx, const BatchHeader& h, TailBatch b) {
   KLAMM_ASSERT(ready());
   KLAMM_ASSERT_REL(h.base_offset, >=, ends_.submitted);
@@ -110,7 +123,7 @@ void Log::append_batch(Ctx& ctx, const BatchHeader& h, TailBatch b) {
   s.unsynced = true;
   tail_.add(std::move(b));
   if (h.partition_leader_epoch > epochs_.latest()) epochs_.assign({h.partition_leader_epoch, h.base_offset});
-  if (options_.track_producers) producers_.apply(h);
+  if (options_.track_producers) apply_batch(s, {h, h.control() ? marker_in(tail_.batches().back()) : std::nullopt});
   ends_.submitted = h.last_offset() + 1;
   const auto offsets = static_cast<uint16_t>(std::clamp<Offset>(h.last_offset() - h.base_offset + 1, 0, UINT16_MAX));
   ctx.trace.event({TraceKind::batch_appended, offsets, options_.partition, topic_key(options_.topic), h.base_offset,
@@ -137,6 +150,7 @@ void Log::begin_segment(Ctx& ctx, Offset base) {
   segments_.emplace_back(base);
   Segment& s = segments_.back();
   s.created_ms = ctx.wall.ms;
+  s.txn_file = lost_aborted_.count(base) > 0;
   draw_jitter(ctx, s);
   if (options_.track_producers && base > 0) s.snapshot = encode_producer_snapshot(producers_.entries());
 }

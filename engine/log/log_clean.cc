@@ -13,7 +13,7 @@ CleanRange Log::cleanable(Wall now, Offset high_watermark) const {
   CleanView view;
   view.log_start = ends_.log_start;
   view.cleaned_to = cleaned_to_;
-  view.most = std::min(high_watermark, noted_recovery_point_);
+  view.most = std::min(last_stable(high_watermark), noted_recovery_point_);
   view.now_ms = now.ms;
   int64_t before = kNoTimestamp;
   for (const Segment& s : segments_) {
@@ -48,6 +48,7 @@ bool Log::clean(Io& io, const CleanBy& by) {
   c.keys = KeyOffsets(keys);
   c.keys.cover_to(range.dirty);
   c.end.cleaned_to = cleaned_to_;
+  c.transactions = CleanTransactions(aborted_by(range.dirty));
   begin_source(segment_of(range.dirty).base);
   Out nothing;  // there is something to read
   pump_cleaning(io, nothing);
@@ -197,6 +198,10 @@ void Log::throttle(Io& io, int64_t bytes) {
 
 bool Log::map_one(const BatchHeader& h, const Slice& batch, bool* room) {
   Cleaning& c = *cleaning_;
+  if (h.control())
+    c.transactions.on_control(h, batch.span());
+  else if (c.transactions.is_aborted(h))
+    return c.keys.cover_to(h.last_offset() + 1), true;
   if (h.last_offset() < c.range.dirty) return true;
   const auto put = map_batch(h, batch.span(), c.range.dirty, c.keys);
   if (!put) return false;
@@ -216,6 +221,7 @@ void Log::begin_rewriting(Io& io, Out& out) {
   if (!c.abandoned)
     io.ctx.trace.event({TraceKind::log_compacting, 0, options_.partition, topic_key(options_.topic), c.range.end, 0});
   c.group_end = segments_.front().base;
+  c.transactions = CleanTransactions(aborted_by(c.group_end));
   begin_group(io, out);
 }
 
@@ -231,8 +237,9 @@ void Log::begin_group(Io& io, Out& out) {
   c.stage = Stage::rewriting;
   c.target_size = 0;
   c.first_timestamp = kNoTimestamp;
-  c.changed = false;
+  c.changed = c.txn_file = false;
   c.index = SegmentIndex(c.group);
+  c.aborted.clear();
   begin_source(c.group);
   c.target =
       io.open(begin_clean(Step::clean_write), options_.dir, file_path(c.group, ".log.cleaned"), OpenMode::create_empty);
@@ -252,14 +259,27 @@ bool Log::extend_group() {
   return true;
 }
 
+// The batch that holds its last sequence, or if the log has none of this epoch the marker that tells the epoch.
+bool Log::is_last_of_producer(const BatchHeader& h) const {
+  const ProducerEntry* e = producers_.find(h.producer_id);
+  if (!e) return false;
+  return e->newest() ? e->newest()->last_offset == h.last_offset() : h.control() && h.producer_epoch == e->epoch;
+}
+
 bool Log::rewrite_one(const BatchHeader& h, const Slice& batch, bool last, std::vector<Slice>* kept) {
   Cleaning& c = *cleaning_;
-  const ProducerEntry* producer = h.has_producer() ? producers_.find(h.producer_id) : nullptr;
   CleanRules rules;
+  if (h.control()) {
+    const auto marker = c.transactions.on_control(h, batch.span());
+    rules.use = marker.needless ? BatchUse::needless_marker : BatchUse::marker;
+    if (marker.still) c.aborted.push_back(*marker.still);
+  } else if (c.transactions.is_aborted(h)) {
+    rules.use = BatchUse::aborted;
+  }
   rules.now_ms = c.now_ms;
   rules.delete_retention_ms = options_.config.delete_retention_ms;
   // Its end tells, after a crash, which old segments it replaces.
-  rules.keep_header = last || (producer && producer->newest() && producer->newest()->last_offset == h.last_offset());
+  rules.keep_header = last || (h.has_producer() && is_last_of_producer(h));
   auto cleaned = clean_batch(h, batch, c.keys, rules);
   if (!cleaned) return false;
   c.changed = c.changed || !cleaned->unchanged;

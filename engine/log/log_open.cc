@@ -35,7 +35,7 @@ void Log::on_listed(Io& io, const Op& op, const StorageEnd& end, Out& out) {
       s.named = s.name_durable = true;
       s.index_loaded = false;
     }
-    for (const char* suffix : {".index", ".timeindex"})
+    for (const char* suffix : {".index", ".timeindex", ".txnindex"})
       if (parse_segment_file(e.name, suffix, &base)) indexes.push_back({base, &e.name});
     if (parse_segment_file(e.name, ".timeindex", &base)) opening_->time_bytes[base] = e.size;
     if (parse_segment_file(e.name, ".snapshot", &base)) snapshots_.insert(base);
@@ -49,9 +49,15 @@ void Log::on_listed(Io& io, const Op& op, const StorageEnd& end, Out& out) {
         uncleanable_ = true;  // in this life: beside an old cleaned file a swap file would not be believed
     }
   }
-  for (const auto& [base, name] : indexes)  // whose segment is gone
-    if (!find_segment(base) && ops_.size() < kMaxOps / 2)
-      io.remove(begin(Step::sweep), options_.dir, path_ + "/" + *name);
+  for (const auto& [base, name] : indexes) {
+    const bool aborted = name->ends_with(".txnindex");
+    if (Segment* s = find_segment(base)) {
+      s->txn_file = s->txn_file || aborted;
+      continue;
+    }
+    if (aborted) lost_aborted_.insert(base);
+    if (ops_.size() < kMaxOps / 2) io.remove(begin(Step::sweep), options_.dir, path_ + "/" + *name);
+  }
   const auto load = [&](Step step, const char* name) {
     ++opening_->loads;
     io.load(begin(step), options_.dir, path_ + "/" + name, kMaxCheckpointBytes);
@@ -113,7 +119,7 @@ void Log::locate_scan(Io& io, Out& out) {
   if (o.epochs_known)
     while (o.at + 1 < segments_.size() && segments_[o.at + 1].base <= from) ++o.at;
   if (!options_.track_producers) return start_scan(io, out);
-  load_newest(io, out);
+  load_aborted(io, out);
 }
 
 void Log::start_scan(Io& io, Out& out) {
@@ -190,7 +196,7 @@ void Log::read_scan(Io& io, Out& out) {
   o.end = o.scanner.expect();
   o.epoch = o.scanner.epoch();
   if (++o.at < segments_.size()) {
-    if (!o.again && segments_[o.at].base > o.from.recovery_point)
+    if (!o.again && (segments_[o.at].base > o.from.recovery_point || o.vouched > 0))
       write_sealed(io, s);
     else
       s.index.thin();
@@ -202,13 +208,13 @@ void Log::on_scanned(Io& io, const StorageEnd& end, Out& out) {
   Opening& o = *opening_;
   Segment& s = segments_[o.at];
   bool in_vain = false;
-  const auto verdict = o.scanner.feed(end.bytes.span(), [&](const BatchHeader& h, int64_t position) {
+  const auto verdict = o.scanner.feed(end.bytes.span(), [&](const BatchHeader& h, int64_t position, ByteSpan batch) {
     in_vain = in_vain || resumed_in_vain(h);
     if (in_vain) return;
     if (position == 0) s.first_timestamp = h.max_timestamp;
     s.index.add(h, position, options_.config.index_interval_bytes);
     note_epoch(h);
-    if (o.refold && h.base_offset >= o.fold_from) producers_.apply(h);
+    if (o.refold && h.base_offset >= o.fold_from) apply_batch(s, {h, read_end_marker(h, batch)});
   });
   if (in_vain) return resume_in_vain(io, out);
   if (verdict != BatchScanner::Verdict::more) return cut_here(io, verdict == BatchScanner::Verdict::bad, out);
@@ -261,7 +267,7 @@ void Log::finish_open(Io& io, Out& out) {
   drop_snapshots_above(io, doubts ? std::min(opening_->certain, opening_->end) : opening_->end);
   if (opening_->refold && opening_->fold_from > opening_->end) {  // that snapshot was of another log
     opening_->cutting = false;
-    opening_->from.recovery_point = 0;
+    opening_->from.recovery_point = opening_->vouched = 0;
     return begin_scan(io, out);
   }
   const Opening o = *opening_;
@@ -277,7 +283,7 @@ void Log::finish_open(Io& io, Out& out) {
     }
     Segment& last = segments_.back();
     const bool small = last.size < options_.resume_least && o.time_bytes.count(last.base);
-    if (o.from.clean && o.certain == o.end && (o.resumed || small)) last.index_holds = last.size;
+    if (o.from.clean && o.certain == o.end && o.vouched == 0 && (o.resumed || small)) last.index_holds = last.size;
     sweep_snapshots(io);
     ends_.log_start = std::max(segments_.front().base, std::min(o.from.log_start, o.end));
     ends_.synced = recovery_point_ = std::min(o.from.recovery_point, o.end);
@@ -289,6 +295,7 @@ void Log::finish_open(Io& io, Out& out) {
   sync_reached_ = ends_.synced;
   epochs_.truncate_from_end(o.end);
   epochs_.truncate_from_start(ends_.log_start);
+  if (!segments_.empty()) forget_aborted_from(&segments_.back().aborted, o.end);
   tail_.reset(o.end);
   out.ready = true;
   io.ctx.trace.event(

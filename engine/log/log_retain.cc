@@ -11,7 +11,7 @@
 
 namespace klamm::log {
 namespace {
-constexpr const char* kSuffixes[] = {".log", ".index", ".timeindex", ".snapshot"};
+constexpr const char* kSuffixes[] = {".log", ".index", ".timeindex", ".txnindex", ".snapshot"};
 }  // namespace
 
 size_t Log::expired(Wall now, const RetainBy& by) const {

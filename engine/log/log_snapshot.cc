@@ -139,7 +139,7 @@ void Log::choose_snapshot(Io& io, Out& out) {
   if (after == snapshots_.begin() || *std::prev(after) < front) {
     producers_.reset_to(front);
     o.fold_from = front;
-    o.certain = 0;
+    o.certain = o.vouched;
     return locate_scan(io, out);
   }
   Op op{Step::load_snapshot};
@@ -156,7 +156,8 @@ void Log::on_snapshot(Io& io, const Op& op, const StorageEnd& end, Out& out) {
   if (!entries) return choose_snapshot(io, out);
   producers_.restore(std::move(*entries), op.segment);
   producers_.expire(expiration(io.ctx));
-  o.fold_from = o.certain = op.segment;
+  o.fold_from = op.segment;
+  o.certain = std::max(op.segment, o.vouched);
   locate_scan(io, out);
 }
 

@@ -13,8 +13,7 @@ namespace klamm::log {
 namespace {
 constexpr const char* kCleaned = ".cleaned";
 constexpr const char* kSwap = ".swap";
-constexpr const char* kNewFiles[] = {".log", ".index", ".timeindex"};
-constexpr const char* kOldFiles[] = {".log", ".index", ".timeindex", ".txnindex"};
+constexpr const char* kFiles[] = {".log", ".index", ".timeindex", ".txnindex"};
 }  // namespace
 
 Owner Log::begin_clean(Step step, uint16_t commands) {
@@ -68,6 +67,12 @@ void Log::seal_group(Io& io) {
   };
   write(".index", c.index.encode_offsets());
   write(".timeindex", c.index.encode_times());
+  // Also an empty one, over the file of an old segment that told something.
+  c.txn_file = !c.aborted.empty();
+  for (const Segment& s : segments_)
+    c.txn_file = c.txn_file || (s.txn_file && s.base >= c.group && s.base < c.group_end);
+  if (c.txn_file)
+    write(".txnindex", c.aborted.empty() ? std::vector<Slice>() : std::vector{encode_txn_index(c.aborted)});
   c.index.thin();
   const Owner owner = begin_clean(Step::clean_write, 2);
   io.sync(owner, c.target);
@@ -92,8 +97,8 @@ void Log::drop_target(Io& io, Out& out) {
 void Log::remove_target(Io& io) {
   Cleaning& c = *cleaning_;
   c.stage = Stage::removing;
-  const Owner owner = begin_clean(Step::clean_remove, std::size(kNewFiles));
-  for (const char* suffix : kNewFiles) io.remove(owner, options_.dir, file_path(c.group, suffix) + kCleaned);
+  const Owner owner = begin_clean(Step::clean_remove, std::size(kFiles));
+  for (const char* suffix : kFiles) io.remove(owner, options_.dir, file_path(c.group, suffix) + kCleaned);
 }
 
 // ---- their names
@@ -104,8 +109,9 @@ void Log::name_swap(Io& io) {
   c.stage = Stage::naming;
   KLAMM_ASSERT_REL(c.group_end, <=, ends_.written);
   tail_.forget_before(c.group_end);  // it knows where batches lie in the old files
-  const Owner owner = begin_clean(Step::clean_write, std::size(kNewFiles));
-  for (const char* suffix : kNewFiles) {
+  const std::vector<const char*> named = c.new_files();
+  const Owner owner = begin_clean(Step::clean_write, static_cast<uint16_t>(named.size()));
+  for (const char* suffix : named) {
     const std::string path = file_path(c.group, suffix);
     io.rename(owner, options_.dir, {path + kCleaned, path + kSwap});
   }
@@ -118,13 +124,15 @@ void Log::clear_group(Io& io) {
   std::vector<std::string> old;
   for (const Segment& s : segments_)
     if (s.base > c.group && s.base < c.group_end)
-      for (const char* suffix : kOldFiles) old.push_back(file_path(s.base, suffix));
+      for (const char* suffix : kFiles) old.push_back(file_path(s.base, suffix));
   if (!old.empty()) {
     const Owner removes = begin_clean(Step::clean_remove, static_cast<uint16_t>(old.size()));
     for (std::string& path : old) io.remove(removes, options_.dir, std::move(path));
   }
-  const Owner owner = begin_clean(Step::clean_write, 2);
-  for (const char* suffix : {".index", ".timeindex"}) {
+  std::vector<const char*> indexes = c.new_files();
+  indexes.erase(indexes.begin());  // not yet the log's
+  const Owner owner = begin_clean(Step::clean_write, static_cast<uint16_t>(indexes.size()));
+  for (const char* suffix : indexes) {
     const std::string path = file_path(c.group, suffix);
     io.rename(owner, options_.dir, {path + kSwap, path});
   }
@@ -157,6 +165,8 @@ void Log::swapped(Io& io) {
   fresh.first_timestamp = c.first_timestamp;
   fresh.jitter_ms = first->jitter_ms;
   fresh.index = std::move(c.index);
+  fresh.aborted = std::move(c.aborted);
+  fresh.txn_file = fresh.txn_named = c.txn_file;
   *first = std::move(fresh);
   segments_.erase(first + 1, last);
   forget_cold(c.group, c.group_end);
@@ -173,7 +183,7 @@ bool Log::complete_swaps(Io& io, const std::vector<DirEntry>& entries) {
   std::vector<std::pair<Offset, const DirEntry*>> found;
   for (const DirEntry& e : entries) {
     Offset base = 0;
-    for (const char* suffix : kOldFiles) {
+    for (const char* suffix : kFiles) {
       if (parse_segment_file(e.name, (std::string(suffix) + kCleaned).c_str(), &base))
         cleaned = std::min(cleaned, base);
       if (parse_segment_file(e.name, (std::string(suffix) + kSwap).c_str(), &base)) found.push_back({base, &e});
@@ -214,7 +224,7 @@ void Log::scan_swap(Io& io) {
 
 void Log::on_swap_scan(Io& io, const StorageEnd& end) {
   Swaps& s = *opening_->swaps;
-  const auto verdict = s.scanner.feed(end.bytes.span(), [](const BatchHeader&, int64_t) {});
+  const auto verdict = s.scanner.feed(end.bytes.span(), [](const BatchHeader&, int64_t, ByteSpan) {});
   s.read_at += static_cast<int64_t>(end.bytes.size());
   if (verdict == BatchScanner::Verdict::more && !end.bytes.empty() && s.read_at < s.sizes[s.at])
     return io.read(begin(Step::swap_scan), s.file, s.read_at, kScanBytes);
@@ -230,7 +240,7 @@ void Log::on_swap_scan(Io& io, const StorageEnd& end) {
   }
   for (const Offset old : s.segments)
     if (old > base && old < s.scanner.expect())
-      for (const char* suffix : kOldFiles) s.doomed.push_back(segment_file(old, suffix));
+      for (const char* suffix : kFiles) s.doomed.push_back(segment_file(old, suffix));
   ++s.at;
   scan_swap(io);
 }

@@ -49,6 +49,7 @@ bool Log::truncate_in_memory(Io& io, Offset offset) {
        ++b)
     if (b->max_timestamp >= index.newest().timestamp) index.set_newest({b->max_timestamp, b->last});
   at->index = std::move(index);
+  forget_aborted_from(&at->aborted, end);
   epochs_.truncate_from_end(end);
   clip_ends(end);
   drop_snapshots_above(io, end);
@@ -133,7 +134,7 @@ void Log::remove_cut(Io& io, const Op& op) {
     --held_;
     return;
   }
-  constexpr const char* kSuffixes[] = {".log", ".index", ".timeindex"};
+  constexpr const char* kSuffixes[] = {".log", ".index", ".timeindex", ".txnindex"};
   const Owner owner = begin(Step::cut_remove, static_cast<uint16_t>(op.segments.size() * std::size(kSuffixes)));
   for (const Offset base : op.segments)
     for (const char* suffix : kSuffixes) io.remove(owner, options_.dir, file_path(base, suffix));

@@ -61,6 +61,7 @@ static bool tolerated(const Op& op) {
     case Step::cold_read:
     case Step::clean_read:
     case Step::load_snapshot:
+    case Step::load_aborted:
     case Step::newest:
     case Step::resume_offsets:
     case Step::resume_times:
@@ -77,6 +78,7 @@ void Log::ended(Io& io, const Op& op, const StorageEnd& end, Out& out) {
     case Step::load_identity: return opening_ ? on_identity(io, op, end, out) : void();
     case Step::load_epochs: return opening_ ? on_epochs(io, op, end, out) : void();
     case Step::load_snapshot: return opening_ ? on_snapshot(io, op, end, out) : void();
+    case Step::load_aborted: return opening_ ? on_aborted(io, op, end, out) : void();
     case Step::newest: return on_newest(io, op, end, out);
     case Step::resume_offsets:
     case Step::resume_times:
@@ -108,9 +110,7 @@ void Log::ended(Io& io, const Op& op, const StorageEnd& end, Out& out) {
       roll_waits_ = false;
       return;
     case Step::write_index:
-      if (Segment* s = find_segment(op.segment); s && s->index_writes > 0 && --s->index_writes == 0)
-        if (!s->index_durable) write_sealed(io, *s);
-      return;
+    case Step::name_aborted: return on_indexes(io, op);
     case Step::epoch_file: return;
     case Step::write_snapshot: snapshot_running_ = false; return sweep_snapshots(io);
     case Step::sweep_marks:
@@ -216,7 +216,24 @@ void Log::write_indexes(Io& io, Segment& s) {
   };
   write(".index", s.index.encode_offsets());
   write(".timeindex", s.index.encode_times());
+  s.txn_file = s.txn_file || !s.aborted.empty();
+  if (s.txn_file)
+    write(".txnindex", s.aborted.empty() ? std::vector<Slice>() : std::vector{encode_txn_index(s.aborted)});
   s.index_durable = true;
+}
+
+void Log::on_indexes(Io& io, const Op& op) {
+  Segment* s = find_segment(op.segment);
+  if (!s || s->index_writes == 0) return;
+  if (op.step == Step::name_aborted) s->txn_named = op.generation == generation_;  // else there may be a new one
+  if (--s->index_writes > 0) return;
+  if (s->txn_file && !s->txn_named) {
+    ++s->index_writes;
+    Op names{Step::name_aborted};
+    names.segment = s->base;
+    return io.sync_dir(begin(std::move(names)), options_.dir, path_);
+  }
+  if (!s->index_durable) write_sealed(io, *s);
 }
 
 // A segment that became full. What is being written of it already goes first.

@@ -1,18 +1,24 @@
-// What a partition's log remembers of idempotent producers: the epoch and the last five batches of each (KIP-98).
+// What a partition's log remembers of idempotent and transactional producers: the epoch and the last five batches of
+// each, which transactions are open, and which have ended so lately that their end may not be committed (KIP-98).
 #pragma once
 #include <array>
 #include <map>
+#include <optional>
+#include <set>
 #include <vector>
 
 #include "engine/base/fifo.h"
 #include "engine/base/ids.h"
 #include "engine/log/batch.h"
 #include "engine/log/rules.h"
+#include "engine/log/transactions.h"
 
 namespace klamm::log {
 
 inline constexpr size_t kProducerBatches = 5;    // as Kafka: a client has at most five requests in flight
 inline constexpr size_t kMaxProducerUndo = 256;  // batches that a truncation can take back from memory
+inline constexpr size_t kMaxEndedTxns = 4'096;   // of more the oldest two count as one that ended with the later
+static_assert(kMaxEndedTxns > kMaxProducerUndo, "what a truncation takes back has not been joined");
 
 struct ProducerBatch {
   int32_t last_sequence = -1;
@@ -57,12 +63,22 @@ struct AdmissionResult {
   ProducerBatch original;  // of a duplicate
 };
 
+// One applied batch that is of a marker, or not.
+struct AppliedBatch {
+  const BatchHeader& header;
+  std::optional<EndMarker> marker = {};
+};
+
 // A value: the fold of `apply` over the log's batches in order, less the producers that expired.
 class ProducerStates final {
  public:
   // May the leader append this batch (producer id >= 0)? A duplicate of one of the last five answers with the original.
   AdmissionResult check(const BatchHeader& batch) const;
-  void apply(const BatchHeader& batch);  // a batch that is in the log; ignores those without a producer id
+  // A batch that is in the log; ignores those without a producer id. What it aborts, if it does.
+  std::optional<AbortedTxn> apply(const AppliedBatch& batch);
+  // Where the first transaction begins that is open, or whose marker does not lie below the high watermark.
+  std::optional<Offset> first_unstable(Offset high_watermark) const;
+  void forget_ended(Offset high_watermark);  // transactions that are decided for good
   // Forgets batches that reach `end` or beyond. False: too far back for memory; the states must be folded again from
   // the log.
   bool truncate_to(Offset end);
@@ -76,7 +92,7 @@ class ProducerStates final {
   friend bool operator==(const ProducerStates& a, const ProducerStates& b) { return a.entries_ == b.entries_; }
   template<class V>
   void fields(V& v) const {
-    v("entries", entries_), v("undo", undo_), v("undo_from", undo_from_);
+    v("entries", entries_), v("undo", undo_), v("undo_from", undo_from_), v("open", open_), v("ended", ended_);
   }
 
  private:
@@ -90,9 +106,21 @@ class ProducerStates final {
       v("last", last), v("id", id), v("before", before);
     }
   };
+  struct EndedTxn {
+    Offset first = 0;
+    Offset last = 0;  // of its marker
+    template<class V>
+    void fields(V& v) const {
+      v("first", first), v("last", last);
+    }
+  };
+  std::optional<AbortedTxn> end_transaction(const AppliedBatch& batch, ProducerEntry& e);
+
   std::map<ProducerId, ProducerEntry> entries_;
   Fifo<Undo> undo_;  // offset order; everything applied at undo_from_ and beyond
   Offset undo_from_ = 0;
+  std::set<std::pair<Offset, ProducerId>> open_;  // follows from entries_: transaction_first of those that have one
+  Fifo<EndedTxn> ended_;                          // in the order of their markers, which may not be committed
 };
 
 }  // namespace klamm::log

@@ -12,7 +12,8 @@ Admission sequence_admission(const ProducerView& known, const BatchSequence& bat
   if (batch.epoch < known.epoch) return Admission::invalid_producer_epoch;
   const int32_t expected =
       batch.epoch == known.epoch && known.last_sequence ? protocol::add_sequence(*known.last_sequence, 1) : 0;
-  return batch.first == expected ? Admission::accepted : Admission::out_of_order_sequence;
+  if (batch.first != expected) return Admission::out_of_order_sequence;
+  return known.in_transaction && !batch.transactional ? Admission::invalid_txn_state : Admission::accepted;
 }
 
 Roll roll_before(const SegmentFill& segment, const BatchFit& batch, const LogConfig& config) {
@@ -39,6 +40,9 @@ Expiry expiry_of(const SegmentAge& s, const RetentionView& log, const LogConfig&
 // ---- compaction
 
 bool record_stays(const RecordFate& r, const CleaningState& state) {
+  if (state.use == BatchUse::aborted) return false;
+  if (state.use == BatchUse::marker) return true;
+  if (state.use == BatchUse::needless_marker) return !state.horizon_passed;
   if (r.offset >= state.mapped_end) return true;
   if (!r.has_key || r.newest_of_key > r.offset) return false;
   return !(r.tombstone && state.horizon_passed);

@@ -14,15 +14,24 @@ struct ProducerView {
   bool known = false;  // false: nothing of it in the log, or all of it was deleted
   ProducerEpoch epoch = -1;
   std::optional<int32_t> last_sequence;  // of its newest batch in `epoch`; nothing after a marker or a new epoch
+  bool in_transaction = false;
 };
 struct BatchSequence {
   ProducerEpoch epoch = -1;
   int32_t first = 0;
+  bool transactional = false;
 };
-enum class Admission : uint8_t { accepted, duplicate, out_of_order_sequence, invalid_producer_epoch };
+enum class Admission : uint8_t {
+  accepted,
+  duplicate,
+  out_of_order_sequence,
+  invalid_producer_epoch,
+  invalid_txn_state
+};
 
-// Rule: an older epoch is fenced; a new epoch starts at sequence 0; within an epoch a batch follows the one before.
-// Why: retries must neither reorder nor leave holes; a producer that the log has forgotten may go on anywhere.
+// Rule: an older epoch is fenced; a new epoch starts at sequence 0; within an epoch a batch follows the one before;
+// while a transaction is open all belongs to it. Why: retries must neither reorder nor leave holes; a producer that the
+// log has forgotten may go on anywhere.
 // KIP-98, KIP-360. (A duplicate is recognised before, by its exact range.)
 Admission sequence_admission(const ProducerView& known, const BatchSequence& batch);
 
@@ -82,13 +91,22 @@ struct RecordFate {
   bool tombstone = false;     // no value
   Offset newest_of_key = -1;  // -1: no newer record than this was seen
 };
+enum class BatchUse : uint8_t {
+  data,
+  aborted,          // its transaction was
+  marker,           // ends a transaction of which something is left
+  needless_marker,  // or nothing
+};
 struct CleaningState {
   Offset mapped_end = 0;        // newest offsets are known for the keys of all records below
-  bool horizon_passed = false;  // of the batch: its tombstones have been there for delete.retention.ms
+  bool horizon_passed = false;  // of the batch: its tombstones, or the marker, were there for delete.retention.ms
+  BatchUse use = BatchUse::data;
 };
 // Rule: what lies past the mapped records stays; below, the newest record of each key stays, but a tombstone only until
-// its batch's delete horizon; a record without a key goes. Why: who reads from the start sees for each key its last
-// value, and who is at most delete.retention.ms behind sees each deletion. KIP-534.
+// its batch's delete horizon; a record without a key goes. What was aborted goes; a transaction's marker once nothing
+// of the transaction is left, and then only after its own delete horizon. Why: who reads from the start sees for each
+// key its last value, who is at most delete.retention.ms behind each deletion, and nobody a record without its end.
+// KIP-534.
 bool record_stays(const RecordFate& record, const CleaningState& state);
 
 // One segment before compaction.
@@ -102,7 +120,7 @@ struct CleanView {
   std::vector<CleanSegment> segments;  // by base; the last is active
   Offset log_start = 0;
   Offset cleaned_to = 0;  // where the last cleaning ended
-  Offset most = 0;        // nothing at or above is touched: the high watermark, what is not durable, what is in use
+  Offset most = 0;        // nothing at or above is touched: the last stable offset, what is not durable, or in use
   int64_t now_ms = 0;
 };
 // What a cleaning would do: map the keys of [dirty, end), and rewrite all below `end`.
@@ -118,9 +136,9 @@ struct CleanRange {
         v("overdue", overdue);
   }
 };
-// Rule: whole segments, none that is active, not committed or not durable, or that has a record younger than
-// min.compaction.lag.ms, nor any behind such a one. Why: what may be truncated must not have displaced anything; a
-// reader that is so far behind at most sees every record. KIP-58, KIP-354.
+// Rule: whole segments, none that is active, not committed, not durable, of a transaction that is not decided, or that
+// has a record younger than min.compaction.lag.ms, nor any behind such a one. Why: what may be truncated or aborted
+// must not have displaced anything; a reader that is so far behind at most sees every record. KIP-58, KIP-98, KIP-354.
 CleanRange clean_range(const CleanView& log, const LogConfig& config);
 // Rule: cleaned is a log with more dirty bytes than min.cleanable.dirty.ratio of all, or with something overdue.
 bool wants_cleaning(const CleanRange& range, const LogConfig& config);

@@ -27,7 +27,7 @@ BatchScanner::Verdict BatchScanner::begin_batch() {
   if (h->partition_leader_epoch < epoch_) return Verdict::bad;
   if (h->last_offset() >= limit_) return Verdict::limit;
   header_ = *h;
-  crc_ = crc32c(ByteSpan(bytes_).subspan(protocol::kBatchCrcFrom));
+  crc_ = crc32c(ByteSpan(bytes_).first(kBatchHeaderSize).subspan(protocol::kBatchCrcFrom));
   return Verdict::more;
 }
 

@@ -6,6 +6,7 @@
 
 #include "engine/base/crc32c.h"
 #include "engine/log/batch.h"
+#include "engine/log/transactions.h"
 
 namespace klamm::log {
 
@@ -31,7 +32,8 @@ class BatchScanner final {
         limit_(options.limit) {}
 
   enum class Verdict : uint8_t { more, bad, limit };
-  // Takes the bytes that follow those given before; calls found(header, position) for each good batch.
+  // Takes the bytes that follow those given before; calls found(header, position, batch) for each good batch. `batch`
+  // are all its bytes if it can be a transaction's marker; else it is empty.
   template<class F>
   Verdict feed(ByteSpan bytes, F&& found) {
     while (!bytes.empty()) {
@@ -43,11 +45,12 @@ class BatchScanner final {
       }
       const size_t n = std::min<size_t>(header_.size() - have_, bytes.size());
       crc_ = crc32c(bytes.first(n), crc_);
+      if (kept()) std::copy_n(bytes.data(), n, bytes_.data() + have_);
       have_ += static_cast<uint32_t>(n);
       bytes = bytes.subspan(n);
       if (have_ < header_.size()) break;
       if (crc_ != header_.crc) return Verdict::bad;
-      found(header_, position_);
+      found(header_, position_, kept() ? ByteSpan(bytes_).first(have_) : ByteSpan());
       position_ += have_;
       have_ = 0;
       expect_ = header_.last_offset() + 1;
@@ -66,6 +69,7 @@ class BatchScanner final {
   }
 
  private:
+  bool kept() const { return header_.control() && header_.size() <= kMaxMarkerBytes; }
   void take(ByteSpan* bytes);  // completes the header's bytes
   Verdict begin_batch();       // the header's bytes are complete
 
@@ -77,7 +81,7 @@ class BatchScanner final {
   Offset limit_ = 0;
   uint32_t have_ = 0;  // bytes of the batch under way
   uint32_t crc_ = 0;   // of those that the checksum covers
-  std::array<uint8_t, kBatchHeaderSize> bytes_{};
+  std::array<uint8_t, kMaxMarkerBytes> bytes_{};
   BatchHeader header_;  // read from bytes_ once they are complete
 };
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/log/batch.h"
+#include "engine/log/transactions.h"
 #include "engine/log/types.h"
 
 namespace klamm::log {
@@ -108,15 +109,18 @@ struct Segment {
   FileId file;         // none: not open
   bool named = false;  // its file exists for sure
   bool name_durable = false;
-  bool unsynced = false;          // has bytes, or a length, that no sync under way covers
-  bool index_loaded = true;       // `index` is not waiting to be read from disk
-  bool forced = false;            // its file is made even before it has bytes: it holds the log's end
-  bool index_durable = true;      // .index and .timeindex are on disk, or not due before the segment is full
-  uint8_t index_writes = 0;       // under way
-  int64_t index_holds = -1;       // the active segment's size when its index files were right
-  int64_t marked = 0;             // its first bytes, which the newest snapshot vouches for
-  std::vector<Slice> pending;     // appended, not submitted; they end at `size`
-  std::optional<Slice> snapshot;  // of the producers where it begins; not yet written
+  bool unsynced = false;            // has bytes, or a length, that no sync under way covers
+  bool index_loaded = true;         // `index` is not waiting to be read from disk
+  bool forced = false;              // its file is made even before it has bytes: it holds the log's end
+  bool index_durable = true;        // .index and .timeindex are on disk, or not due before the segment is full
+  uint8_t index_writes = 0;         // under way
+  int64_t index_holds = -1;         // the active segment's size when its index files were right
+  int64_t marked = 0;               // its first bytes, which the newest snapshot vouches for
+  std::vector<Slice> pending;       // appended, not submitted; they end at `size`
+  std::optional<Slice> snapshot;    // of the producers where it begins; not yet written
+  std::vector<AbortedTxn> aborted;  // by markers that lie in it, in their order: what .txnindex holds
+  bool txn_file = false;            // .txnindex may exist: it is written even if there is nothing to tell
+  bool txn_named = false;           // and its name is durable: without it nothing would tell that there is something
   int64_t pending_bytes = 0;
   int64_t first_timestamp = kNoTimestamp;
   int64_t created_ms = 0;
@@ -130,7 +134,7 @@ struct Segment {
         v("index_durable", index_durable), v("index_writes", index_writes), v("pending", pending),
         v("pending_bytes", pending_bytes), v("first_timestamp", first_timestamp), v("created_ms", created_ms),
         v("jitter_ms", jitter_ms), v("index", index), v("snapshot", snapshot), v("index_holds", index_holds),
-        v("marked", marked);
+        v("marked", marked), v("aborted", aborted), v("txn_file", txn_file), v("txn_named", txn_named);
   }
 };
 

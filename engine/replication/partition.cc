@@ -81,6 +81,9 @@ void Partition::set_high_watermark(Ctx& ctx, Offset to, Moved& moved) {
   if (to == high_watermark_) return;
   high_watermark_ = to;
   moved.high_watermark = true;
+  moved.last_stable = moved.last_stable || last_stable() != told_stable_;
+  told_stable_ = last_stable();
+  log_.note_high_watermark(to);
   ctx.trace.event({TraceKind::high_watermark, static_cast<uint16_t>(role_), id_.partition, topic_key(id_.topic), to,
                    at_.leader_epoch});
 }

@@ -94,6 +94,7 @@ struct FollowerFetch {
 // What changed, for the parked requests and for the node.
 struct Moved {
   bool high_watermark = false;
+  bool last_stable = false;
   bool role = false;
   bool wants_alter = false;  // there is a proposal for the ISR to send
 };
@@ -110,6 +111,7 @@ class Partition final {
   const log::Log& log() const { return log_; }
   log::Log& log() { return log_; }
   Offset high_watermark() const { return high_watermark_; }
+  Offset last_stable() const { return log_.last_stable(high_watermark_); }  // who reads what is committed, to there
   Offset epoch_start() const { return epoch_start_; }
   Offset acked_end() const;
   // flush has something to do: it writes, and syncs where too little would be acknowledged without.
@@ -180,8 +182,9 @@ class Partition final {
   template<class V>
   void fields(V& v) const {
     v("id", id_), v("name", name_), v("settings", settings_), v("role", role_), v("at", at_), v("waiting", waiting_);
-    v("high_watermark", high_watermark_), v("leader_high_watermark", leader_high_watermark_),
-        v("epoch_start", epoch_start_), v("remotes", remotes_), v("proposal", proposal_), v("log", log_);
+    v("high_watermark", high_watermark_), v("told_stable", told_stable_),
+        v("leader_high_watermark", leader_high_watermark_), v("epoch_start", epoch_start_), v("remotes", remotes_),
+        v("proposal", proposal_), v("log", log_);
   }
 
  private:
@@ -206,6 +209,7 @@ class Partition final {
   Assignment at_;
   bool waiting_ = false;  // at_ waits for the log to open
   Offset high_watermark_ = 0;
+  Offset told_stable_ = 0;             // the last stable offset when the high watermark moved last
   Offset leader_high_watermark_ = -1;  // follower: the last that the leader told in this epoch
   Offset epoch_start_ = 0;             // leader: the log's end when it became leader of this epoch
   std::map<NodeId, Remote> remotes_;   // leader: every other replica

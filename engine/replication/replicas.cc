@@ -27,6 +27,7 @@ void Replicas::wake_at(Instant at, Timer what) { timers_.set(at, what); }
 // Carries what a partition's step changed to the node, and to the fetchers.
 void Replicas::moved(const TopicIdPartition& id, const Moved& m, Out& out) {
   if (m.high_watermark) out.committed.push_back(id);
+  if (m.last_stable) out.stable.push_back(id);
   if (m.wants_alter) wants_alter_.insert(id);
   if (m.role) {
     out.changed.push_back(id);

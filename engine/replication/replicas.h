@@ -60,6 +60,7 @@ inline constexpr uint16_t kFetchLanes = 2;
 struct Out {
   std::vector<TopicIdPartition> grown;      // the written end moved: followers' fetches may go on
   std::vector<TopicIdPartition> committed;  // the high watermark moved
+  std::vector<TopicIdPartition> stable;     // and with it the last stable offset
   std::vector<TopicIdPartition> changed;    // role, epoch or ISR changed, or bytes were brought in: look again
   std::vector<TopicIdPartition> opened;     // the log is open
   std::vector<ToBroker> calls;

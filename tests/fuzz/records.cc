@@ -10,6 +10,7 @@
 #include "engine/group/hard_state.h"
 #include "engine/log/checkpoints.h"
 #include "engine/log/producer_snapshot.h"
+#include "engine/log/transactions.h"
 #include "engine/metadata/client_match.h"
 #include "engine/metadata/config.h"
 #include "engine/metadata/snapshot.h"
@@ -103,6 +104,14 @@ void producer_snapshot(ByteSpan input) {
   FUZZ_CHECK(again && *again == *producers);
 }
 
+void txn_index(ByteSpan input) {
+  const log::TxnIndexRange all{0, INT64_MAX};
+  const auto aborted = log::parse_txn_index(input, all);
+  if (!aborted) return;
+  const auto again = log::parse_txn_index(log::encode_txn_index(*aborted).span(), all);
+  FUZZ_CHECK(again && *again == *aborted);
+}
+
 void properties(std::string_view text, bool of_topic) {
   std::istringstream in{std::string(text)};
   metadata::Properties p;
@@ -162,6 +171,7 @@ void read(Reader reader, ByteSpan input) {
     case Reader::topic_properties: return properties(text, true);
     case Reader::pattern: return pattern(text);
     case Reader::client_match: return client_match(text);
+    case Reader::txn_index: return txn_index(input);
     case Reader::count: return;
   }
 }

@@ -21,6 +21,7 @@ enum class Reader : uint8_t {
   topic_properties,
   pattern,
   client_match,
+  txn_index,
   count,
 };
 

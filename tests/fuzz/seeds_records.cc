@@ -139,6 +139,7 @@ void save_records(const std::filesystem::path& folder) {
   log::ProducerEntry producer;
   producer.epoch = 1, producer.count = 1;
   producer.batches[0] = {4, 2, 9, 1000};
+  seeds.add(Reader::txn_index, "aborted", log::encode_txn_index({{5, 3, 9, 10}, {6, 4, 12, 13}}).span());
   seeds.add(Reader::producer_snapshot, "producers", log::encode_producer_snapshot({{5, producer}}).span());
   seeds.text(Reader::offset_checkpoint, "offsets", log::encode_offset_checkpoint({{{"t", 0}, 5}, {{"t", 1}, 7}}));
   seeds.text(Reader::epoch_checkpoint, "epochs", log::encode_epoch_checkpoint({{0, 0}, {3, 9}}));

@@ -42,6 +42,7 @@ struct Serving {
   std::deque<FileRegion> regions;
   replication::Out moved;
   bool follower() const { return replica.value >= 0; }
+  bool committed_only() const { return !follower() && q.isolation_level == 1; }
 };
 
 void add_leader(Serving& s, const TopicIdPartition& id, FetchResponse::PartitionData& y) {
@@ -89,7 +90,18 @@ bool recordless(const log::ReadResult& got) {
   return got.status == log::ReadStatus::ok && got.size > 0 && got.region.size == 0;
 }
 
-// A follower may read what is written, a consumer what is committed.
+struct Range {
+  Offset from = 0, next = 0;
+};
+// So that a consumer can leave out what of the range belongs to them (KIP-98).
+void tell_aborted(Serving& s, const Partition& p, const Range& range, FetchResponse::PartitionData& y) {
+  for (const log::AbortedTxn& a : p.log().aborted_in(range.from, range.next)) {
+    auto& x = y.aborted_transactions.add(s.t.arena());
+    x.producer_id = a.producer, x.first_offset = a.first;
+  }
+}
+
+// A follower may read what is written, a consumer what is committed, or of that what is decided.
 void read(Serving& s, const Located& at, const FetchRequest::FetchPartition& x, FetchResponse::PartitionData& y) {
   const Partition& p = *at.replica;
   const ErrorCode fence = replication::fetch_fence(x.current_leader_epoch, p.assignment().leader_epoch);
@@ -113,7 +125,7 @@ void read(Serving& s, const Located& at, const FetchRequest::FetchPartition& x, 
     PROBE(s.t.ctx(), raft_divergence);
     y.diverging_epoch = {diverging->epoch, diverging->offset};
     y.high_watermark = p.high_watermark();
-    y.last_stable_offset = p.high_watermark();
+    y.last_stable_offset = p.last_stable();
     y.log_start_offset = ends.log_start;
     y.records = protocol::Records::empty();
     y.aborted_transactions = List<FetchResponse::AbortedTransaction>::null();
@@ -135,12 +147,13 @@ void read(Serving& s, const Located& at, const FetchRequest::FetchPartition& x, 
     if (!noted) return refuse(s, at.id, noted.error().code, y);
   }
   y.high_watermark = p.high_watermark();
-  y.last_stable_offset = p.high_watermark();  // no transaction is ever open
+  y.last_stable_offset = p.last_stable();
   y.log_start_offset = ends.log_start;
   y.records = protocol::Records::empty();
   if (!s.follower() && s.q.isolation_level == 0)
     y.aborted_transactions = List<FetchResponse::AbortedTransaction>::null();
-  const Offset limit = s.follower() ? ends.written : std::min(p.high_watermark(), ends.submitted);
+  const Offset limit =
+      s.follower() ? ends.written : std::min(s.committed_only() ? p.last_stable() : p.high_watermark(), ends.submitted);
   if (x.fetch_offset >= limit || s.left <= 0) return;
   const bool first = s.bytes == 0;
   const int64_t most = std::clamp<int64_t>(std::min<int64_t>(x.partition_max_bytes, s.left), 0, INT32_MAX);
@@ -159,6 +172,7 @@ void read(Serving& s, const Located& at, const FetchRequest::FetchPartition& x, 
   if (got.status == log::ReadStatus::out_of_range) return refuse(s, at.id, ErrorCode::offset_out_of_range, y);
   if (got.size == 0 && got.next >= limit) return;  // compaction has left nothing below the high watermark
   if (first && got.size == 0) return refuse(s, at.id, ErrorCode::corrupt_message, y);  // damaged on disk
+  if (s.committed_only()) tell_aborted(s, p, {x.fetch_offset, got.region.size > 0 ? got.below : got.next}, y);
   s.bytes += got.size;
   s.left -= got.size;
   if (got.region.size > 0) {
@@ -192,7 +206,7 @@ void finish(Turn& t, Serving& s, size_t partitions) {
 
 void park(Turn& t, Serving& s, Instant until) {
   std::vector<parked::Watch<WaitKey>> watches;
-  const Wait what = s.follower() ? Wait::written : Wait::committed;
+  const Wait what = s.follower() ? Wait::written : s.committed_only() ? Wait::stable : Wait::committed;
   for (const auto& topic : s.q.topics)
     for (const auto& x : topic.partitions) {
       const Located at = locate(t, topic.topic, topic.topic_id, s.r.ticket.version >= 13, x.partition);

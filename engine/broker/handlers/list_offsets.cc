@@ -22,10 +22,23 @@ constexpr Duration kSearchPatience = seconds(30);
 
 enum class Search : uint8_t { yes, no, cold };
 
-// The first record at or after `timestamp`, from `from` on.
-Search find_record(Turn& t, const Partition& p, Offset from, int64_t timestamp,
+struct Look {
+  int16_t version = 0;
+  bool consumer = false;
+  bool stable_only = false;  // read_committed: nothing of a transaction that is not decided
+  int64_t timestamp = 0;
+  Offset limit(const Partition& p) const { return stable_only ? p.last_stable() : p.high_watermark(); }
+};
+
+// The first record below `limit` at or after `timestamp`, from `from` on.
+struct Place {
+  Offset from = 0;
+  Offset limit = 0;
+};
+Search find_record(Turn& t, const Partition& p, const Place& place, int64_t timestamp,
                    ListOffsetsResponse::ListOffsetsPartitionResponse& y) {
-  const Offset limit = p.high_watermark();
+  const Offset limit = place.limit;
+  Offset from = place.from;
   while (from < limit) {
     const log::ReadResult got = p.log().read({from, kLookBytes, limit, true});
     if (got.status == log::ReadStatus::cold) {
@@ -39,7 +52,7 @@ Search find_record(Turn& t, const Partition& p, Offset from, int64_t timestamp,
     protocol::BatchCursor cursor(bytes.span());
     while (cursor.next()) {
       const protocol::BatchHeader h = protocol::read_batch_header(cursor.batch().data());
-      if (h.control() || h.max_timestamp < timestamp) continue;
+      if (h.max_timestamp < timestamp) continue;
       const auto open = protocol::OpenBatch::open(h, cursor.batch(), protocol::kPlainMost);
       if (!open) continue;
       protocol::RecordCursor records = open->records();
@@ -58,8 +71,11 @@ void unsupported(ListOffsetsResponse::ListOffsetsPartitionResponse& y) {
   y.error_code = code(ErrorCode::unsupported_version);
 }
 
-Search look(Turn& t, const Partition& p, int16_t version, bool consumer, int64_t timestamp,
-            ListOffsetsResponse::ListOffsetsPartitionResponse& y) {
+Search look(Turn& t, const Partition& p, const Look& asked, ListOffsetsResponse::ListOffsetsPartitionResponse& y) {
+  const int16_t version = asked.version;
+  const bool consumer = asked.consumer;
+  const int64_t timestamp = asked.timestamp;
+  const Offset limit = asked.limit(p);
   const Offset start = p.log().ends().log_start;
   if (timestamp == kLatest) {
     if (const ErrorCode gate = replication::list_offsets_gate(p.high_watermark(), p.epoch_start());
@@ -67,7 +83,7 @@ Search look(Turn& t, const Partition& p, int16_t version, bool consumer, int64_t
       y.error_code = code(version >= 5 ? gate : ErrorCode::leader_not_available);
       return Search::yes;
     }
-    y.offset = consumer ? p.high_watermark() : p.log().ends().submitted;
+    y.offset = consumer ? limit : p.log().ends().submitted;
     y.leader_epoch = p.assignment().leader_epoch;
     return Search::yes;
   }
@@ -79,10 +95,9 @@ Search look(Turn& t, const Partition& p, int16_t version, bool consumer, int64_t
   }
   if (timestamp == kMaxTimestamp && version >= 7) {
     const log::TimestampAndOffset max = p.log().max_timestamp();
-    if (max.timestamp < 0) return find_record(t, p, start, protocol::kNoTimestamp, y);  // none tells a time
-    return find_record(t, p,
-                       std::max(std::min(max.offset, p.log().find_time(max.timestamp).value_or(max.offset)), start),
-                       max.timestamp, y);
+    if (max.timestamp < 0) return find_record(t, p, {start, limit}, protocol::kNoTimestamp, y);  // none tells a time
+    const Offset from = std::min(max.offset, p.log().find_time(max.timestamp).value_or(max.offset));
+    return find_record(t, p, {std::max(from, start), limit}, max.timestamp, y);
   }
   if (timestamp == kLatestTiered && version >= 9) return Search::yes;  // nothing is tiered: -1
   if (timestamp == kEarliestPending && version >= 11) return Search::yes;
@@ -91,7 +106,7 @@ Search look(Turn& t, const Partition& p, int16_t version, bool consumer, int64_t
     return Search::yes;
   }
   const auto place = p.log().find_time(timestamp);
-  return place ? find_record(t, p, std::max(*place, start), timestamp, y) : Search::yes;
+  return place ? find_record(t, p, {std::max(*place, start), limit}, timestamp, y) : Search::yes;
 }
 
 }  // namespace
@@ -130,7 +145,9 @@ void handle_list_offsets(Turn& t, Request& r) {
         y.error_code = code(leads ? ErrorCode::not_leader_or_follower : leads.error().code);
         continue;
       }
-      if (look(t, *at.replica, r.ticket.version, q.replica_id < 0, x.timestamp, y) == Search::cold)
+      const bool consumer = q.replica_id < 0;
+      if (look(t, *at.replica, {r.ticket.version, consumer, consumer && q.isolation_level == 1, x.timestamp}, y) ==
+          Search::cold)
         cold.push_back({{at.id, Wait::changed}});
       if (r.ticket.version < 4) y.leader_epoch = kNoEpoch;  // it is not ignorable
     }

@@ -46,6 +46,7 @@ bool known_duplicate(Turn& t, const replication::Partition& partition, const pro
       refuse(x, ErrorCode::out_of_order_sequence_number);
       return true;
     case log::Admission::invalid_producer_epoch: refuse(x, ErrorCode::invalid_producer_epoch); return true;
+    case log::Admission::invalid_txn_state: refuse(x, ErrorCode::invalid_txn_state); return true;
   }
   return true;
 }

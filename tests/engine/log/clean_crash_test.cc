@@ -18,6 +18,7 @@ struct CleanStory {
     k.w.settle(&rng);
     k.note_cleaned();
     k.check(k.read(&rng));
+    k.check_transactions(&rng);
   }
   void one() {
     const uint64_t what = rng.below(100);
@@ -32,7 +33,7 @@ struct CleanStory {
     if (what < 88) return clean();
     if (what < 90) return truncate();
     if (what < 91) return k.w.turn([&](Io&) { k.w.log.drop_caches(); });
-    if (what < 93) return k.check(k.read(&rng));
+    if (what < 93) return k.check(k.read(&rng)), k.check_transactions(&rng);
     if (what < 95) return restart_in_order();
     if (what < 96) return k.w.turn([&](Io& io) { k.w.log.mark(io); });
     crash();
@@ -41,6 +42,14 @@ struct CleanStory {
     for (uint64_t n = 1 + rng.below(5); n > 0; --n) {
       if (rng.chance(5)) ++k.epoch;
       k.producer = rng.chance(50) ? static_cast<ProducerId>(rng.below(3)) : -1;
+      k.transactional = transactions && rng.chance(40);
+      if (k.transactional) {
+        k.producer = static_cast<ProducerId>(10 + rng.below(3));
+        if (rng.chance(50)) {
+          k.end(k.producer, rng.chance(50));
+          continue;
+        }
+      }
       std::vector<KeyedRecord> records;
       for (uint64_t r = 1 + rng.below(4); r > 0; --r) {
         KeyedRecord x{"k" + std::to_string(rng.below(12)), std::string(rng.below(200), 'v')};
@@ -65,7 +74,7 @@ struct CleanStory {
     k.w.turn([&](Io& io) { k.w.log.truncate_to(io, to); });
     k.w.settle(&rng);
     ASSERT_TRUE(k.w.log.ready());
-    k.written.erase(k.written.lower_bound(k.w.log.ends().submitted), k.written.end());
+    k.forget_from(k.w.log.ends().submitted);
     k.high_watermark = std::min(k.high_watermark, k.w.log.ends().submitted);
     k.checkpoint();
   }
@@ -97,6 +106,7 @@ struct CleanStory {
   }
   Rng rng;
   KeyedWorld k;
+  bool transactions = false;
 };
 
 TEST(LogCleanCrash, any_story_shows_each_keys_last_value) {
@@ -107,13 +117,25 @@ TEST(LogCleanCrash, any_story_shows_each_keys_last_value) {
   }
 }
 
+TEST(LogCleanCrash, any_story_with_transactions_shows_what_was_committed) {
+  for (uint64_t seed = 1; seed <= 300; ++seed) {
+    SCOPED_TRACE(seed);
+    CleanStory story(seed);
+    story.transactions = true;
+    story.run(150);
+    if (testing::Test::HasFailure()) break;
+  }
+}
+
 // Two cleanings; the second finds what the first has left.
 struct TwoCleanings {
   KeyedWorld k;
   void fill(int from) {
     for (int i = from; i < from + 40 && k.w.log.ready(); ++i) {
-      k.producer = 7;
       k.epoch = 1 + i / 15;
+      k.transactional = i % 3 == 0;
+      k.producer = k.transactional ? 20 : 7;
+      if (i % 6 == 5) k.end(20, i % 12 == 5);
       KeyedRecord r{"key" + std::to_string(i % 6), std::string(400, 'v')};
       if (i % 8 == 5) r.value.reset();
       k.append({r, {"own" + std::to_string(i % 9), "x"}});
@@ -157,6 +179,7 @@ TEST(LogCleanCrash, at_each_moment_of_a_cleaning) {
       k.clean_all();
       EXPECT_GT(left, 0);
       k.check(k.read());
+      k.check_transactions();
       EXPECT_TRUE(k.files(".cleaned").empty());
       if (testing::Test::HasFailure()) return;
       if (over) break;
@@ -183,6 +206,7 @@ TEST(LogCleanCrash, any_failed_operation_loses_nothing) {
     story.fill(80);
     k.clean_all();
     k.check(k.read());
+    k.check_transactions();
     if (!happened || testing::Test::HasFailure()) break;
     ASSERT_LT(f, 10'000u);
   }

@@ -5,6 +5,7 @@
 #include "engine/log/clean_batch.h"
 #include "engine/log/rules.h"
 #include "engine/protocol/batch_builder.h"
+#include "tests/engine/log/log_world.h"
 
 namespace klamm::log {
 namespace {
@@ -287,19 +288,87 @@ TEST(CleanBatch, an_empty_batch_goes_once_nobody_needs_it) {
   EXPECT_TRUE(clean_batch(e, empty, keys, {}).value().bytes.empty());
 }
 
-TEST(CleanBatch, what_transactions_wrote_stays_and_displaces_nothing) {
-  for (const bool control : {false, true}) {
-    BatchBuilder::Options o{.base_offset = 10, .producer_id = 3, .base_sequence = 1, .transactional = true};
-    o.control = control;
-    const Slice batch = build({{0, 5, "k", std::nullopt, {}}}, o, 0);
-    const BatchHeader h = protocol::check_batch(batch.span()).value();
-    KeyOffsets keys({.key = {1, 2}});
-    ASSERT_TRUE(map_batch(h, batch.span(), 0, keys).value());
-    EXPECT_EQ(keys.size(), 0u);
-    ASSERT_TRUE(keys.put(span_of("k"), 90));
-    keys.cover_to(100);
-    EXPECT_TRUE(clean_batch(h, batch, keys, {.now_ms = INT64_MAX}).value().unchanged);
-  }
+TEST(CleanBatch, what_was_committed_is_as_any_other) {
+  BatchBuilder::Options o{.base_offset = 10, .producer_id = 3, .base_sequence = 1, .transactional = true};
+  const Slice batch = build({{0, 5, "k", "v", {}}, {1, 5, "l", "v", {}}}, o, 1);
+  const BatchHeader h = protocol::check_batch(batch.span()).value();
+  KeyOffsets keys({.key = {1, 2}});
+  ASSERT_TRUE(map_batch(h, batch.span(), 0, keys).value());
+  EXPECT_EQ(keys.size(), 2u);
+  ASSERT_TRUE(keys.put(span_of("k"), 90));
+  keys.cover_to(100);
+  const auto cleaned = clean_batch(h, batch, keys, {}).value();
+  EXPECT_EQ(cleaned.kept, 1);
+  EXPECT_TRUE(protocol::check_batch(cleaned.bytes.span())->transactional());
+}
+
+TEST(CleanBatch, what_was_aborted_goes_but_for_its_producers_last_header) {
+  BatchBuilder::Options o{.base_offset = 10, .producer_id = 3, .base_sequence = 1, .transactional = true};
+  const Slice batch = build({{0, 5, "k", "v", {}}}, o, 0);
+  const BatchHeader h = protocol::check_batch(batch.span()).value();
+  const KeyOffsets keys({.key = {1, 2}});  // it is behind all that was mapped
+  EXPECT_TRUE(clean_batch(h, batch, keys, {.use = BatchUse::aborted}).value().bytes.empty());
+  const Slice left = clean_batch(h, batch, keys, {.keep_header = true, .use = BatchUse::aborted}).value().bytes;
+  const BatchHeader e = protocol::check_batch(left.span()).value();
+  EXPECT_TRUE(e.transactional() && !e.control());
+  EXPECT_EQ(e.record_count, 0);
+  EXPECT_EQ(e.last_sequence(), 1);
+}
+
+TEST(CleanBatch, a_needless_marker_goes_after_its_delete_horizon) {
+  const BatchSpec spec{.timestamp = 5, .producer_id = 3, .producer_epoch = 1, .marker = EndMarker{false, 8}};
+  const Slice marker = make_batch(spec, {10, 1});
+  const BatchHeader h = protocol::check_batch(marker.span()).value();
+  const KeyOffsets keys({.key = {1, 2}});
+  EXPECT_TRUE(clean_batch(h, marker, keys, {.now_ms = INT64_MAX, .use = BatchUse::marker}).value().unchanged);
+  CleanRules rules{.now_ms = 1'000, .delete_retention_ms = 50, .use = BatchUse::needless_marker};
+  const Slice dated = clean_batch(h, marker, keys, rules).value().bytes;
+  const BatchHeader d = protocol::check_batch(dated.span()).value();
+  EXPECT_TRUE(d.has_delete_horizon() && d.control() && d.transactional());
+  EXPECT_EQ(d.base_timestamp, 1'050);
+  EXPECT_EQ(read_end_marker(d, dated.span())->coordinator_epoch, 8);
+  rules.now_ms = 1'049;
+  EXPECT_TRUE(clean_batch(d, dated, keys, rules).value().unchanged);
+  rules.now_ms = 1'050;
+  EXPECT_TRUE(clean_batch(d, dated, keys, rules).value().bytes.empty());
+  rules.keep_header = true;  // the last that tells this epoch
+  const Slice left = clean_batch(d, dated, keys, rules).value().bytes;
+  const BatchHeader e = protocol::check_batch(left.span()).value();
+  EXPECT_TRUE(e.control());
+  EXPECT_EQ(e.producer_epoch, 1);
+  EXPECT_EQ(e.record_count, 0);
+  EXPECT_FALSE(read_end_marker(e, left.span()));
+  rules.keep_header = false;
+  EXPECT_TRUE(clean_batch(e, left, keys, rules).value().bytes.empty());
+}
+
+TEST(CleanTransactions, know_what_was_aborted_and_which_markers_are_needless) {
+  const auto data = [](CleanTransactions& t, Offset at, ProducerId id, bool transactional = true) {
+    BatchHeader h;
+    h.base_offset = at, h.producer_id = id, h.record_count = 1;
+    if (transactional) h.attributes = BatchHeader::kTransactional;
+    return t.is_aborted(h);
+  };
+  const auto end = [](CleanTransactions& t, Offset at, ProducerId id, bool commit) {
+    const Slice b = make_batch({.producer_id = id, .producer_epoch = 0, .marker = EndMarker{commit, 0}}, {at, 0});
+    return t.on_control(protocol::read_batch_header(b.data()), b.span());
+  };
+  const AbortedTxn second{2, 1, 5, 6}, gone{3, 7, 9, 10}, third{1, 11, 13, 14};
+  CleanTransactions t({third, gone, second});  // their order does not matter
+  EXPECT_FALSE(data(t, 0, 1));
+  EXPECT_TRUE(data(t, 1, 2));
+  EXPECT_FALSE(data(t, 2, 2, false));
+  EXPECT_TRUE(end(t, 3, 4, true).needless);  // of a transaction that has nothing left
+  EXPECT_FALSE(end(t, 4, 1, true).needless);
+  const auto marker = end(t, 5, 2, false);
+  EXPECT_FALSE(marker.needless);
+  EXPECT_EQ(marker.still, second);
+  EXPECT_FALSE(data(t, 6, 2));  // its next one
+  EXPECT_TRUE(end(t, 9, 3, false).needless);
+  EXPECT_FALSE(end(t, 10, 2, true).needless);
+  EXPECT_TRUE(data(t, 12, 1));  // begins before what is left of it
+  EXPECT_EQ(end(t, 13, 1, false).still, third);
+  EXPECT_TRUE(end(t, 14, 1, false).needless);
 }
 
 TEST(CleanBatch, what_cannot_be_read_is_an_error) {

@@ -330,5 +330,56 @@ TEST(LogClean, retention_waits_for_it) {
   });
 }
 
+// What is told of an aborted transaction goes when the last of it has gone; then its marker, after its time.
+TEST(LogClean, an_aborted_transaction_goes_step_by_step) {
+  KeyedWorld k;
+  k.open();
+  const auto transaction = [&](ProducerId id, const std::string& key, bool commit) {
+    k.producer = id, k.transactional = true;
+    k.append({{key, "1"}});
+    k.append({{key, "2"}});
+    k.end(id, commit);
+    k.producer = -1, k.transactional = false;
+  };
+  const auto clean = [&] {
+    fill(k, 12);
+    k.clean_all();
+    k.check(k.read());
+    k.check_transactions();
+  };
+  const auto batches = [&] {  // offset and records
+    std::map<Offset, int32_t> all;
+    for (const Model::Batch& b : k.w.read_all(0).batches) all[b.base] = b.header().record_count;
+    return all;
+  };
+  const std::string index = "orders-5/" + segment_file(0, ".txnindex");
+  const AbortedTxn aborted{20, 0, 2, 3};
+  transaction(20, "a", false);
+  transaction(21, "b", true);
+  clean();
+  EXPECT_FALSE(batches().count(0));
+  EXPECT_EQ(batches()[1], 0);  // its producer's last
+  EXPECT_EQ(batches()[2], 1);
+  EXPECT_EQ(batches()[4], 1);
+  EXPECT_EQ(k.w.log.aborted_in(0, 6), std::vector{aborted});
+  EXPECT_EQ(parse_txn_index(*k.w.disk.content(index), {0, 6}).value(), std::vector{aborted});
+
+  transaction(20, "b", true);  // and so "2" of 21 is not the last of its key, but still the last of its producer
+  clean();
+  EXPECT_FALSE(batches().count(1));
+  EXPECT_EQ(batches()[4], 0);
+  EXPECT_EQ(k.w.log.aborted_in(0, 6), std::vector{aborted});  // that cleaning still found something of it
+
+  clean();
+  EXPECT_EQ(batches()[2], 1);  // has its horizon now
+  EXPECT_TRUE(k.w.log.aborted_in(0, 6).empty());
+  EXPECT_TRUE(k.w.disk.content(index)->empty());
+
+  k.w.world.wall.ms += k.w.options.config.delete_retention_ms;
+  clean();
+  EXPECT_FALSE(batches().count(2));
+  EXPECT_EQ(batches()[5], 1);  // something is left of that transaction
+}
+
 }  // namespace
 }  // namespace klamm::log

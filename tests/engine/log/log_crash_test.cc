@@ -58,7 +58,9 @@ struct Story {
       spec.value_bytes = static_cast<uint32_t>(rng.chance(15) ? rng.below(7'000) : rng.below(300));
       spec.timestamp += static_cast<int64_t>(rng.below(1'000));
       spec.fill = static_cast<uint8_t>(rng.next());
-      if (rng.chance(50)) {
+      if (rng.chance(30)) {
+        of_transaction(&spec);
+      } else if (rng.chance(50)) {
         spec.producer_id = static_cast<ProducerId>(rng.below(3));
         spec.producer_epoch = 0;
         const ProducerEntry* e = w.log.producers().find(spec.producer_id);
@@ -66,6 +68,20 @@ struct Story {
       }
       w.append(spec, epoch);
     }
+  }
+  // Data, the end of what is open, sometimes a marker that ends nothing.
+  void of_transaction(BatchSpec* spec) {
+    spec->producer_id = static_cast<ProducerId>(10 + rng.below(4));
+    spec->producer_epoch = static_cast<ProducerEpoch>(rng.below(20) == 0);
+    const ProducerEntry* e = w.log.producers().find(spec->producer_id);
+    const bool open = e && e->transaction_first >= 0;
+    if (rng.chance(open ? 40 : 3)) {
+      spec->marker = EndMarker{rng.chance(50), 1};
+      if (e) spec->timestamp = e->last_timestamp;  // a snapshot keeps one time for a marker and the batch before it
+      return;
+    }
+    spec->transactional = true;
+    spec->base_sequence = 0;
   }
   void truncate() {
     const Model was = w.model;
@@ -273,7 +289,7 @@ TEST(LogCrash, damaged_files_open_as_a_prefix) {
 // A story of every operation: appends, segments that end, checkpoints, retention, a truncation over segments, the end.
 struct Whole {
   LogWorld w;
-  Offset synced = 0;
+  Offset synced = 0, cut = 0;
   void settle() {
     w.settle();
     synced = w.log.ends().synced;
@@ -287,6 +303,9 @@ struct Whole {
     for (int i = 0; i < 16 && w.log.ready(); ++i) {
       w.append({.records = 3, .value_bytes = 900, .producer_id = 7, .producer_epoch = 0, .base_sequence = 3 * i},
                1 + i / 5);
+      if (i % 3 == 0)
+        w.append({.producer_id = 8, .producer_epoch = 0, .base_sequence = 0, .transactional = true}, 1 + i / 5);
+      if (i % 3 == 2) w.append({.producer_id = 8, .producer_epoch = 0, .marker = EndMarker{false, 1}}, 1 + i / 5);
       w.flush();
       if (i % 3 == 2) w.sync();
       settle();
@@ -307,8 +326,9 @@ struct Whole {
     if (w.log.ready()) w.turn([&](Io& io) { w.log.remove_put_away(io); });
   }
   void truncate() {
-    w.turn([&](Io& io) { w.log.truncate_to(io, 24); });
-    w.model.truncate(24);
+    cut = w.model.batches[10].base;
+    w.turn([&](Io& io) { w.log.truncate_to(io, cut); });
+    w.model.truncate(cut);
   }
 };
 
@@ -333,8 +353,14 @@ TEST(LogCrash, any_failed_operation_is_final_and_loses_nothing) {
     ASSERT_TRUE(w.log.ready());
     const Model found = w.read_all(w.log.ends().log_start);
     EXPECT_GE(found.end(), story.synced);
-    EXPECT_TRUE(found.prefix_of(w.model) || found.end() > 24);
+    EXPECT_TRUE(found.prefix_of(w.model) || found.end() > story.cut);
     EXPECT_NE(w.log.producers().find(7) == nullptr, found.end() > 0);
+    if (found.prefix_of(w.model)) {
+      Model m = w.model;
+      m.truncate(found.end());
+      m.start = found.start;
+      w.check_transactions(m);
+    }
     if (!happened || testing::Test::HasFailure()) break;
     ASSERT_LT(k, 10'000u);
   }

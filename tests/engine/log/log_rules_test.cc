@@ -101,7 +101,7 @@ BatchHeader from_producer(Offset base, int32_t sequence, ProducerEpoch epoch = 0
 
 TEST(ProducerStates, know_the_last_five_batches) {
   ProducerStates p;
-  for (int32_t i = 0; i < 7; ++i) p.apply(from_producer(10 * i, 2 * i));
+  for (int32_t i = 0; i < 7; ++i) p.apply({from_producer(10 * i, 2 * i)});
   EXPECT_EQ(p.check(from_producer(0, 14)).admission, Admission::accepted);
   for (int32_t i = 2; i < 7; ++i) {
     const AdmissionResult r = p.check(from_producer(0, 2 * i));
@@ -117,7 +117,7 @@ TEST(ProducerStates, know_the_last_five_batches) {
 TEST(ProducerStates, sequences_wrap) {
   constexpr int32_t kMost = 2147483647;
   ProducerStates p;
-  p.apply(from_producer(0, kMost));  // kMost and 0
+  p.apply({from_producer(0, kMost)});  // kMost and 0
   EXPECT_EQ(p.find(7)->newest()->last_sequence, 0);
   EXPECT_EQ(p.find(7)->newest()->first_sequence(), kMost);
   EXPECT_EQ(p.check(from_producer(9, kMost)).admission, Admission::duplicate);
@@ -126,15 +126,15 @@ TEST(ProducerStates, sequences_wrap) {
 
 TEST(ProducerStates, a_truncation_takes_back_what_it_can) {
   ProducerStates p;
-  p.apply(from_producer(0, 0));
+  p.apply({from_producer(0, 0)});
   const ProducerStates one = p;
-  p.apply(from_producer(10, 2));
-  p.apply(from_producer(20, 0, 1));
+  p.apply({from_producer(10, 2)});
+  p.apply({from_producer(20, 0, 1)});
   EXPECT_TRUE(p.truncate_to(11));  // inside the second batch: it goes whole
   EXPECT_TRUE(p == one);
   EXPECT_TRUE(p.truncate_to(0));
   EXPECT_EQ(p.find(7), nullptr);
-  for (int32_t i = 0; i < 300; ++i) p.apply(from_producer(10 * i, 2 * i));
+  for (int32_t i = 0; i < 300; ++i) p.apply({from_producer(10 * i, 2 * i)});
   EXPECT_FALSE(p.truncate_to(10));
   EXPECT_TRUE(p.truncate_to(2500));
 }

@@ -40,7 +40,7 @@ TEST(ProducerSnapshot, remembers_five_batches_of_each_and_fences) {
   for (int i = 0; i < 9; ++i)
     for (const ProducerId id : {5, 8}) {
       const Slice b = make_batch(idempotent(i, id), {4 * i + (id == 8 ? 2 : 0), 1});
-      states.apply(protocol::read_batch_header(b.data()));
+      states.apply({protocol::read_batch_header(b.data())});
     }
   EXPECT_EQ(parse_producer_snapshot(encode_producer_snapshot(states.entries()).span()).value(), states.entries());
 }

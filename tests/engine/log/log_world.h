@@ -33,6 +33,8 @@ struct BatchSpec {
   ProducerEpoch producer_epoch = -1;
   int32_t base_sequence = -1;
   uint8_t fill = 'x';
+  bool transactional = false;
+  std::optional<EndMarker> marker = {};  // then there is nothing else in it
 };
 
 inline Slice make_batch(const BatchSpec& spec, OffsetAndEpoch at = {0, 0}) {
@@ -42,7 +44,16 @@ inline Slice make_batch(const BatchSpec& spec, OffsetAndEpoch at = {0, 0}) {
   o.producer_id = spec.producer_id;
   o.producer_epoch = spec.producer_epoch;
   o.base_sequence = spec.base_sequence;
+  o.transactional = spec.transactional || spec.marker;
+  o.control = spec.marker.has_value();
   protocol::BatchBuilder b(o);
+  if (spec.marker) {
+    Writer value(6);
+    value.i16(0), value.i32(spec.marker->coordinator_epoch);
+    const auto type = spec.marker->commit ? protocol::ControlType::commit : protocol::ControlType::abort;
+    b.add_control(type, spec.timestamp, value.finish_contiguous().span());
+    return b.finish();
+  }
   const std::vector<uint8_t> value(spec.value_bytes, spec.fill);
   for (int32_t i = 0; i < spec.records; ++i) b.add_value(spec.timestamp, value);
   return b.finish();
@@ -54,6 +65,7 @@ struct Model {
     Offset base, last;
     std::vector<uint8_t> bytes;
     BatchHeader header() const { return protocol::read_batch_header(bytes.data()); }
+    std::optional<EndMarker> marker() const { return read_end_marker(header(), bytes); }
     friend bool operator==(const Batch&, const Batch&) = default;
   };
   Offset start = 0;
@@ -215,10 +227,60 @@ class LogWorld {
     for (size_t from = 0; from <= m.batches.size(); ++from) {
       if (from > 0 && m.batches[from - 1].last >= m.start) return false;
       ProducerStates producers;
-      for (size_t i = from; i < m.batches.size(); ++i) producers.apply(m.batches[i].header());
+      for (size_t i = from; i < m.batches.size(); ++i) producers.apply({m.batches[i].header(), m.batches[i].marker()});
       if (log.producers() == producers) return true;
     }
     return false;
+  }
+
+  // What a reader of committed data sees: below the last stable offset all but what was aborted, be it by a marker
+  // before or behind that.
+  void check_transactions(const Model& m) {
+    struct Txn {
+      std::vector<size_t> batches;
+    };
+    std::map<ProducerId, Txn> open;
+    std::set<Offset> hidden, undecided;
+    for (size_t i = 0; i < m.batches.size(); ++i) {
+      const BatchHeader h = m.batches[i].header();
+      if (!h.transactional()) continue;
+      const auto marker = m.batches[i].marker();
+      if (!marker) {
+        open[h.producer_id].batches.push_back(i);
+        continue;
+      }
+      if (!marker->commit)
+        for (const size_t b : open[h.producer_id].batches) hidden.insert(m.batches[b].base);
+      open.erase(h.producer_id);
+    }
+    for (const auto& [id, txn] : open)
+      for (const size_t b : txn.batches)
+        if (m.batches[b].last >= m.start) undecided.insert(std::max(m.batches[b].base, m.start));
+    const Offset end = log.ends().submitted, stable = log.last_stable(end);
+    EXPECT_GE(stable, std::min(m.start, end));
+    EXPECT_LE(stable, undecided.empty() ? end : *undecided.begin());
+    // A transaction whose records are gone may hold it back, unless recovery could not know of it.
+    if (undecided.empty() && open.empty()) {
+      EXPECT_EQ(stable, end);
+    }
+    for (const Offset from : {m.start, m.start + (stable - m.start) / 2}) {
+      std::multimap<ProducerId, Offset> aborted;
+      for (const AbortedTxn& a : log.aborted_in(from, stable)) aborted.emplace(a.producer, a.first);
+      std::set<ProducerId> skips;
+      for (const Model::Batch& b : m.batches) {
+        if (b.last < from || b.last >= stable) continue;
+        const BatchHeader h = b.header();
+        for (auto a = aborted.begin(); a != aborted.end();) {
+          const bool begins = a->second <= b.last;
+          if (begins) skips.insert(a->first);
+          a = begins ? aborted.erase(a) : std::next(a);
+        }
+        if (const auto marker = b.marker(); marker && !marker->commit) skips.erase(h.producer_id);
+        if (h.control()) continue;
+        const bool seen = !(h.transactional() && skips.count(h.producer_id));
+        EXPECT_EQ(seen, hidden.count(b.base) == 0) << "the batch at " << b.base << " of " << h.producer_id;
+      }
+    }
   }
 
   // What follows from the batches does follow.
@@ -238,6 +300,7 @@ class LogWorld {
       EXPECT_EQ(log.epochs().entries(), epochs.entries());
     }
     EXPECT_TRUE(producers_follow(m));
+    check_transactions(m);
     EXPECT_EQ(log.max_timestamp().timestamp, newest.timestamp);
     int64_t size = 0;
     for (const auto& b : m.live()) size += static_cast<int64_t>(b.bytes.size());
