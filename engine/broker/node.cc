@@ -11,16 +11,6 @@ constexpr int kRequestsPerTurn = 2000;  // then other events have their turn
 constexpr int kLettersPerTurn = 100'000;
 constexpr Duration kControllerRegistrationRetry = milliseconds(100);
 
-net::ServerLimits limits(const metadata::BrokerConfig& c) {
-  net::ServerLimits l;
-  l.request_bytes_max = static_cast<uint32_t>(std::max(c.request_max_bytes, 1));
-  l.connections_max = static_cast<uint32_t>(std::max(c.max_connections, 0));
-  l.peer_connections_max = static_cast<uint32_t>(std::max(c.max_connections_per_ip, 0));
-  l.peer_overrides = c.max_connections_overrides;
-  l.idle_max = c.connections_max_idle;
-  return l;
-}
-
 net::CallsOptions calls(const metadata::BrokerConfig& c) {
   net::CallsOptions o;
   o.reconnect_max = milliseconds(100);
@@ -37,6 +27,16 @@ metadata::BrokerConfig parsed(const Boot& boot) {
 
 }  // namespace
 
+net::ServerLimits server_limits(const metadata::BrokerConfig& c) {
+  net::ServerLimits l;
+  l.request_bytes_max = static_cast<uint32_t>(std::max(c.request_max_bytes, 1));
+  l.connections_max = static_cast<uint32_t>(std::max(c.max_connections, 0));
+  l.peer_connections_max = static_cast<uint32_t>(std::max(c.max_connections_per_ip, 0));
+  l.peer_overrides = c.max_connections_overrides;
+  l.idle_max = c.connections_max_idle;
+  return l;
+}
+
 metadata::ConfigReport check_boot(const Boot& boot) {
   metadata::ConfigReport report;
   metadata::parse_broker_config(boot.properties, report);
@@ -49,7 +49,7 @@ Parts::Parts(Boot b)
     : boot(std::move(b)),
       config(parsed(boot)),
       properties(boot.properties),
-      server(limits(config)),
+      server(server_limits(config)),
       calls(broker::calls(config)),
       groups(group_config(config)),
       sessions(config.fetch_session_slots),

@@ -217,13 +217,14 @@ void Turn::assign_partition(const TopicIdPartition& id) {
   drain(out);
 }
 
-// Dynamic configs of brokers, the cluster's under this one's own, are the defaults of topics from now on (KIP-226).
+// Dynamic configs of brokers, the cluster's under this one's own, hold from now on, as the defaults of topics too.
 void Turn::layer_broker_configs() {
   p.properties = p.boot.properties;
   for (const std::string& name : {std::string(), std::to_string(p.config.node_id)})
     if (const metadata::ConfigMap* map = p.image.config({metadata::ResourceType::broker, name}))
       for (const auto& [key, value] : *map) p.properties[key] = value;
-  p.config.topic_defaults = metadata::make_topic_config({}, p.properties);
+  metadata::layer_dynamic_configs(p.config, p.properties);
+  p.server.set_limits(server_limits(p.config));
   p.replicas.set_compaction(compaction_config());
   replication::Out out;
   for (const auto& [id, partition] : p.replicas.all())

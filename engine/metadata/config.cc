@@ -336,6 +336,17 @@ BrokerConfig parse_broker_config(const Properties& properties, ConfigReport& rep
   return c;
 }
 
+void layer_dynamic_configs(BrokerConfig& c, const Properties& broker) {
+  ConfigReport nothing;
+  Reading r{broker, nothing};
+  r.member("max.connections", c.max_connections);
+  r.member("max.connections.per.ip", c.max_connections_per_ip);
+  r.member("producer.id.expiration.ms", c.producer_id_expiration);
+  c.max_connections_overrides.clear();
+  r.connections(c);
+  c.topic_defaults = make_topic_config({}, broker);
+}
+
 std::optional<std::string> topic_config_value(const ConfigDef& def, const Properties& overrides,
                                               const Properties& broker) {
   if (const std::string* own = set(overrides, def.name)) return *own;

@@ -208,6 +208,10 @@ BrokerConfig parse_broker_config(const Properties& properties, ConfigReport& rep
 std::optional<std::string> topic_config_value(const ConfigDef& def, const Properties& overrides,
                                               const Properties& broker);
 
+// Takes what may change while a broker runs (KIP-226) from checked properties, with dynamic ones over those of the
+// boot.
+void layer_dynamic_configs(BrokerConfig& config, const Properties& broker);
+
 // Of properties that have been checked; dynamic ones may lie over those of the boot.
 CleanerConfig make_cleaner_config(const Properties& broker);
 

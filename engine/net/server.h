@@ -28,6 +28,12 @@ struct ServerLimits {
   uint32_t peer_connections_max = INT32_MAX;       // max.connections.per.ip
   std::map<std::string, uint32_t> peer_overrides;  // max.connections.per.ip.overrides, by address
   Duration idle_max = seconds(600);                // connections.max.idle.ms; 0 or less: for ever
+  template<class V>
+  void fields(V& v) const {
+    v("request_bytes_max", request_bytes_max), v("unsent_bytes_max", unsent_bytes_max),
+        v("connections_max", connections_max), v("peer_connections_max", peer_connections_max),
+        v("peer_overrides", peer_overrides), v("idle_max", idle_max);
+  }
 };
 
 // One request, whole: valid for the turn, but `frame` may be kept.
@@ -42,6 +48,8 @@ struct Incoming {
 class Server final {
  public:
   explicit Server(ServerLimits limits = {}) : limits_(limits) {}
+  // Those of numbers of connections hold for what comes, the others for connections that come.
+  void set_limits(ServerLimits limits) { limits_ = std::move(limits); }
 
   // Takes an event of an inbound connection; false if it is not one of these.
   bool on_event(NetIo net, const Event& event);
@@ -65,7 +73,8 @@ class Server final {
 
   template<class V>
   void fields(V& v) const {
-    v("by_conn", by_conn_), v("by_peer", by_peer_), v("runnable", runnable_), v("idle_looks", idle_looks_);
+    v("limits", limits_), v("by_conn", by_conn_), v("by_peer", by_peer_), v("runnable", runnable_),
+        v("idle_looks", idle_looks_);
   }
 
  private:

@@ -6,16 +6,12 @@ import time
 from pathlib import Path
 
 import pytest
-from wire import Client
+from wire import Client, text
 
 DESCRIBE_CONFIGS = 32
 FIND_COORDINATOR, OFFSET_COMMIT, OFFSET_FETCH, CREATE_TOPICS, DELETE_TOPICS, JOIN_GROUP = 10, 8, 9, 19, 20, 11
 COORDINATOR_ERRORS = {14, 15, 16}  # loading, not available, not here
 LONGEST = b"x" * 32767
-
-
-def text(value):
-    return struct.pack(">h", len(value)) + value
 
 
 def peak_mib(node):

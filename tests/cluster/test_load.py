@@ -6,9 +6,10 @@ import struct
 import time
 
 import pytest
-from wire import FETCH, PRODUCE, OneTopic, batch, receive
+from wire import FETCH, PRODUCE, Client, OneTopic, batch, receive, text
 
 KIB, MIB = 1 << 10, 1 << 20
+METADATA, INCREMENTAL_ALTER_CONFIGS = 3, 44
 MESSAGE_TOO_LARGE = 10
 
 
@@ -66,6 +67,27 @@ def test_connections_that_ask_nothing_cost_little(node, descriptors):
     for one in crowd:
         one.close()
     assert OneTopic(node.port).produce(batch(b"alone")) == 0
+    assert node.end()[0] == 0
+
+
+def test_connections_of_an_address_are_limited_while_the_broker_runs(node):
+    def closes(client):
+        try:
+            return client.ask(METADATA, 1, struct.pack(">i", 0)) is None
+        except (AssertionError, ConnectionError):
+            return True
+
+    def limit(operation, value):
+        entry = text(b"max.connections.per.ip") + struct.pack(">b", operation) + value
+        body = struct.pack(">ib", 1, 4) + text(b"") + struct.pack(">i", 1) + entry + b"\0"
+        assert admin.ask(INCREMENTAL_ALTER_CONFIGS, 0, body)[8:10] == b"\0\0"
+
+    admin = Client(node.port)
+    limit(0, text(b"3"))
+    others = [Client(node.port) for _ in range(3)]
+    assert [closes(one) for one in others] == [False, False, True]
+    limit(1, struct.pack(">h", -1))  # the default again
+    assert not closes(Client(node.port))
     assert node.end()[0] == 0
 
 

@@ -14,6 +14,10 @@ def receive(connection, size):
     return data
 
 
+def text(value):
+    return struct.pack(">h", len(value)) + value
+
+
 class Client:
     """Speaks versions from before flexible headers."""
 

@@ -87,6 +87,30 @@ TEST(BrokerConfig, connections_of_an_address) {
   EXPECT_EQ(bad.errors[0].key, "max.connections.per.ip.overrides");
 }
 
+TEST(BrokerConfig, dynamic_values_lie_over_those_of_the_boot_and_go_again) {
+  Properties p = combined();
+  p["max.connections.per.ip"] = "7";
+  ConfigReport report;
+  BrokerConfig c = parse_broker_config(p, report);
+  Properties layered = p;
+  layered["max.connections"] = "9";
+  layered["max.connections.per.ip"] = "8";
+  layered["max.connections.per.ip.overrides"] = "127.0.0.1:3";
+  layered["producer.id.expiration.ms"] = "1000";
+  layered["log.retention.ms"] = "5";
+  layer_dynamic_configs(c, layered);
+  EXPECT_EQ(c.max_connections, 9);
+  EXPECT_EQ(c.max_connections_per_ip, 8);
+  EXPECT_EQ(c.max_connections_overrides.size(), 1u);
+  EXPECT_EQ(c.producer_id_expiration, seconds(1));
+  EXPECT_EQ(c.topic_defaults.retention_ms, 5);
+  layer_dynamic_configs(c, p);
+  EXPECT_EQ(c.max_connections, INT32_MAX);
+  EXPECT_EQ(c.max_connections_per_ip, 7);
+  EXPECT_TRUE(c.max_connections_overrides.empty());
+  EXPECT_EQ(c.topic_defaults.retention_ms, 604'800'000);
+}
+
 TEST(BrokerConfig, bad_values_name_key_value_and_what_is_allowed) {
   const auto one = [](const char* key, const char* value) {
     const ConfigReport r = report_of(combined(), {{key, value}});
