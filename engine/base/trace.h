@@ -88,7 +88,8 @@ static_assert(sizeof(TraceEvent) == 32);
   X(group_rebalanced)          \
   X(group_member_expired)      \
   X(cold_read)                 \
-  X(cold_region)
+  X(cold_region)               \
+  X(flushed_by_time)
 
 enum class Probe : uint16_t {
 #define KLAMM_X(name) name,

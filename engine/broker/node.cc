@@ -274,7 +274,7 @@ void Turn::on_time() {
   p.telemetry.on_time(now);
   if (p.checkpoint_at <= now && p.startup.phase == Phase::running) {
     write_checkpoints(false);
-    p.checkpoint_at = now + p.config.hw_checkpoint_interval;
+    p.checkpoint_at = now + p.config.checkpoint_interval();
   }
   if (p.startup.phase >= Phase::leaving) poll_shutdown();
 }

@@ -287,6 +287,7 @@ replication::Settings Turn::settings_of(const std::string& topic) const {
   s.log.producer_expiration_ms = p.config.producer_id_expiration.ms();
   s.min_insync = c.min_insync_replicas;
   s.unsynced_max = p.config.sync_before_ack() ? 0 : c.flush_messages - 1;
+  s.flush_after = c.flush_after;
   return s;
 }
 

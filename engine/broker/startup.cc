@@ -64,6 +64,7 @@ replication::ReplicasConfig replicas_config(const metadata::BrokerConfig& c) {
   r.tail_bytes = static_cast<uint32_t>(c.fetch_tail_bytes);
   r.region_least = static_cast<uint32_t>(c.fetch_region_bytes);
   r.mark = c.flush_checkpoint_interval;
+  r.flush_look = c.flush_look_interval;
   return r;
 }
 
@@ -271,7 +272,7 @@ void Turn::run_node() {
   drain(out);
   for (uint32_t i = 0; i < p.boot.listeners.size(); ++i)
     if (c.controller_listener(p.boot.listeners[i].name)) io.out.push_back(Listen{ListenerId{i}});
-  p.checkpoint_at = ctx().now + c.hw_checkpoint_interval;
+  p.checkpoint_at = ctx().now + c.checkpoint_interval();
   ctx().trace.event({TraceKind::node_started, 0, c.node_id, static_cast<int64_t>(p.boot.incarnation), 0, 0});
 }
 

@@ -1,5 +1,6 @@
 // Configurations as typed values. A broker's is read once, at boot; a topic's anew whenever its overrides change.
 #pragma once
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <string>
@@ -33,6 +34,7 @@ struct Millionths {
   X(int64_t, delete_retention_ms, "delete.retention.ms")                     \
   X(Duration, file_delete_delay, "file.delete.delay.ms")                     \
   X(int64_t, flush_messages, "flush.messages")                               \
+  X(Duration, flush_after, "flush.ms")                                       \
   X(int32_t, index_interval_bytes, "index.interval.bytes")                   \
   X(int64_t, max_compaction_lag_ms, "max.compaction.lag.ms")                 \
   X(int32_t, max_message_bytes, "max.message.bytes")                         \
@@ -104,6 +106,8 @@ struct TopicConfig {
   X(int32_t, max_connections_per_ip, "max.connections.per.ip")                              \
   X(Duration, retention_check_interval, "log.retention.check.interval.ms")                  \
   X(Duration, flush_checkpoint_interval, "log.flush.offset.checkpoint.interval.ms")         \
+  X(Duration, start_checkpoint_interval, "log.flush.start.offset.checkpoint.interval.ms")   \
+  X(Duration, flush_look_interval, "log.flush.scheduler.interval.ms")                       \
   X(int32_t, offsets_partitions, "offsets.topic.num.partitions")                            \
   X(Duration, offsets_retention, "offsets.retention.minutes")                               \
   X(Duration, offsets_retention_check_interval, "offsets.retention.check.interval.ms")      \
@@ -174,6 +178,11 @@ struct BrokerConfig {
   TopicConfig topic_defaults;                                 // what a topic without overrides has
 
   bool sync_before_ack() const { return flush == "commit"; }
+  // High watermarks, recovery points and log starts are written down together, as often as any of them is to be.
+  Duration checkpoint_interval() const {
+    const Duration least = std::min({hw_checkpoint_interval, flush_checkpoint_interval, start_checkpoint_interval});
+    return std::max(least, milliseconds(1));
+  }
   bool controller_listener(const std::string& name) const;
   template<class V>
   void fields(V& v) const {

@@ -38,10 +38,12 @@ struct Settings {
   AdmissionRules admission;
   log::LogConfig log;
   int32_t min_insync = 1;
-  int64_t unsynced_max = INT64_MAX;  // flush.messages - 1; 0 with klamm.flush=commit
+  int64_t unsynced_max = INT64_MAX;      // flush.messages - 1; 0 with klamm.flush=commit
+  Duration flush_after = kNeverFlushed;  // flush.ms
   template<class V>
   void fields(V& v) const {
-    v("admission", admission), v("log", log), v("min_insync", min_insync), v("unsynced_max", unsynced_max);
+    v("admission", admission), v("log", log), v("min_insync", min_insync), v("unsynced_max", unsynced_max),
+        v("flush_after", flush_after);
   }
 };
 

@@ -94,7 +94,9 @@ void Replicas::configure(Ctx& ctx, const TopicIdPartition& id, const Settings& s
   Partition* p = write(id);
   if (!p) return;
   Moved m;
+  if (p->settings().flush_after != settings.flush_after) forget_flush(id);
   p->set_settings(ctx, config_.common, brokers_, settings, m);
+  plan_flush(ctx, *p);
   if (p->log().ready() && p->dirty()) dirty_.insert(id);
   moved(id, m, out);
 }
@@ -114,6 +116,7 @@ void Replicas::remove(Io& io, const TopicIdPartition& id) {
   }
   for (auto& [node, f] : fetchers_) f.follows.erase(id), f.missing.erase(id), f.delayed.erase(id);
   dirty_.erase(id), wants_alter_.erase(id);
+  forget_flush(id);
   partitions_.erase(id);
   keys_.erase(key);
   closed(io, id);
@@ -170,6 +173,7 @@ void Replicas::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out
       --opening_;
     }
     out.opened.push_back(id);
+    plan_flush(io.ctx, p);
     if (closing_.count(id)) close_due_.insert(id), close_some(io);
   }
   if (said.written || said.synced) {
@@ -216,7 +220,10 @@ void Replicas::load_cold(Io& io, const TopicIdPartition& id, const log::ColdWant
 
 void Replicas::flush(Io& io, Out& out) {
   for (const TopicIdPartition& id : dirty_)
-    if (Partition* p = write(id); p && p->log().ready()) p->flush(io);
+    if (Partition* p = write(id); p && p->log().ready()) {
+      p->flush(io);
+      plan_flush(io.ctx, *p);
+    }
   dirty_.clear();
   for (auto& [leader, fetcher] : fetchers_) send_fetch(io, leader, fetcher, out);
   send_alter(io, out);
@@ -341,6 +348,7 @@ void Replicas::on_time(Io& io, Out& out) {
   if (mark) mark_some(io);
   if (compact) compact_some(io);
   remove_put_away(io);
+  flush_due(io);
 }
 
 void Replicas::shrink_isrs(Ctx& ctx, Out& out) {

@@ -39,6 +39,7 @@ struct ReplicasConfig {
   Duration mark = seconds(60);                  // log.flush.offset.checkpoint.interval.ms
   uint32_t tail_bytes = log::kTailBytes;        // klamm.fetch.tail.bytes: what a partition keeps in memory
   uint32_t region_least = log::kRegionLeast;    // klamm.fetch.region.bytes: smaller reads from disk go through memory
+  Duration flush_look = kNeverFlushed;          // log.flush.scheduler.interval.ms
   CompactionConfig compaction;
   template<class V>
   void fields(V& v) const {
@@ -107,7 +108,7 @@ class Replicas final {
   void on_answer(Io& io, const Owner& owner, IoError error, const Slice& body, int16_t version, Out& out);
   void on_alter_answer(Io& io, IoError error, const Slice& body, Out& out);
   void on_time(Io& io, Out& out);
-  Instant next_deadline() const { return earlier(timers_.next(), removals_.next()); }
+  Instant next_deadline() const { return earlier(earlier(timers_.next(), removals_.next()), flushes_.next()); }
   // The end of a turn: submits writes, sends fetches and proposals.
   void flush(Io& io, Out& out);
   // Every log is closed as soon as it is open and what goes is gone; nothing new is opened any more.
@@ -137,7 +138,7 @@ class Replicas final {
     v("full", full_), v("ending", ending_), v("closing", closing_), v("close_due", close_due_),
         v("close_running", close_running_), v("fetchers", fetchers_), v("last_call", last_call_);
     v("timers", timers_), v("started", started_), v("removals", removals_), v("retention_at", retention_at_),
-        v("mark_at", mark_at_);
+        v("mark_at", mark_at_), v("flushes", flushes_), v("flush_timers", flush_timers_);
     v("compaction_timer", compaction_timer_), v("compacting", compacting_), v("compaction_at", compaction_at_),
         v("dirtiest", dirtiest_), v("checkpointing", checkpointing_);
   }
@@ -201,6 +202,9 @@ class Replicas final {
   void go_on_compacting(Io& io);
   void compaction_said(Ctx& ctx, const TopicIdPartition& id, const log::Out& said);
   void abandon_compaction(Io& io, DirId dir);
+  void plan_flush(Ctx& ctx, const Partition& p);
+  void forget_flush(const TopicIdPartition& id);
+  void flush_due(Io& io);
 
   ReplicasConfig config_;
   Brokers brokers_;
@@ -226,8 +230,10 @@ class Replicas final {
   uint64_t last_call_ = 0;
   size_t opening_ = 0;
   Timers<Timer> timers_;
-  bool started_ = false;                          // the standing tasks run
-  Timers<TopicIdPartition> removals_;             // logs with files to remove
+  bool started_ = false;               // the standing tasks run
+  Timers<TopicIdPartition> removals_;  // logs with files to remove
+  Timers<TopicIdPartition> flushes_;   // logs with what flush.ms lets be unsynced only until then
+  std::map<TopicIdPartition, TimerId> flush_timers_;
   std::optional<TopicIdPartition> retention_at_;  // where the present round of retention goes on
   std::optional<TopicIdPartition> mark_at_;       // and that of marks
   TimerId compaction_timer_;

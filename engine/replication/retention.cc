@@ -8,6 +8,7 @@ namespace klamm::replication {
 namespace {
 constexpr size_t kLooksPerTurn = 200;
 constexpr size_t kMarksPerTurn = 8;
+constexpr size_t kFlushesPerTurn = 200;
 constexpr int64_t kMarkBytes = 16 << 20;      // that a log has grown since its last mark: some 10 ms of recovery
 constexpr Duration kFirstLook = seconds(30);  // as Kafka, unless the interval is shorter
 }  // namespace
@@ -64,6 +65,35 @@ void Replicas::remove_put_away(Io& io) {
   TopicIdPartition id;
   while (removals_.pop(io.ctx.now, &id))
     if (Partition* p = write(id); p && !ending_) p->log().remove_put_away(io);
+}
+
+// ---- flush.ms
+
+// The log has something that is not synced: at the latest when the first of it is flush.ms old, it will be.
+void Replicas::plan_flush(Ctx& ctx, const Partition& p) {
+  const Duration after = p.settings().flush_after;
+  const log::Log& log = p.log();
+  if (after >= kNeverFlushed || ending_ || !log.ready() || log.ends().synced == log.ends().submitted) return;
+  if (TimerId& timer = flush_timers_[p.id()]; !timer)
+    timer = flushes_.set(flush_at(ctx.now, after, config_.flush_look), p.id());
+}
+
+void Replicas::forget_flush(const TopicIdPartition& id) {
+  const auto it = flush_timers_.find(id);
+  if (it == flush_timers_.end()) return;
+  flushes_.cancel(it->second);
+  flush_timers_.erase(it);
+}
+
+void Replicas::flush_due(Io& io) {
+  TopicIdPartition id;
+  for (size_t n = 0; n < kFlushesPerTurn && flushes_.pop(io.ctx.now, &id); ++n) {
+    flush_timers_.erase(id);
+    Partition* p = write(id);
+    if (!p || ending_ || !p->log().ready()) continue;  // what opens again is planned anew
+    PROBE(io.ctx, flushed_by_time);
+    p->log().sync(io);
+  }
 }
 
 }  // namespace klamm::replication

@@ -163,4 +163,14 @@ inline bool sync_due(Offset submitted, Offset synced, int64_t unsynced_max) {
   return submitted - synced > unsynced_max;
 }
 
+// Rule: what is appended is synced flush.ms later, at the first look after that if looks are only taken now and then.
+// Why: flush.ms bounds in time what a loss of power takes. Kafka looks each log.flush.scheduler.interval.ms, by default
+// never; here nobody needs to look.
+inline constexpr Duration kNeverFlushed = milliseconds(INT64_MAX);
+inline Instant flush_at(Instant appended, Duration flush_after, Duration look_each) {
+  const Instant due = appended + flush_after;
+  if (look_each <= Duration{} || look_each >= kNeverFlushed) return due;
+  return {(due.ns + look_each.ns - 1) / look_each.ns * look_each.ns};
+}
+
 }  // namespace klamm::replication

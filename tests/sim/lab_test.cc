@@ -117,6 +117,24 @@ TEST(Lab, what_was_synced_is_there_after_all_have_lost_power) {
   }
 }
 
+// flush.ms bounds in time what a loss of power at all replicas may take.
+TEST(Lab, what_is_older_than_flush_ms_is_there_after_all_have_lost_power) {
+  int lost_young = 0;
+  for (uint64_t seed = 1; seed <= 6; ++seed) {
+    OneLog x(seed, {{"log.flush.interval.ms", "500"}});
+    produce(x.lab, "old");
+    x.lab.run_for(milliseconds(600));
+    EXPECT_EQ(produce(x.lab, "young").offset, 2);
+    for (int32_t n : {1, 2, 3}) x.lab.lose_power(n);
+    for (int32_t n : {1, 2, 3}) x.lab.start(n);
+    x.lab.run_for(seconds(20));
+    const Offset end = latest(x.lab);
+    EXPECT_GE(end, 2);
+    lost_young += end == 2;
+  }
+  EXPECT_GT(lost_young, 0) << "nothing was at stake";
+}
+
 // ---- a full disk
 
 constexpr int64_t kPlenty = int64_t{1} << 40, kLittle = 1 << 20;

@@ -66,6 +66,8 @@ TEST(BrokerConfig, what_has_no_effect_is_told_once) {
   const ConfigReport r = report_of(combined(), {{"num.io.threads", "4"},
                                                 {"ssl.keystore.location", "/x"},
                                                 {"log.flush.interval.ms", "1000"},
+                                                {"log.flush.scheduler.interval.ms", "1000"},
+                                                {"log.flush.start.offset.checkpoint.interval.ms", "1000"},
                                                 {"log.retention.hours", "1"},
                                                 {"offsets.topic.segment.bytes", "1000000"},
                                                 {"group.consumer.max.session.timeout.ms", "70000"},
@@ -73,7 +75,7 @@ TEST(BrokerConfig, what_has_no_effect_is_told_once) {
   EXPECT_TRUE(r.errors.empty());
   EXPECT_EQ(r.warnings,
             (std::vector<std::string>{
-                "Without effect in this version: log.flush.interval.ms, num.io.threads, ssl.keystore.location"}));
+                "Without effect in this version: num.io.threads, ssl.keystore.location"}));
 }
 
 TEST(BrokerConfig, connections_of_an_address) {
