@@ -275,8 +275,22 @@ void Disk::execute(const Remove& c) {
 }
 
 void Disk::execute(const SyncDir& c) {
-  pool_.submit([path = path_of(c.dir, c.path)] { return sync_directory(path); },
-               [this, token = c.token](IoError e) { end(token, e); });
+  const std::string path = path_of(c.dir, c.path);
+  const auto [it, first] = names_.try_emplace(path);
+  it->second.push_back(c.token);
+  if (first) sync_names(path);
+}
+
+// Answers for all that wait for it when it starts.
+void Disk::sync_names(const std::string& path) {
+  pool_.submit([path] { return sync_directory(path); },
+               [this, path, answered = std::exchange(names_.at(path), {})](IoError e) {
+                 for (const Token token : answered) end(token, e);
+                 if (names_.at(path).empty())
+                   names_.erase(path);
+                 else
+                   sync_names(path);
+               });
 }
 
 // A process that was killed just now may hold its lock for some milliseconds yet.

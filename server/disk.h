@@ -3,9 +3,10 @@
 //
 // A file's writes and truncates run in their order: small writes here, at once, joined where they touch; what may wait
 // for the device on the pool, one at a time (`busy`). A sync starts when what was submitted before it is done, runs
-// beside later writes, and answers for all syncs that were waiting when it started.
+// beside later writes, and answers for all syncs that were waiting when it started; those of a directory's names too.
 #pragma once
 #include <list>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -94,6 +95,7 @@ class Disk final {
   bool close(File& f, Token token);
   bool ready(File& f);  // has a descriptor, opened anew if it was given up
   void give_up_descriptors();
+  void sync_names(const std::string& path);
   void end(Token token, IoError error, int64_t value = 0) { events_.push_back(Ended{token, error, value}); }
 
   const Options options_;
@@ -103,6 +105,7 @@ class Disk final {
   std::set<std::pair<std::string_view, uint32_t>> paths_;  // theirs, with the slots: what a rename moves
   std::vector<uint32_t> dirty_;                            // slots with something to start
   std::list<uint32_t> recent_;                             // slots with a descriptor, most recent first
+  std::map<std::string, std::vector<Token>> names_;        // syncs of directories under way; who waits for the next
   std::vector<Descriptor> locks_;
   std::vector<int64_t> told_free_;  // -1: never
   int64_t written_since_look_ = 0;

@@ -89,7 +89,8 @@ static_assert(sizeof(TraceEvent) == 32);
   X(group_member_expired)      \
   X(cold_read)                 \
   X(cold_region)               \
-  X(flushed_by_time)
+  X(flushed_by_time)           \
+  X(partition_looked_at)
 
 enum class Probe : uint16_t {
 #define KLAMM_X(name) name,

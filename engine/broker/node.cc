@@ -252,6 +252,10 @@ void Turn::on_time() {
     p.controller->on_time(ctx(), out);
     drain(out);
   }
+  if (p.checkpoint_at <= now && p.startup.phase == Phase::running) {
+    p.replicas.want_checkpoint();
+    p.checkpoint_at = now + p.config.checkpoint_interval();
+  }
   if (p.replicas.next_deadline() <= now) {
     replication::Out out;
     p.replicas.on_time(io, out);
@@ -272,10 +276,6 @@ void Turn::on_time() {
   forward_on_time();
   producer_ids_on_time(*this);
   p.telemetry.on_time(now);
-  if (p.checkpoint_at <= now && p.startup.phase == Phase::running) {
-    write_checkpoints(false);
-    p.checkpoint_at = now + p.config.checkpoint_interval();
-  }
   if (p.startup.phase >= Phase::leaving) poll_shutdown();
 }
 

@@ -76,6 +76,11 @@ struct Startup {
   Instant give_up = kNever;   // while stopping: wait for other nodes no more
   bool closes_on = false;     // closing, and the disk has done something for it: the next turn sets close_by
   Instant close_by = kNever;  // closing: wait for the disk no more
+  // The partition is in this life's hands.
+  void forget(const std::pair<std::string, int32_t>& partition) {
+    recovery_points.erase(partition), high_watermarks.erase(partition), log_starts.erase(partition);
+    cleaned_to.erase(partition), homes.erase(partition);
+  }
   template<class V>
   void fields(V& v) const {
     v("phase", phase), v("waiting", waiting), v("meta", meta), v("directory_ids", directory_ids),
@@ -346,7 +351,8 @@ struct Parts {
   Instant checkpoint_at = kNever;
   std::map<uint64_t, log::ReplaceFile> files;  // small files that are replaced whole: directory | which << 16
   bool resigned = false;                       // the quorum lets us go
-  bool clean_written = false;                  // the last checkpoints are on their way
+  bool clean_wanted = false;                   // the last checkpoints have been asked for
+  bool clean_written = false;                  // and are on their way
 
   template<class V>
   void fields(V& v) const {
@@ -362,7 +368,7 @@ struct Parts {
     v("forwards", forwards), v("producer_ids", producer_ids), v("auto_create", auto_create), v("local", local),
         v("envelopes", envelopes);
     v("again", again), v("reads_on", reads_on), v("checkpoint_at", checkpoint_at), v("files", files);
-    v("resigned", resigned), v("clean_written", clean_written);
+    v("resigned", resigned), v("clean_wanted", clean_wanted), v("clean_written", clean_written);
   }
 };
 

@@ -143,10 +143,9 @@ void Turn::carry(const metadata::Delta& delta) {
     if (const metadata::Broker* b = p.image.broker(id); b && b->in_controlled_shutdown && !b->fenced)
       p.lifecycle.beat_now(ctx().now);
   std::vector<TopicIdPartition> gone;
-  if (!delta.deleted.empty())
-    for (const auto& [id, partition] : p.replicas.all())
-      if (delta.deleted.count(id.topic)) gone.push_back(id);
-  for (const TopicIdPartition& id : gone) remove_partition(id);
+  for (const Uuid& topic : delta.deleted)
+    p.replicas.each_of(topic, [&](const TopicIdPartition& id) { gone.push_back(id); });
+  for (const TopicIdPartition& id : gone) p.replicas.remove(io, id);
   const auto configures = [&](metadata::ResourceType type) {
     return std::any_of(delta.configs.begin(), delta.configs.end(), [&](const auto& r) { return r.type == type; });
   };
@@ -156,9 +155,10 @@ void Turn::carry(const metadata::Delta& delta) {
   replication::Out out;
   for (const metadata::ConfigResource& r : delta.configs) {
     if (r.type != metadata::ResourceType::topic) continue;
-    if (const metadata::Topic* topic = p.image.topic(r.name))
-      for (const auto& [id, partition] : p.replicas.all())
-        if (id.topic == topic->id) p.replicas.configure(ctx(), id, settings_of(topic->name), out);
+    const metadata::Topic* topic = p.image.topic(r.name);
+    if (!topic) continue;
+    const replication::Settings settings = settings_of(topic->name);
+    p.replicas.each_of(topic->id, [&](const auto& id) { p.replicas.configure(ctx(), id, settings, out); });
   }
   drain(out);
   p.stirred.insert({{}, Wait::doubt});
@@ -183,18 +183,12 @@ void Turn::update_brokers() {
   for (net::Answer& a : lost) p.mailbox.push_back(std::move(a));
 }
 
-void Turn::remove_partition(const TopicIdPartition& id) {
-  if (const replication::Partition* partition = p.replicas.find(id))
-    p.startup.homes.erase({partition->topic_name(), id.partition});  // a later one of this name is another
-  p.replicas.remove(io, id);
-}
-
 void Turn::assign_partition(const TopicIdPartition& id) {
   const metadata::Topic* topic = p.image.topic(id.topic);
   const metadata::PartitionInfo* info = p.image.partition(id);
   KLAMM_ASSERT(topic != nullptr && info != nullptr);
   const NodeId self{p.config.node_id};
-  if (!metadata::contains(info->replicas, self)) return remove_partition(id);
+  if (!metadata::contains(info->replicas, self)) return p.replicas.remove(io, id);
   replication::Replicas::Wanted w;
   w.id = id;
   w.topic = topic->name;
@@ -214,6 +208,7 @@ void Turn::assign_partition(const TopicIdPartition& id) {
   w.place.high_watermark = look(p.startup.high_watermarks);
   replication::Out out;
   p.replicas.assign(io, w, out);
+  p.startup.forget(key);  // a later one of this name is another
   drain(out);
 }
 

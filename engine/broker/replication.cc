@@ -46,6 +46,11 @@ void Turn::drain(replication::Out& out) {
     groups_moved(id);
   }
   if (!out.opened.empty()) poll_lifecycle();
+  if (out.checkpoints) {
+    const bool clean = p.clean_wanted;  // every log is closed
+    p.clean_written = clean;
+    write_checkpoints(*std::move(out.checkpoints), clean);
+  }
   if (!out.failed_dirs.empty())
     fatal(1, "log directory " + p.boot.directories[out.failed_dirs.front().value] + " failed: this node stops");
 }

@@ -312,10 +312,9 @@ void Turn::poll_shutdown() {
   if (s.phase != Phase::closing) return;
   bool files_done = true;
   for (const auto& [key, file] : p.files) files_done = files_done && !file.busy();
-  if (p.replicas.all_closed() && !p.clean_written && files_done) {
-    p.clean_written = true;
-    write_checkpoints(true);
-    files_done = p.files.empty();
+  if (p.replicas.all_closed() && !p.clean_wanted && files_done) {
+    p.clean_wanted = true;
+    p.replicas.want_checkpoint();
   }
   if (ctx().now >= s.give_up) s.give_up = kNever, p.resigned = true;
   const bool done = p.clean_written && files_done && p.resigned;
@@ -346,37 +345,29 @@ void Turn::leave() {
   drain(out);
 }
 
-void Turn::write_checkpoints(bool clean) {
+// `found` is of all logs that are open. What this life has not opened, or not yet, keeps what is known of it.
+void Turn::write_checkpoints(replication::Checkpoints found, bool clean) {
   const Startup& s = p.startup;
-  std::map<uint32_t, log::OffsetCheckpoint> recovery, high, start, cleaned;
-  for (uint32_t i = 0; i < p.boot.directories.size(); ++i) recovery[i], high[i], start[i], cleaned[i];
-  // What this life has not opened, or not yet, keeps what is known of it.
-  const auto keep = [&](const auto& from, auto& into) {
-    for (const auto& [key, offset] : from)
-      if (const auto home = s.homes.find(key); home != s.homes.end()) into[home->second.value][key] = offset;
+  const auto keep = [&](const auto& known, log::OffsetLines replication::Checkpoint::*into) {
+    for (const auto& [key, offset] : known)
+      if (const auto home = s.homes.find(key); home != s.homes.end())
+        (found[home->second].*into).add(key.first, key.second, offset);
   };
-  if (s.clean || !clean) keep(s.recovery_points, recovery);  // else a later life would take them for the logs' ends
-  keep(s.high_watermarks, high), keep(s.log_starts, start), keep(s.cleaned_to, cleaned);
-  for (const auto& [id, partition] : p.replicas.all()) {
-    if (partition->log().failed() || partition->role() == replication::Role::none) continue;
-    const auto key = std::make_pair(partition->topic_name(), id.partition);
-    const uint32_t dir = partition->log().options().dir.value;
-    start[dir].erase(key), cleaned[dir].erase(key);
-    recovery[dir][key] = partition->log().recovery_point();
-    high[dir][key] = partition->high_watermark();
-    if (partition->log().ends().log_start > 0) start[dir][key] = partition->log().ends().log_start;
-    if (partition->log().cleaned_to() > partition->log().ends().log_start)
-      cleaned[dir][key] = partition->log().cleaned_to();
-  }
+  if (s.clean || !clean)  // else a later life would take them for the logs' ends
+    keep(s.recovery_points, &replication::Checkpoint::recovery_points);
+  keep(s.high_watermarks, &replication::Checkpoint::high_watermarks);
+  keep(s.log_starts, &replication::Checkpoint::log_starts);
+  keep(s.cleaned_to, &replication::Checkpoint::cleaned_to);
   // A life that never registered has touched no log: what the one before it said still holds.
   const BrokerEpoch epoch = p.lifecycle.epoch() >= 0 ? p.lifecycle.epoch() : s.clean_epoch;
   for (uint32_t i = 0; i < p.boot.directories.size(); ++i) {
-    if (replace_file(i, kRecoveryFile, log::kRecoveryPointFile, log::encode_offset_checkpoint(recovery[i])))
-      p.replicas.checkpoint_begins(DirId{i});
-    replace_file(i, 2, log::kHighWatermarkFile, log::encode_offset_checkpoint(high[i]));
-    replace_file(i, 3, log::kLogStartFile, log::encode_offset_checkpoint(start[i]));
-    if (!cleaned[i].empty() || p.files.count(i | uint64_t{kCleanerFileNumber} << 16))
-      replace_file(i, kCleanerFileNumber, log::kCleanerFile, log::encode_offset_checkpoint(cleaned[i]));
+    replication::Checkpoint& c = found[DirId{i}];
+    if (replace_file(i, kRecoveryFile, log::kRecoveryPointFile, c.recovery_points.file()))
+      p.replicas.checkpoint_begins(DirId{i}, std::move(c.compacted));
+    replace_file(i, 2, log::kHighWatermarkFile, c.high_watermarks.file());
+    replace_file(i, 3, log::kLogStartFile, c.log_starts.file());
+    if (!c.cleaned_to.empty() || p.files.count(i | uint64_t{kCleanerFileNumber} << 16))
+      replace_file(i, kCleanerFileNumber, log::kCleanerFile, c.cleaned_to.file());
     if (clean) replace_file(i, 4, log::kCleanShutdownFile, log::encode_clean_shutdown(epoch));
   }
 }

@@ -32,7 +32,7 @@ struct Turn {
   void leave();
   void poll_shutdown();
   void wait_for_logs();
-  void write_checkpoints(bool clean);
+  void write_checkpoints(replication::Checkpoints found, bool clean);
 
   // ---- calls.cc: requests to other nodes and to oneself, replies
   void call(uint64_t peer, Channel channel, NodeId to, int16_t api, int16_t version, std::vector<Slice> body,
@@ -64,7 +64,6 @@ struct Turn {
   void layer_broker_configs();
   replication::CompactionConfig compaction_config() const;
   metadata::TopicConfig topic_config(const std::string& topic) const;
-  void remove_partition(const TopicIdPartition& id);
   replication::Settings settings_of(const std::string& topic) const;
   void activate_controller();
   void register_controller();

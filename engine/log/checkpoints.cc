@@ -45,11 +45,16 @@ constexpr std::string_view suffix_of(PartitionDirKind kind) {
 
 }  // namespace
 
+void OffsetLines::add(std::string_view topic, int32_t partition, Offset offset) {
+  lines_.append(topic).append(" ").append(std::to_string(partition)).append(" ");
+  lines_.append(std::to_string(offset)).append("\n");
+  ++count_;
+}
+
 std::string encode_offset_checkpoint(const OffsetCheckpoint& offsets) {
-  std::string text = "0\n" + std::to_string(offsets.size()) + "\n";
-  for (const auto& [name, offset] : offsets)
-    text += name.first + " " + std::to_string(name.second) + " " + std::to_string(offset) + "\n";
-  return text;
+  OffsetLines lines;
+  for (const auto& [name, offset] : offsets) lines.add(name.first, name.second, offset);
+  return lines.file();
 }
 
 Result<OffsetCheckpoint> parse_offset_checkpoint(std::string_view text) {

@@ -25,6 +25,21 @@ inline constexpr const char* kPartitionMetadataFile = "partition.metadata";
 // topic name and partition -> offset: "0\n<count>\n<topic> <partition> <offset>\n..."
 using OffsetCheckpoint = std::map<std::pair<std::string, int32_t>, Offset>;
 std::string encode_offset_checkpoint(const OffsetCheckpoint& offsets);
+// The same file made line by line, in any order; no partition twice.
+class OffsetLines final {
+ public:
+  void add(std::string_view topic, int32_t partition, Offset offset);
+  bool empty() const { return count_ == 0; }
+  std::string file() const { return "0\n" + std::to_string(count_) + "\n" + lines_; }
+  template<class V>
+  void fields(V& v) const {
+    v("lines", lines_), v("count", count_);
+  }
+
+ private:
+  std::string lines_;
+  uint64_t count_ = 0;
+};
 Result<OffsetCheckpoint> parse_offset_checkpoint(std::string_view text);
 
 // "0\n<count>\n<epoch> <start>\n...", both rising.

@@ -305,6 +305,7 @@ class Log final {
   void begin_identity(Io& io);
   void open_segment(Io& io, Segment& s);
   void write_indexes(Io& io, Segment& s);
+  bool spares_little(Offset at) const;
   void write_sealed(Io& io, Segment& s);
   void on_indexes(Io& io, const Op& op);
   bool indexes_due() const;

@@ -297,6 +297,7 @@ void Log::finish_open(Io& io, Out& out) {
   epochs_.truncate_from_start(ends_.log_start);
   if (!segments_.empty()) forget_aborted_from(&segments_.back().aborted, o.end);
   tail_.reset(o.end);
+  ops_.give_back_memory();  // most logs are idle
   out.ready = true;
   io.ctx.trace.event(
       {TraceKind::log_recovered, 0, options_.partition, topic_key(options_.topic), o.end, ends_.log_start});
@@ -308,6 +309,7 @@ void Log::finish_empty(Io& io, Out& out) {
   epochs_.clear();  // of a file whose batches are gone
   opening_.reset();
   state_ = State::ready;
+  ops_.give_back_memory();  // most logs are idle
   out.ready = true;
   io.ctx.trace.event({TraceKind::log_recovered, 0, options_.partition, topic_key(options_.topic), 0, 0});
 }

@@ -110,6 +110,9 @@ class Ops final {
     return op;
   }
   size_t size() const { return size_; }
+  void give_back_memory() {
+    if (size_ == 0) *this = {};
+  }
   bool any(Step step) const {
     for (const Op& op : slots_)
       if (op.left > 0 && op.step == step) return true;

@@ -1,43 +1,38 @@
-// Standing task. Compaction: every log.cleaner.backoff.ms all compacted partitions are looked at, a few a turn, and the
-// dirtiest of those that want it is cleaned; after it comes the next one at once. One at a time on a node.
+// Compaction: every log.cleaner.backoff.ms all compacted partitions are looked at (walk.cc), and the dirtiest of those
+// that want it is cleaned; after it comes the next one at once. One at a time on a node.
 #include "engine/replication/replicas.h"
 
 namespace klamm::replication {
-
-namespace {
-constexpr size_t kCompactionLooks = 200;
-}  // namespace
 
 void Replicas::compact_at(Instant at) {
   timers_.cancel(compaction_timer_);
   compaction_timer_ = timers_.set(at, Timer::compact);
 }
 
-void Replicas::compact_some(Io& io) {
-  if (ending_) return;
+// Goes on, or looks for what to begin with.
+void Replicas::compact_on(Io& io) {
   compact_at(io.ctx.now + config_.compaction.backoff);
   if (compacting_) {
     const Partition* p = find(*compacting_);
     if (p && p->log().cleaning()) return go_on_compacting(io);
     compacting_.reset();
   }
-  auto it = compaction_at_ ? partitions_.lower_bound(*compaction_at_) : partitions_.begin();
-  for (size_t looks = 0; it != partitions_.end() && looks < kCompactionLooks; ++it, ++looks) {
-    const log::Log& log = it->second->log();
-    if (!log.options().config.compacted || full_.count(log.options().dir)) continue;
-    const log::CleanRange range = log.cleanable(io.ctx.wall, it->second->high_watermark());
-    if (!log::wants_cleaning(range, log.options().config)) continue;
-    const int64_t dirt = log::dirtiness(range);
-    if (!dirtiest_ || dirt > dirtiest_->second) dirtiest_ = {it->first, dirt};
-  }
-  compaction_at_.reset();
-  if (it != partitions_.end()) {
-    compaction_at_ = it->first;
-    return compact_at(io.ctx.now);
-  }
-  const auto chosen = std::exchange(dirtiest_, std::nullopt);
+  begin_task(Task::compact);
+}
+
+void Replicas::look_for_dirt(Ctx& ctx, const Partition& p) {
+  const log::Log& log = p.log();
+  if (!log.options().config.compacted || full_.count(log.options().dir)) return;
+  const log::CleanRange range = log.cleanable(ctx.wall, p.high_watermark());
+  if (!log::wants_cleaning(range, log.options().config)) return;
+  const int64_t dirt = log::dirtiness(range);
+  if (!walk_.dirtiest || dirt > walk_.dirtiest->second) walk_.dirtiest = {p.id(), dirt};
+}
+
+void Replicas::compact_dirtiest(Io& io) {
+  const auto chosen = std::exchange(walk_.dirtiest, std::nullopt);
   Partition* p = chosen ? write(chosen->first) : nullptr;
-  if (!p || full_.count(p->log().options().dir)) return;
+  if (!p || compacting_ || full_.count(p->log().options().dir)) return;
   log::CleanBy by = config_.compaction.by;
   by.high_watermark = p->high_watermark();
   if (p->log().clean(io, by)) compacting_ = chosen->first;
@@ -67,12 +62,8 @@ void Replicas::abandon_compaction(Io& io, DirId dir) {
 
 // ---- how far compaction may go: only what a file vouches for
 
-void Replicas::checkpoint_begins(DirId dir) {
-  auto& points = checkpointing_[dir];
-  points.clear();
-  for (const auto& [id, p] : partitions_)
-    if (p->log().options().dir == dir && p->log().options().config.compacted)
-      points.push_back({id, p->log().recovery_point()});
+void Replicas::checkpoint_begins(DirId dir, std::vector<std::pair<TopicIdPartition, Offset>> compacted) {
+  checkpointing_[dir] = std::move(compacted);
 }
 
 void Replicas::checkpoint_ended(DirId dir) {

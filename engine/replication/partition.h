@@ -34,17 +34,20 @@ struct Assignment {
   }
 };
 
-struct Settings {
+struct PartitionSettings {
   AdmissionRules admission;
-  log::LogConfig log;
   int32_t min_insync = 1;
   int64_t unsynced_max = INT64_MAX;      // flush.messages - 1; 0 with klamm.flush=commit
   Duration flush_after = kNeverFlushed;  // flush.ms
   template<class V>
   void fields(V& v) const {
-    v("admission", admission), v("log", log), v("min_insync", min_insync), v("unsynced_max", unsynced_max),
+    v("admission", admission), v("min_insync", min_insync), v("unsynced_max", unsynced_max),
         v("flush_after", flush_after);
   }
+};
+// And of its log, which keeps them.
+struct Settings : PartitionSettings {
+  log::LogConfig log;
 };
 
 // What the metadata says of a broker.
@@ -104,10 +107,10 @@ struct Moved {
 class Partition final {
  public:
   Partition(TopicIdPartition id, log::LogOptions options, const Settings& settings)
-      : id_(id), name_(options.topic_name), settings_(settings), log_(std::move(options)) {}
+      : id_(id), settings_(settings), log_(std::move(options)) {}
 
   const TopicIdPartition& id() const { return id_; }
-  const std::string& topic_name() const { return name_; }
+  const std::string& topic_name() const { return log_.options().topic_name; }
   Role role() const { return role_; }
   const Assignment& assignment() const { return at_; }
   const log::Log& log() const { return log_; }
@@ -119,7 +122,7 @@ class Partition final {
   // flush has something to do: it writes, and syncs where too little would be acknowledged without.
   bool dirty() const { return log_.dirty() || sync_due(); }
   void flush(Io& io);
-  const Settings& settings() const { return settings_; }
+  const PartitionSettings& settings() const { return settings_; }
   void set_settings(Ctx& ctx, const Common& common, const Brokers& brokers, const Settings& settings, Moved& moved);
 
   // ---- roles
@@ -183,7 +186,7 @@ class Partition final {
 
   template<class V>
   void fields(V& v) const {
-    v("id", id_), v("name", name_), v("settings", settings_), v("role", role_), v("at", at_), v("waiting", waiting_);
+    v("id", id_), v("settings", settings_), v("role", role_), v("at", at_), v("waiting", waiting_);
     v("high_watermark", high_watermark_), v("told_stable", told_stable_),
         v("leader_high_watermark", leader_high_watermark_), v("epoch_start", epoch_start_), v("remotes", remotes_),
         v("proposal", proposal_), v("log", log_);
@@ -205,8 +208,7 @@ class Partition final {
   }
 
   TopicIdPartition id_;
-  std::string name_;
-  Settings settings_;
+  PartitionSettings settings_;
   Role role_ = Role::none;
   Assignment at_;
   bool waiting_ = false;  // at_ waits for the log to open

@@ -51,9 +51,7 @@ void Replicas::set_brokers(Ctx& ctx, Brokers brokers, BrokerEpoch own_epoch) {
   brokers_ = std::move(brokers);
   own_epoch_ = own_epoch;
   if (std::exchange(started_, true)) return;
-  wake_at(ctx.now + config_.common.lag_max / 2, Timer::shrink);
   begin_standing_tasks(ctx);
-  if (config_.compaction.enabled) compact_at(ctx.now + config_.compaction.backoff);
 }
 
 void Replicas::assign(Io& io, const Wanted& w, Out& out) {
@@ -79,7 +77,7 @@ void Replicas::assign(Io& io, const Wanted& w, Out& out) {
   keys_[o.key] = w.id;
   Partition& p =
       partitions_.emplace(w.id, Cow<Partition>(Partition(w.id, std::move(o), w.settings))).first->second.write();
-  opening_marks_[w.id] = w.place.high_watermark;
+  opening_marks_[w.id] = w.place;
   ++opening_;
   // A topic of the same name may just have been deleted: two logs must not share a directory.
   if (leaving_paths_.count(p.log().path()))
@@ -126,7 +124,7 @@ void Replicas::left(Io& io, const std::string& path) {
   leaving_paths_.erase(path);
   for (auto it = postponed_.begin(); it != postponed_.end();) {
     Partition& p = *write(it->first);
-    if (p.log().path() != path) {
+    if (ending_ || p.log().path() != path) {
       ++it;
       continue;
     }
@@ -167,7 +165,8 @@ void Replicas::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out
   }
   if (said.ready) {
     const auto mark = opening_marks_.find(id);
-    p.opened(io, config_.common, brokers_, mark == opening_marks_.end() ? p.high_watermark() : mark->second, m);
+    p.opened(io, config_.common, brokers_,
+             mark == opening_marks_.end() ? p.high_watermark() : mark->second.high_watermark, m);
     if (mark != opening_marks_.end()) {
       opening_marks_.erase(mark);
       --opening_;
@@ -231,14 +230,10 @@ void Replicas::flush(Io& io, Out& out) {
 
 void Replicas::close_all(Io& io) {
   ending_ = true;
-  for (auto& [id, cow] : partitions_) {
-    Partition& p = cow.write();
-    if (postponed_.count(id) || p.log().failed()) continue;
-    closing_.insert(id);
-    if (p.log().ready()) close_due_.insert(id);
-  }
-  postponed_.clear();
-  close_some(io);
+  walk_ = {};
+  begin_task(Task::close);
+  Out nothing;
+  walk(io, nothing);
 }
 
 void Replicas::close_some(Io& io) {
@@ -333,34 +328,17 @@ void Replicas::on_alter_answer(Io& io, IoError error, const Slice& body, Out& ou
 }
 
 void Replicas::on_time(Io& io, Out& out) {
-  Timer what;
-  bool shrink = false, retain = false, expire = false, mark = false, compact = false;
-  while (timers_.pop(io.ctx.now, &what)) {  // flush sends what is due
-    shrink = shrink || what == Timer::shrink;
-    retain = retain || what == Timer::retention;
-    expire = expire || what == Timer::expire;
-    mark = mark || what == Timer::mark;
-    compact = compact || what == Timer::compact;
+  for (Timer what; timers_.pop(io.ctx.now, &what);) {
+    if (what == Timer::fetch || what == Timer::alter) continue;  // flush sends what is due
+    if (ending_) continue;
+    if (what == Timer::compact)
+      compact_on(io);
+    else
+      begin_task(static_cast<Task>(what));
   }
-  if (shrink) shrink_isrs(io.ctx, out);
-  if (retain) retain_some(io, out);
-  if (expire) expire_producers(io.ctx);
-  if (mark) mark_some(io);
-  if (compact) compact_some(io);
+  walk(io, out);
   remove_put_away(io);
   flush_due(io);
-}
-
-void Replicas::shrink_isrs(Ctx& ctx, Out& out) {
-  std::vector<TopicIdPartition> leading;
-  for (const auto& [id, p] : partitions_)
-    if (p->role() == Role::leader && p->assignment().isr.size() > 1) leading.push_back(id);
-  for (const TopicIdPartition& id : leading) {
-    Moved m;
-    write(id)->shrink_isr(ctx, config_.common, brokers_, m);
-    moved(id, m, out);
-  }
-  wake_at(ctx.now + config_.common.lag_max / 2, Timer::shrink);
 }
 
 bool Replicas::delete_before(Ctx& ctx, const TopicIdPartition& id, Offset offset, Out& out) {

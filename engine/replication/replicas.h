@@ -13,6 +13,7 @@
 
 #include "engine/base/cow.h"
 #include "engine/base/timers.h"
+#include "engine/log/checkpoints.h"
 #include "engine/replication/partition.h"
 
 namespace klamm::replication {
@@ -58,6 +59,18 @@ struct ToBroker {
 };
 inline constexpr uint16_t kFetchLanes = 2;
 
+// What a directory's checkpoint files are to say.
+struct Checkpoint {
+  log::OffsetLines recovery_points, high_watermarks, log_starts, cleaned_to;
+  std::vector<std::pair<TopicIdPartition, Offset>> compacted;  // recovery points of logs that may be compacted so far
+  template<class V>
+  void fields(V& v) const {
+    v("recovery_points", recovery_points), v("high_watermarks", high_watermarks), v("log_starts", log_starts),
+        v("cleaned_to", cleaned_to), v("compacted", compacted);
+  }
+};
+using Checkpoints = std::map<DirId, Checkpoint>;
+
 struct Out {
   std::vector<TopicIdPartition> grown;      // the written end moved: followers' fetches may go on
   std::vector<TopicIdPartition> committed;  // the high watermark moved
@@ -65,8 +78,9 @@ struct Out {
   std::vector<TopicIdPartition> changed;    // role, epoch or ISR changed, or bytes were brought in: look again
   std::vector<TopicIdPartition> opened;     // the log is open
   std::vector<ToBroker> calls;
-  std::vector<Slice> alter;        // body of an AlterPartition request for the active controller; empty: none
-  std::vector<DirId> failed_dirs;  // final: the node takes them offline
+  std::vector<Slice> alter;                // body of an AlterPartition request for the active controller; empty: none
+  std::vector<DirId> failed_dirs;          // final: the node takes them offline
+  std::optional<Checkpoints> checkpoints;  // that were asked for
 };
 
 class Replicas final {
@@ -82,6 +96,10 @@ class Replicas final {
     DirId dir;
     log::OpenFrom from;
     Offset high_watermark = 0;  // of the checkpoint
+    template<class V>
+    void fields(V& v) const {
+      v("dir", dir), v("from", from), v("high_watermark", high_watermark);
+    }
   };
   struct Wanted {
     TopicIdPartition id;
@@ -100,20 +118,24 @@ class Replicas final {
   // ---- the world
   // A full directory's logs are not appended to, neither for clients nor from leaders, and are read on.
   void set_full(Io& io, DirId dir, bool full);
-  // The node is about to write down its logs' recovery points, or has done so durably.
-  void checkpoint_begins(DirId dir);
+  // Out.checkpoints tells what is to be written down, some turns later; that of before is asked for no more.
+  void want_checkpoint() { begin_task(Task::checkpoint); }
+  // The node is about to write such recovery points down, or has done so durably.
+  void checkpoint_begins(DirId dir, std::vector<std::pair<TopicIdPartition, Offset>> compacted);
   void checkpoint_ended(DirId dir);
   void on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out& out);
   // The reply to a call of this part, or its loss.
   void on_answer(Io& io, const Owner& owner, IoError error, const Slice& body, int16_t version, Out& out);
   void on_alter_answer(Io& io, IoError error, const Slice& body, Out& out);
   void on_time(Io& io, Out& out);
-  Instant next_deadline() const { return earlier(earlier(timers_.next(), removals_.next()), flushes_.next()); }
+  Instant next_deadline() const {
+    return walk_.idle() ? earlier(earlier(timers_.next(), removals_.next()), flushes_.next()) : Instant{0};
+  }
   // The end of a turn: submits writes, sends fetches and proposals.
   void flush(Io& io, Out& out);
   // Every log is closed as soon as it is open and what goes is gone; nothing new is opened any more.
   void close_all(Io& io);
-  bool all_closed() const { return closing_.empty() && leaving_.empty(); }
+  bool all_closed() const { return closing_.empty() && leaving_.empty() && walk_.idle(); }
 
   // ---- requests
   const Partition* find(const TopicIdPartition& id) const;
@@ -124,6 +146,13 @@ class Replicas final {
   void load_cold(Io& io, const TopicIdPartition& id, const log::ColdWant& want);
   bool delete_before(Ctx& ctx, const TopicIdPartition& id, Offset offset, Out& out);
 
+  bool empty() const { return partitions_.empty(); }
+  template<class F>
+  void each_of(const Uuid& topic, F&& f) const {
+    for (auto it = partitions_.lower_bound({topic, INT32_MIN}); it != partitions_.end() && it->first.topic == topic;
+         ++it)
+      f(it->first);
+  }
   const std::map<TopicIdPartition, Cow<Partition>>& all() const { return partitions_; }
   const Common& common() const { return config_.common; }
 
@@ -137,10 +166,9 @@ class Replicas final {
         v("alter_in_flight", alter_in_flight_), v("alter_not_before", alter_not_before_);
     v("full", full_), v("ending", ending_), v("closing", closing_), v("close_due", close_due_),
         v("close_running", close_running_), v("fetchers", fetchers_), v("last_call", last_call_);
-    v("timers", timers_), v("started", started_), v("removals", removals_), v("retention_at", retention_at_),
-        v("mark_at", mark_at_), v("flushes", flushes_), v("flush_timers", flush_timers_);
-    v("compaction_timer", compaction_timer_), v("compacting", compacting_), v("compaction_at", compaction_at_),
-        v("dirtiest", dirtiest_), v("checkpointing", checkpointing_);
+    v("timers", timers_), v("started", started_), v("removals", removals_), v("walk", walk_);
+    v("flushes", flushes_), v("flush_timers", flush_timers_);
+    v("compaction_timer", compaction_timer_), v("compacting", compacting_), v("checkpointing", checkpointing_);
   }
 
  private:
@@ -177,7 +205,21 @@ class Replicas final {
       v("follows", follows), v("missing", missing), v("delayed", delayed);
     }
   };
-  enum class Timer : uint8_t { shrink, fetch, alter, retention, expire, mark, compact };
+  // What is done to all partitions now and then, some of them a turn (walk.cc).
+  enum class Task : uint8_t { shrink, retain, expire, mark, compact, checkpoint, close, count };
+  enum class Timer : uint8_t { shrink, retain, expire, mark, compact, fetch, alter };
+  struct Walk {
+    uint8_t wanted = 0;                                            // bits of tasks that begin with the next round
+    uint8_t running = 0;                                           // of those in the round under way
+    std::optional<TopicIdPartition> at;                            // where it goes on; none: at the beginning
+    std::optional<std::pair<TopicIdPartition, int64_t>> dirtiest;  // log seen in this round
+    Checkpoints checkpoints;
+    bool idle() const { return (wanted | running) == 0; }
+    template<class V>
+    void fields(V& v) const {
+      v("wanted", wanted), v("running", running), v("at", at), v("dirtiest", dirtiest), v("checkpoints", checkpoints);
+    }
+  };
 
   Partition* write(const TopicIdPartition& id);
   void moved(const TopicIdPartition& id, const Moved& m, Out& out);
@@ -191,14 +233,24 @@ class Replicas final {
   void closed(Io& io, const TopicIdPartition& id);
   void fetch_answered(Io& io, Fetcher& fetcher, const FetchCall& call, const Slice& body, int16_t version, Out& out);
   void wake_at(Instant at, Timer what);
-  void shrink_isrs(Ctx& ctx, Out& out);
+
+  // walk.cc
   void begin_standing_tasks(Ctx& ctx);
-  void expire_producers(Ctx& ctx);
-  void retain_some(Io& io, Out& out);
-  void mark_some(Io& io);
+  static constexpr uint8_t bit(Task task) { return static_cast<uint8_t>(1u << static_cast<uint8_t>(task)); }
+  void begin_task(Task task) { walk_.wanted = static_cast<uint8_t>(walk_.wanted | bit(task)); }
+  void walk(Io& io, Out& out);
+  size_t look(Io& io, const TopicIdPartition& id, Cow<Partition>& partition, Out& out);
+  void end_task(Io& io, Task task, Out& out);
+  void note_checkpoint(const TopicIdPartition& id, const Partition& p);
+
+  void shrink_isr(Ctx& ctx, const TopicIdPartition& id, Cow<Partition>& partition, Out& out);
+  bool retain(Io& io, Cow<Partition>& partition, Out& out);
+  bool mark(Io& io, Cow<Partition>& partition);
   void remove_put_away(Io& io);
   void compact_at(Instant at);
-  void compact_some(Io& io);
+  void look_for_dirt(Ctx& ctx, const Partition& p);
+  void compact_dirtiest(Io& io);
+  void compact_on(Io& io);
   void go_on_compacting(Io& io);
   void compaction_said(Ctx& ctx, const TopicIdPartition& id, const log::Out& said);
   void abandon_compaction(Io& io, DirId dir);
@@ -215,8 +267,8 @@ class Replicas final {
   std::map<uint64_t, log::Log> leaving_;  // removed partitions whose directories still go
   std::set<std::string> leaving_paths_;   // of these; a log of that path is opened afterwards
   std::map<TopicIdPartition, log::OpenFrom> postponed_;
-  std::map<TopicIdPartition, Offset> opening_marks_;  // high watermark for a log that opens
-  std::set<TopicIdPartition> dirty_;                  // to flush at the end of the turn
+  std::map<TopicIdPartition, Place> opening_marks_;  // of logs that open
+  std::set<TopicIdPartition> dirty_;                 // to flush at the end of the turn
   std::set<TopicIdPartition> wants_alter_;
   std::vector<TopicIdPartition> altering_;  // in the AlterPartition under way
   std::set<DirId> full_;                    // directories with too little room
@@ -234,12 +286,9 @@ class Replicas final {
   Timers<TopicIdPartition> removals_;  // logs with files to remove
   Timers<TopicIdPartition> flushes_;   // logs with what flush.ms lets be unsynced only until then
   std::map<TopicIdPartition, TimerId> flush_timers_;
-  std::optional<TopicIdPartition> retention_at_;  // where the present round of retention goes on
-  std::optional<TopicIdPartition> mark_at_;       // and that of marks
   TimerId compaction_timer_;
-  std::optional<TopicIdPartition> compacting_;                    // its log is being cleaned
-  std::optional<TopicIdPartition> compaction_at_;                 // where the present round of looks goes on
-  std::optional<std::pair<TopicIdPartition, int64_t>> dirtiest_;  // seen in this round
+  std::optional<TopicIdPartition> compacting_;  // its log is being cleaned
+  Walk walk_;
   std::map<DirId, std::vector<std::pair<TopicIdPartition, Offset>>> checkpointing_;  // recovery points being written
 };
 

@@ -1,64 +1,36 @@
-// Standing tasks. Retention: every log.retention.check.interval.ms all partitions are looked at, a few a turn.
-// Producers that have not written for long are forgotten. Logs that have grown are marked, so that a recovery need not
-// read what was written long ago.
+// What standing tasks do to one partition. Retention lets go of what has expired; logs that have grown are marked, so
+// that a recovery need not read what was written long ago; members of an ISR that lag are dropped; flush.ms.
 #include "engine/replication/replicas.h"
 
 namespace klamm::replication {
 
 namespace {
-constexpr size_t kLooksPerTurn = 200;
-constexpr size_t kMarksPerTurn = 8;
 constexpr size_t kFlushesPerTurn = 200;
-constexpr int64_t kMarkBytes = 16 << 20;      // that a log has grown since its last mark: some 10 ms of recovery
-constexpr Duration kFirstLook = seconds(30);  // as Kafka, unless the interval is shorter
+constexpr int64_t kMarkBytes = 16 << 20;  // that a log has grown since its last mark: some 10 ms of recovery
 }  // namespace
 
-void Replicas::begin_standing_tasks(Ctx& ctx) {
-  wake_at(ctx.now + std::min(config_.retention_check, kFirstLook), Timer::retention);
-  wake_at(ctx.now + config_.producer_check, Timer::expire);
-  if (config_.mark > Duration{}) wake_at(ctx.now + config_.mark, Timer::mark);
+void Replicas::shrink_isr(Ctx& ctx, const TopicIdPartition& id, Cow<Partition>& partition, Out& out) {
+  if (partition->role() != Role::leader || partition->assignment().isr.size() <= 1) return;
+  Moved m;
+  partition.write().shrink_isr(ctx, config_.common, brokers_, m);
+  moved(id, m, out);
 }
 
-void Replicas::retain_some(Io& io, Out& out) {
-  if (ending_) return;
-  auto it = retention_at_ ? partitions_.lower_bound(*retention_at_) : partitions_.begin();
-  for (size_t looks = 0; it != partitions_.end() && looks < kLooksPerTurn; ++it, ++looks) {
-    if (!it->second->retains_too_much(io.ctx.wall)) continue;
-    Partition& p = it->second.write();
-    p.retain(io);
-    if (p.dirty()) dirty_.insert(it->first);
-    out.changed.push_back(it->first);  // followers hear of the log start
-  }
-  retention_at_.reset();
-  if (it != partitions_.end()) {
-    retention_at_ = it->first;
-    return wake_at(io.ctx.now, Timer::retention);
-  }
-  wake_at(io.ctx.now + config_.retention_check, Timer::retention);
+// True: there was something to let go; or, of mark, to write down.
+bool Replicas::retain(Io& io, Cow<Partition>& partition, Out& out) {
+  if (!partition->retains_too_much(io.ctx.wall)) return false;
+  Partition& p = partition.write();
+  p.retain(io);
+  if (p.dirty()) dirty_.insert(p.id());
+  out.changed.push_back(p.id());  // followers hear of the log start
+  return true;
 }
 
-void Replicas::mark_some(Io& io) {
-  if (ending_) return;
-  auto it = mark_at_ ? partitions_.lower_bound(*mark_at_) : partitions_.begin();
-  size_t marks = 0;
-  for (; it != partitions_.end() && marks < kMarksPerTurn; ++it) {
-    const log::Log& log = it->second->log();
-    if (log.unmarked_bytes() < kMarkBytes || full_.count(log.options().dir)) continue;
-    it->second.write().log().mark(io);
-    ++marks;
-  }
-  mark_at_.reset();
-  if (it != partitions_.end()) {
-    mark_at_ = it->first;
-    return wake_at(io.ctx.now, Timer::mark);
-  }
-  wake_at(io.ctx.now + config_.mark, Timer::mark);
-}
-
-void Replicas::expire_producers(Ctx& ctx) {
-  for (auto& [id, partition] : partitions_)
-    if (partition->log().producers_expired(ctx)) partition.write().log().expire_producers(ctx);
-  wake_at(ctx.now + config_.producer_check, Timer::expire);
+bool Replicas::mark(Io& io, Cow<Partition>& partition) {
+  const log::Log& log = partition->log();
+  if (log.unmarked_bytes() < kMarkBytes || full_.count(log.options().dir)) return false;
+  partition.write().log().mark(io);
+  return true;
 }
 
 void Replicas::remove_put_away(Io& io) {

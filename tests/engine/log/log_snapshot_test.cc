@@ -106,6 +106,24 @@ TEST_F(Restarted, an_orderly_end_leaves_its_producers) {
   EXPECT_EQ(w.log.ends().synced, 120);
 }
 
+// The end of a small last segment is not synced together with what only spares reading it.
+TEST_F(Restarted, after_an_orderly_end_a_loss_of_power_takes_nothing) {
+  w.turn([&](Io& io) { w.log.close(io); });
+  w.settle();
+  ASSERT_TRUE(w.closed);
+  const OpenFrom from{w.log.recovery_point(), 0, true};
+  const FakeStorage closed = w.disk;
+  Rng rng{11};
+  for (int i = 0; i < 100 && !HasFailure(); ++i) {
+    w.disk = closed;
+    w.disk.lose_power([&](uint64_t n) { return i == 0 ? 0 : rng.below(n); });
+    again(from);
+    expect_all();
+    EXPECT_EQ(w.log.ends().synced, 120);
+    EXPECT_EQ(w.log.dropped_bytes(), 0);
+  }
+}
+
 // The close wants a checkpoint of its own; when the one before it has ended nothing else is under way.
 TEST_F(Restarted, a_close_behind_a_checkpoint_ends) {
   w.append(idempotent(60), 9);

@@ -74,8 +74,7 @@ TEST(BrokerConfig, what_has_no_effect_is_told_once) {
                                                 {"max.connections", "100"}});
   EXPECT_TRUE(r.errors.empty());
   EXPECT_EQ(r.warnings,
-            (std::vector<std::string>{
-                "Without effect in this version: num.io.threads, ssl.keystore.location"}));
+            (std::vector<std::string>{"Without effect in this version: num.io.threads, ssl.keystore.location"}));
 }
 
 TEST(BrokerConfig, connections_of_an_address) {

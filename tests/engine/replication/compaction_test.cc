@@ -35,8 +35,13 @@ struct Compactor : ReplicasWorld {
     }
     settle();
   }
+  void checkpoint_begins() {
+    replicas.want_checkpoint();
+    pass(Duration{});
+    replicas.checkpoint_begins(DirId{}, std::move(out.checkpoints->at(DirId{}).compacted));
+  }
   void checkpoint() {
-    replicas.checkpoint_begins(DirId{});
+    checkpoint_begins();
     replicas.checkpoint_ended(DirId{});
   }
   const log::Log& log(int32_t partition) const { return replicas.find(tp(partition))->log(); }
@@ -73,7 +78,7 @@ TEST(Compaction, waits_for_what_a_file_says_of_durability) {
   c.lead(1, 60);
   c.pass(seconds(1));
   EXPECT_FALSE(c.log(1).cleaning());
-  c.replicas.checkpoint_begins(DirId{});
+  c.checkpoint_begins();
   c.pass(seconds(1));
   EXPECT_FALSE(c.log(1).cleaning());
   c.replicas.checkpoint_ended(DirId{});

@@ -74,7 +74,7 @@ TEST(FlushMs, changes_at_once) {
   f.lead(1, kNeverFlushed);
   f.append(1);
   const auto configure = [&](Duration flush_after) {
-    Settings s = f.replicas.find(f.tp(1))->settings();
+    Settings s;
     s.flush_after = flush_after;
     f.turn([&](Io& io) { f.replicas.configure(io.ctx, f.tp(1), s, f.out); });
   };

@@ -34,7 +34,7 @@ TEST(Partition, the_leader_counts_itself_only_once_its_own_write_has_ended) {
 }
 
 void allow_unsynced(Node& node, int64_t records) {
-  Settings settings = node.partition.settings();
+  Settings settings{node.partition.settings(), {}};
   settings.unsynced_max = records;
   node.configure(settings);
 }
