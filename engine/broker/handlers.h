@@ -6,6 +6,8 @@ namespace klamm::broker {
 
 // `until`: the request has waited, and is answered by then.
 void handle_produce(Turn& t, Request& request);
+// A Fetch as Kafka reads it: partitions and topics named twice become one, topics without partitions go.
+void make_plain(Arena& arena, protocol::FetchRequest& q);
 void handle_fetch(Turn& t, Request& request, std::optional<Instant> until = std::nullopt);
 void handle_list_offsets(Turn& t, Request& request);
 void handle_metadata(Turn& t, Request& request, std::optional<Instant> until = std::nullopt);

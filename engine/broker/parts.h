@@ -127,10 +127,11 @@ struct ProduceWork {
   Request request;
   ParkedProduce parked;
   bool no_id = false;  // transactional, by nobody
+  std::string broken;  // why all of it is refused: a batch without a frame
   size_t record_errors = replication::kRecordErrorsMost;
   template<class V>
   void fields(V& v) const {
-    v("ticket", request.ticket), v("frame", request.frame), v("parked", parked), v("no_id", no_id),
+    v("ticket", request.ticket), v("frame", request.frame), v("parked", parked), v("no_id", no_id), v("broken", broken),
         v("record_errors", record_errors);
   }
 };

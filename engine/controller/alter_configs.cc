@@ -31,18 +31,23 @@ MaybeRefused bad_config(std::string why) { return Refusal{ErrorCode::invalid_con
 MaybeRefused check_resource(const Operation& op, const ConfigResource& r) {
   switch (r.type) {
     case ResourceType::topic:
+      if (r.name.empty()) return bad_request("Default topic resources are not allowed.");
+      if (auto fault = topic_name_fault(r.name)) return Refusal{ErrorCode::invalid_topic_exception, *fault};
       if (op.image.topic(r.name)) return std::nullopt;
       return Refusal{ErrorCode::unknown_topic_or_partition, "The topic '" + r.name + "' does not exist."};
     case ResourceType::broker: {
       if (r.name.empty()) return std::nullopt;
       const auto id = metadata::parse_integer(r.name);
-      if (id && *id >= 0 && *id <= INT32_MAX && op.image.broker(NodeId{static_cast<int32_t>(*id)})) return std::nullopt;
+      if (!id || *id > INT32_MAX || *id < INT32_MIN)
+        return bad_request("Node id must be an integer, but it is: " + r.name);
+      if (op.image.broker(NodeId{static_cast<int32_t>(*id)})) return std::nullopt;
       return bad_request("Unexpected broker id " + r.name + ".");
     }
     case ResourceType::client_metrics:
       return r.name.empty() ? bad_request("Subscription name can't be empty") : std::nullopt;
-    case ResourceType::group: return r.name.empty() ? bad_request("Group name can't be empty") : std::nullopt;
-    default: return bad_request("Unexpected resource type " + std::to_string(static_cast<int>(r.type)) + ".");
+    case ResourceType::group:
+      return r.name.empty() ? bad_request("Default group resources are not allowed.") : std::nullopt;
+    default: return bad_request("Unknown resource type " + std::to_string(static_cast<int>(r.type)));
   }
 }
 
@@ -62,17 +67,40 @@ std::string broker_value(const Operation& op, std::string_view name) {
   return def && def->default_value && !def->required() ? def->default_value : "";
 }
 
+// Keys and trusted certificates differ from listener to listener: a change names the one that is meant.
+bool per_listener(std::string_view name) {
+  constexpr std::string_view kSecurity[] = {"ssl.key.password",
+                                            "ssl.keystore.certificate.chain",
+                                            "ssl.keystore.key",
+                                            "ssl.keystore.location",
+                                            "ssl.keystore.password",
+                                            "ssl.keystore.type",
+                                            "ssl.truststore.certificates",
+                                            "ssl.truststore.location",
+                                            "ssl.truststore.password",
+                                            "ssl.truststore.type"};
+  return std::find(std::begin(kSecurity), std::end(kSecurity), name) != std::end(kSecurity);
+}
+
 // Sizes of pools of threads may at most be doubled or halved at once (KIP-226).
 MaybeRefused check_broker(const Operation& op, bool everywhere, const ConfigDef& def, const std::string& value) {
   const std::string_view name = def.name;
   if (def.update == ConfigUpdate::read_only)
-    return bad_request("Cannot update these configs dynamically: " + std::string(name));
+    return bad_request("Cannot update these configs dynamically: [" + std::string(name) + "]");
+  if (per_listener(name))
+    return bad_request(
+        "These security configs can be dynamically updated only per-listener using the listener prefix: [" +
+        std::string(name) + "]");
   if (def.update == ConfigUpdate::per_broker && everywhere)
-    return bad_request("Cannot update per-broker configs at default cluster level: " + std::string(name));
-  if (const auto fault = metadata::config_fault(def, value))
-    return bad_request(metadata::config_fault_message(def, value, *fault));
-  constexpr std::string_view kPools[] = {"background.threads", "num.io.threads", "num.network.threads",
-                                         "num.recovery.threads.per.data.dir", "num.replica.fetchers"};
+    return bad_request("Cannot update these configs at default cluster level, broker id must be specified: [" +
+                       std::string(name) + "]");
+  if (auto refusal = metadata::config_refusal(def, value)) return bad_request(*refusal);
+  constexpr std::string_view kPools[] = {"background.threads",
+                                         "log.cleaner.threads",
+                                         "num.io.threads",
+                                         "num.network.threads",
+                                         "num.recovery.threads.per.data.dir",
+                                         "num.replica.fetchers"};
   if (std::find(std::begin(kPools), std::end(kPools), name) == std::end(kPools)) return std::nullopt;
   const auto now = metadata::parse_integer(broker_value(op, name)), next = metadata::parse_integer(value);
   if (now && next && (*next > *now * 2 || *next < *now / 2))
@@ -86,11 +114,11 @@ MaybeRefused check_broker(const Operation& op, bool everywhere, const ConfigDef&
 MaybeRefused check_client_metrics(const ConfigDef& def, const std::string& value) {
   const std::string_view name = def.name;
   if (name == "interval.ms") {
-    if (const auto fault = metadata::config_fault(def, value))
-      return bad_config(metadata::config_fault_message(def, value, *fault));
+    if (auto refusal = metadata::config_refusal(def, value)) return bad_config(*refusal);
     const auto interval = metadata::parse_integer(metadata::trimmed(value));
     if (!interval || *interval < metadata::kPushIntervalLeast.ms() || *interval > metadata::kPushIntervalMost.ms())
-      return bad_request("Invalid value " + value + " for interval.ms, interval must be between 100 and 3600000");
+      return bad_request("Invalid value " + value +
+                         " for interval.ms, interval must be between 100 and 3600000 (1 hour)");
     return std::nullopt;
   }
   for (std::string_view item : metadata::config_list(value))
@@ -101,26 +129,36 @@ MaybeRefused check_client_metrics(const ConfigDef& def, const std::string& value
   return std::nullopt;
 }
 
+// "by_duration:" is followed by a duration as ISO 8601 writes it, such as P1DT2H.
+bool offset_reset(std::string_view value) {
+  constexpr std::string_view kPrefix = "by_duration:P";
+  if (!value.starts_with(kPrefix)) return value == "latest" || value == "earliest";
+  value.remove_prefix(kPrefix.size());
+  return value.find_first_of("0123456789") != value.npos && value.find_first_not_of("0123456789.DTHMS") == value.npos &&
+         std::string_view("DHMS").find(value.back()) != std::string_view::npos;
+}
+
 // The broker bounds what a group may ask for: "consumer.session.timeout.ms" by "group.consumer.max.session.timeout.ms".
 MaybeRefused check_group(const Operation& op, const ConfigDef& def, const std::string& value) {
-  if (const auto fault = metadata::config_fault(def, value))
-    return bad_config(metadata::config_fault_message(def, value, *fault));
+  if (auto refusal = metadata::config_refusal(def, value)) return bad_config(*refusal);
   const std::string_view name = def.name;
-  if (name == "share.auto.offset.reset" && value != "latest" && value != "earliest" &&
-      !value.starts_with("by_duration:P"))
-    return bad_config("Invalid value " + value +
-                      " for share.auto.offset.reset: latest, earliest or by_duration:PnDTnHnMn.nS");
+  if (name == "share.auto.offset.reset" && !offset_reset(value))
+    return bad_config(
+        "Invalid value " + value + " for configuration share.auto.offset.reset: Invalid value `" + value +
+        "` for configuration share.auto.offset.reset. The value must be either 'earliest', 'latest' or of "
+        "the format 'by_duration:<PnDTnHnMn.nS.>'.");
   const size_t dot = name.find('.');
-  const auto bound = [&](const char* which) {
-    const std::string property =
-        "group." + std::string(name.substr(0, dot)) + which + std::string(name.substr(dot + 1));
-    return metadata::parse_integer(broker_value(op, property));
+  std::string_view what = name.substr(dot + 1);
+  if (what.starts_with("num.")) what.remove_prefix(4);  // streams.num.standby.replicas: group.streams.max.standby...
+  const auto property = [&](const char* which) {
+    return "group." + std::string(name.substr(0, dot)) + which + std::string(what);
   };
+  const auto bound = [&](const char* which) { return metadata::parse_integer(broker_value(op, property(which))); };
   const auto number = metadata::parse_integer(value);
   if (const auto least = bound(".min."); number && least && *number < *least)
-    return bad_config(std::string(name) + " must be greater than or equal to " + std::to_string(*least));
+    return bad_config(std::string(name) + " must be greater than or equal to " + property(".min."));
   if (const auto most = bound(".max."); number && most && *number > *most)
-    return bad_config(std::string(name) + " must be less than or equal to " + std::to_string(*most));
+    return bad_config(std::string(name) + " must be less than or equal to " + property(".max."));
   return std::nullopt;
 }
 
@@ -134,12 +172,8 @@ MaybeRefused check_value(const Operation& op, const ConfigResource& r, const std
       return def ? check_client_metrics(*def, value) : bad_request("Unknown client metrics configuration: " + name);
     case ResourceType::group:
       return def ? check_group(op, *def, value) : bad_config("Unknown group config name: " + name);
-    default: break;
+    default: return std::nullopt;  // a topic's are checked together
   }
-  if (auto fault = metadata::topic_config_fault({{name, value}})) return bad_config(*fault);
-  if (name == "remote.storage.enable" && value == "true")
-    return bad_config("Tiered Storage functionality is disabled in the broker.");
-  return std::nullopt;
 }
 
 // The list that a config is now: of the resource itself, else its default.
@@ -150,20 +184,41 @@ std::string list_now(const Operation& op, const ConfigResource& r, const ConfigD
   return def.default_value ? def.default_value : "";
 }
 
+// As Java splits: what is empty at the end is left out, but for an empty text, which is one empty piece.
+std::vector<std::string> pieces(std::string_view text) {
+  std::vector<std::string> out;
+  for (size_t from = 0; from <= text.size();) {
+    const size_t comma = std::min(text.find(',', from), text.size());
+    out.emplace_back(text.substr(from, comma - from));
+    from = comma + 1;
+  }
+  while (!text.empty() && !out.empty() && out.back().empty()) out.pop_back();
+  return out;
+}
+
+MaybeRefused not_a_list(const ConfigResource& r, const Edit& e) {
+  const bool append = e.change == Change::append;
+  if (r.type == ResourceType::broker)
+    return bad_config(std::string("Config value ") + (append ? "append" : "subtract") +
+                      " is not allowed for config key: " + std::string(e.name));
+  return bad_config(std::string("Can't ") + (append ? "APPEND" : "SUBTRACT") + " to key " + std::string(e.name) +
+                    " because its type is not LIST.");
+}
+
+// Only those of brokers and topics: Kafka's controller does not know the others as lists.
 MaybeRefused edit_list(const Operation& op, const ConfigResource& r, const Edit& e, Properties& set) {
-  const ConfigDef* def = metadata::find_config(scope_of(r.type), e.name);
-  if (!def || def->type != metadata::ConfigType::list)
-    return bad_config("Can't append or subtract values of key " + std::string(e.name) + ": it is not a list.");
-  const std::string now = list_now(op, r, *def, set);
-  std::vector<std::string> parts;
-  for (std::string_view part : metadata::config_list(now)) parts.emplace_back(part);
-  for (std::string_view part : metadata::config_list(e.value)) {
+  const bool known = r.type == ResourceType::broker || r.type == ResourceType::topic;
+  const ConfigDef* def = known ? metadata::find_config(scope_of(r.type), e.name) : nullptr;
+  if (!def || def->type != metadata::ConfigType::list) return not_a_list(r, e);
+  std::vector<std::string> parts = pieces(list_now(op, r, *def, set));
+  std::erase(parts, std::string());
+  for (const std::string& part : pieces(e.value)) {
     const auto at = std::find(parts.begin(), parts.end(), part);
     if (e.change == Change::append && at == parts.end()) parts.emplace_back(part);
     if (e.change == Change::subtract && at != parts.end()) parts.erase(at);
   }
   std::string joined;
-  for (const std::string& part : parts) joined += (joined.empty() ? "" : ",") + part;
+  for (size_t i = 0; i < parts.size(); ++i) joined += (i == 0 ? "" : ",") + parts[i];
   if (joined.size() > protocol::wire::kStringMax)
     return bad_config("The list of " + std::string(e.name) + " would be longer than a value may be.");
   set[std::string(e.name)] = joined;
@@ -191,6 +246,20 @@ MaybeRefused apply(const Operation& op, const ConfigResource& r, const std::vect
     }
     if (auto refused = check_value(op, r, name, set[name])) return refused;
   }
+  if (r.type != ResourceType::topic) return std::nullopt;
+  const auto fault = metadata::topic_config_fault(set, op.options.properties);
+  return fault ? bad_config(*fault) : std::nullopt;
+}
+
+// With eligible leader replicas (KIP-966) all brokers must mean the same by it, and it must be set.
+MaybeRefused check_min_isr(const Operation& op, const ConfigResource& r, const std::vector<Edit>& edits,
+                           const Properties& before, const Properties& after) {
+  constexpr char kName[] = "min.insync.replicas";
+  if (r.type != ResourceType::broker || !op.elr_enabled()) return std::nullopt;
+  if (r.name.empty() && before.count(kName) && !after.count(kName))
+    return bad_config("Cluster-level min.insync.replicas cannot be removed while ELR is enabled.");
+  if (!r.name.empty() && std::any_of(edits.begin(), edits.end(), [&](const Edit& e) { return e.name == kName; }))
+    return bad_config("Broker-level min.insync.replicas cannot be altered while ELR is enabled.");
   return std::nullopt;
 }
 
@@ -232,7 +301,9 @@ void alter(Operation& op, const Request& q, Response& a, bool afresh, EditsOf ed
     MaybeRefused refused;
     if (times[id] > 1) refused = bad_request("Each resource must appear at most once.");
     if (!refused) refused = check_resource(op, id);
-    if (!refused) refused = apply(op, id, edits_of(r), after);
+    const std::vector<Edit> edits = edits_of(r);
+    if (!refused) refused = apply(op, id, edits, after);
+    if (!refused) refused = check_min_isr(op, id, edits, before, after);
     auto& out = a.responses.add(op.ctx.arena());
     out.resource_type = r.resource_type;
     out.resource_name = r.resource_name;

@@ -159,6 +159,13 @@ void Controller::serve(Ctx& ctx, const Ticket& ticket, const Slice& body, Out& o
     out.replies.push_back(close_reply(ticket));
     return;
   }
+  // Changes of features are not timed, in Kafka neither.
+  if constexpr (
+      requires { q.timeout_ms; } && !requires { q.feature_updates; })
+    if (q.timeout_ms <= 0) {  // over before it began
+      out.replies.push_back(error_reply(ctx.arena(), ticket, body, ErrorCode::request_timed_out));
+      return;
+    }
   // One record holds no more than the request that it is made of.
   bool too_large = in_batch(body) + kBesideMost > kAppendBytesMax;
   Response a;

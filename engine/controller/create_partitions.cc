@@ -10,7 +10,7 @@ using NewPartitions = protocol::CreatePartitionsRequest::CreatePartitionsTopic;
 
 std::optional<Refusal> grow(Operation& op, const NewPartitions& t) {
   const metadata::Topic* topic = op.image.topic(t.name);
-  if (!topic) return Refusal{ErrorCode::unknown_topic_or_partition, "This server does not host this topic-partition."};
+  if (!topic) return Refusal{ErrorCode::unknown_topic_or_partition, ""};
   const auto now = static_cast<int32_t>(topic->partitions.size());
   KLAMM_ASSERT(now > 0);
   if (t.count == now)
@@ -74,7 +74,7 @@ void create_partitions(Operation& op, int16_t, const protocol::CreatePartitionsR
     out.name = t.name;
     if (!refused) continue;
     out.error_code = static_cast<int16_t>(refused->code);
-    out.error_message = op.text(refused->message);
+    out.error_message = refused->message.empty() ? kNullStr : op.text(refused->message);
   }
   if (q.validate_only) op.records.clear();
 }

@@ -79,7 +79,7 @@ MaybeRefused check_name(const Operation& op, Str name) {
   return std::nullopt;
 }
 
-MaybeRefused plan_configs(const NewTopic& t, Plan& plan) {
+MaybeRefused plan_configs(const Operation& op, const NewTopic& t, Plan& plan) {
   std::string nulls;
   for (const auto& c : t.configs) {
     if (is_null(c.value))
@@ -88,12 +88,8 @@ MaybeRefused plan_configs(const NewTopic& t, Plan& plan) {
       plan.configs[std::string(c.name)] = std::string(c.value);
   }
   if (!nulls.empty()) return Refusal{ErrorCode::invalid_config, "Null value not supported for topic configs: " + nulls};
-  if (auto fault = metadata::topic_config_fault(plan.configs)) return Refusal{ErrorCode::invalid_config, *fault};
-  if (const auto remote = plan.configs.find("remote.storage.enable");
-      remote != plan.configs.end() && remote->second == "true")
-    return Refusal{ErrorCode::invalid_config,
-                   "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log "
-                   "storage."};
+  if (auto fault = metadata::topic_config_fault(plan.configs, op.options.properties))
+    return Refusal{ErrorCode::invalid_config, *fault};
   return std::nullopt;
 }
 
@@ -181,7 +177,7 @@ void refuse(Operation& op, const Refusal& r, CreateResponse::CreatableTopicResul
 void create(Operation& op, const NewTopic& t, CreateResponse::CreatableTopicResult& out) {
   Plan plan;
   MaybeRefused refused = check_name(op, t.name);
-  if (!refused) refused = plan_configs(t, plan);
+  if (!refused) refused = plan_configs(op, t, plan);
   if (!refused) refused = t.assignments.empty() ? plan_placed(op, t, plan) : plan_assigned(op, t, plan);
   if (refused) return refuse(op, *refused, out);
   KLAMM_ASSERT(!plan.partitions.empty());

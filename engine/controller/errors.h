@@ -8,7 +8,7 @@ namespace klamm::controller {
 inline Str told(int16_t code) {
   switch (static_cast<ErrorCode>(code)) {
     case ErrorCode::not_controller: return "this is not the active controller";
-    case ErrorCode::request_timed_out: return "the controller did not get to it in time";
+    case ErrorCode::request_timed_out: return kNullStr;
     case ErrorCode::policy_violation: return "the request changes more than can be changed at once";
     default: return "the controller's answer could not be used";
   }

@@ -44,7 +44,8 @@ std::optional<std::string> Placement::fault(int32_t factor) const {
   if (unfenced_ == 0) return "All brokers are currently fenced.";
   if (static_cast<size_t>(factor) > total_)
     return "The target replication factor of " + std::to_string(factor) + " cannot be reached because only " +
-           std::to_string(total_) + " broker(s) are registered.";
+           std::to_string(total_) +
+           " broker(s) are registered or some brokers have all their log directories cordoned.";
   return std::nullopt;
 }
 

@@ -45,7 +45,7 @@ void effective_configs(Operation& op, const metadata::Properties& overrides,
   };
   static const metadata::Properties kNone;
   for (const metadata::ConfigDef& def : metadata::config_defs(metadata::ConfigScope::topic)) {
-    if (def.internal) continue;
+    if (def.internal && !overrides.contains(def.name)) continue;
     ConfigSource source = ConfigSource::none;
     const metadata::Properties* broker = &kNone;
     for (const auto& layer : layers) {

@@ -37,9 +37,11 @@ std::optional<Refusal> check(const Operation& op, const Update& u, Upgrade type)
     return refuse("The controller does not support the given upgrade type.");
   if (u.max_version_level < 0) return refuse("A feature version cannot be less than 0.");
   const metadata::SupportedFeature* f = supported(u.feature);
-  if (!f) return refuse("Local controller does not support this feature.");
+  const std::string here = "Local controller " + std::to_string(op.options.node.value);
+  if (!f && u.max_version_level == 0) return refuse("Feature " + std::string(u.feature) + " not found.");
+  if (!f) return refuse(here + " does not support this feature.");
   if (u.max_version_level < f->min || u.max_version_level > f->max)
-    return refuse("Local controller only supports versions " + std::to_string(f->min) + "-" + std::to_string(f->max));
+    return refuse(here + " only supports versions " + std::to_string(f->min) + "-" + std::to_string(f->max));
   if (!every_broker_supports(op, u.feature, u.max_version_level)) return refuse("A broker does not support it.");
   const int16_t now = op.image.feature(u.feature);
   if (u.max_version_level < now && type == Upgrade::upgrade)

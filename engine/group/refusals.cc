@@ -1,7 +1,7 @@
 #include "engine/group/refusals.h"
 
 #include <algorithm>
-#include <map>
+#include <set>
 
 #include "engine/base/reader.h"
 #include "engine/group/replies.h"
@@ -120,17 +120,18 @@ std::vector<Slice> refusal(Arena& arena, const Ticket& ticket, const Slice& requ
   return {};
 }
 
-// A group named twice is deleted once: both get the first one's result.
+// A group named twice is deleted and told of once.
 std::vector<Slice> deletion_answer(Arena& arena, const Ticket& ticket, const Slice& request,
                                    const std::vector<ErrorCode>& errors) {
   const auto names = decoded<DeleteGroupsRequest>(arena, ticket, request).groups_names;
   KLAMM_ASSERT_REL(names.size(), ==, errors.size());
   DeleteGroupsResponse response;
-  std::map<Str, ErrorCode> first;
+  std::set<Str> told;
   for (size_t i = 0; i < names.size(); ++i) {
+    if (!told.insert(names[i]).second) continue;
     auto& result = response.results.add(arena);
     result.group_id = names[i];
-    result.error_code = code(first.emplace(names[i], errors[i]).first->second);
+    result.error_code = code(errors[i]);
   }
   return encode_body(ticket, response);
 }

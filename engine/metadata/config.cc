@@ -389,12 +389,22 @@ TopicConfig make_topic_config(const Properties& overrides, const Properties& bro
   return c;
 }
 
-std::optional<std::string> topic_config_fault(const Properties& overrides) {
-  for (const auto& [name, value] : overrides) {
-    const ConfigDef* def = find_config(ConfigScope::topic, name);
-    if (!def) return "Unknown topic config name: " + name;
-    if (const auto fault = config_fault(*def, value)) return config_fault_message(*def, value, *fault);
-  }
+std::optional<std::string> topic_config_fault(const Properties& overrides, const Properties& broker) {
+  for (const auto& [name, value] : overrides)
+    if (!find_config(ConfigScope::topic, name)) return "Unknown topic config name: " + name;
+  for (const auto& [name, value] : overrides)
+    if (auto refusal = config_refusal(*find_config(ConfigScope::topic, name), value)) return refusal;
+  const auto number = [&](const char* name) {
+    const auto value = topic_config_value(*find_config(ConfigScope::topic, name), overrides, broker);
+    return value ? parse_integer(trimmed(*value)).value_or(0) : 0;
+  };
+  const int64_t least = number("min.compaction.lag.ms"), most = number("max.compaction.lag.ms");
+  if (least > most)
+    return "conflict topic config setting min.compaction.lag.ms (" + std::to_string(least) +
+           ") > max.compaction.lag.ms (" + std::to_string(most) + ")";
+  if (const std::string* remote = set(overrides, "remote.storage.enable"); remote && trimmed(*remote) == "true")
+    return "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log "
+           "storage.";
   return std::nullopt;
 }
 

@@ -227,7 +227,8 @@ CleanerConfig make_cleaner_config(const Properties& broker);
 // Overrides must have been checked; a value that is not allowed reads as its default.
 TopicConfig make_topic_config(const Properties& overrides, const Properties& broker);
 
-// What is wrong with a topic's overrides, in Kafka's words for CreateTopics and AlterConfigs; nothing if all is well.
-std::optional<std::string> topic_config_fault(const Properties& overrides);
+// What is wrong with all of a topic's overrides, in Kafka's words for CreateTopics and AlterConfigs; nothing if all is
+// well.
+std::optional<std::string> topic_config_fault(const Properties& overrides, const Properties& broker);
 
 }  // namespace klamm::metadata

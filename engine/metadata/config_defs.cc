@@ -43,8 +43,12 @@ std::optional<std::string> range_fault(const ConfigDef& def, int64_t value) {
   const std::string_view valid = def.valid;
   if (valid.empty() || valid[0] != '[') return std::nullopt;
   const size_t end = valid.find(']');
-  if (valid.substr(end + 1) == " or -1" && value == -1) return std::nullopt;
   const std::vector<std::string_view> bounds = config_list(valid.substr(1, end - 1));
+  if (valid.substr(end + 1) == " or -1") {
+    const bool within = value >= scaled(def.type, bounds[0]).value() && value <= scaled(def.type, bounds[2]).value();
+    if (within || value == -1) return std::nullopt;
+    return "Value must be between " + std::string(bounds[0]) + " and " + std::string(bounds[2]) + " or equal to -1";
+  }
   if (const auto least = scaled(def.type, bounds[0]); least && value < *least)
     return "Value must be at least " + std::string(bounds[0]);
   if (bounds.size() < 3) return std::nullopt;
@@ -77,20 +81,39 @@ std::optional<std::string> string_fault(const ConfigDef& def, std::string_view v
   return (any_case ? "String must be one of (case insensitive): " : "String must be one of: ") + joined(allowed);
 }
 
-std::optional<std::string> list_fault(const ConfigDef& def, std::string_view value) {
+// "[0-9]+:[0-9]+", or nothing.
+bool replica_of_partition(std::string_view text) {
+  const auto digits = [](std::string_view s) { return !s.empty() && s.find_first_not_of("0123456789") == s.npos; };
+  const size_t colon = text.find(':');
+  return text.empty() || (colon != text.npos && digits(text.substr(0, colon)) && digits(text.substr(colon + 1)));
+}
+
+// What is wrong, and with what: the whole value, an element of it, or ("") the text tells.
+struct Fault {
+  std::string text;
+  std::string of;
+};
+
+std::optional<Fault> list_fault(const ConfigDef& def, std::string_view value) {
   const std::string_view valid = def.valid;
-  std::vector<std::string_view> items = config_list(value);
+  const std::vector<std::string_view> items = config_list(value);
+  if (valid.starts_with("[partitionId]:[brokerId]")) {
+    const bool all = items.size() == 1 && items[0] == "*";
+    if (all || std::all_of(items.begin(), items.end(), replica_of_partition)) return std::nullopt;
+    return Fault{std::string(def.name) +
+                     " must be the literal '*' or a list of replicas in the following format: "
+                     "[partitionId]:[brokerId],[partitionId]:[brokerId],...",
+                 "[" + joined(items) + "]"};
+  }
   const bool not_empty = valid.find("not empty") != valid.npos || valid == "non-empty list";
-  if (items.empty() && not_empty) return "Configuration '" + std::string(def.name) + "' must not be empty";
+  const std::string name = "Configuration '" + std::string(def.name) + "' ";
+  if (items.empty() && not_empty) return Fault{name + "must not be empty", ""};
   const std::vector<std::string_view> allowed = choices(valid);
   for (std::string_view item : items) {
-    if (item.empty()) return "Configuration '" + std::string(def.name) + "' values must not be empty.";
+    if (item.empty()) return Fault{name + "values must not be empty.", ""};
     if (!allowed.empty() && std::find(allowed.begin(), allowed.end(), item) == allowed.end())
-      return "String must be one of: " + joined(allowed);
+      return Fault{"String must be one of: " + joined(allowed), std::string(item)};
   }
-  std::sort(items.begin(), items.end());
-  if (valid.starts_with("distinct") && std::adjacent_find(items.begin(), items.end()) != items.end())
-    return "Configuration '" + std::string(def.name) + "' values must not be duplicated.";
   return std::nullopt;
 }
 
@@ -140,16 +163,48 @@ std::optional<std::string> config_fault(const ConfigDef& def, std::string_view r
       return v ? range_fault(def, *v) : std::string("Not a number of type ") + type_name(def.type);
     }
     case ConfigType::string: return string_fault(def, value);
-    case ConfigType::list: return list_fault(def, value);
+    case ConfigType::list: {
+      const std::optional<Fault> fault = list_fault(def, value);
+      return fault ? std::optional(fault->text) : std::nullopt;
+    }
     case ConfigType::class_name:
     case ConfigType::password: return std::nullopt;
   }
   return std::nullopt;
 }
 
-std::string config_fault_message(const ConfigDef& def, std::string_view value, std::string_view fault) {
-  std::string out = "Invalid value ";
-  return out.append(value).append(" for configuration ").append(def.name).append(": ").append(fault);
+std::optional<std::string> config_refusal(const ConfigDef& def, std::string_view value) {
+  std::optional<Fault> fault;
+  if (def.type == ConfigType::list)
+    fault = list_fault(def, trimmed(value));
+  else if (auto text = config_fault(def, value))
+    fault = Fault{*text, std::string(value)};
+  if (!fault || (def.type == ConfigType::list && fault->of.empty()))
+    return fault ? std::optional(fault->text) : std::nullopt;
+  return "Invalid value " + fault->of + " for configuration " + def.name + ": " + fault->text;
+}
+
+std::string config_shown(const ConfigDef& def, std::string_view raw) {
+  const std::string_view value = trimmed(raw);
+  switch (def.type) {
+    case ConfigType::boolean: return lower(value);
+    case ConfigType::int16:
+    case ConfigType::int32:
+    case ConfigType::int64:
+      if (const auto v = parse_integer(value)) return std::to_string(*v);
+      break;
+    case ConfigType::list: {
+      std::vector<std::string_view> items;
+      const bool distinct = std::string_view(def.valid).starts_with("distinct");
+      for (std::string_view item : config_list(value))
+        if (!distinct || std::find(items.begin(), items.end(), item) == items.end()) items.push_back(item);
+      std::string out;
+      for (size_t i = 0; i < items.size(); ++i) out.append(i == 0 ? "" : ",").append(items[i]);
+      return out;
+    }
+    default: break;
+  }
+  return std::string(value);
 }
 
 std::vector<std::string_view> near_configs(ConfigScope scope, std::string_view name) {
@@ -195,6 +250,7 @@ std::optional<int64_t> parse_integer(std::string_view text) {
 std::optional<int64_t> parse_millionths(std::string_view text) {
   constexpr int64_t kMost = std::numeric_limits<int64_t>::max() / 16;
   bool negative = false;
+  if (text.size() > 1 && std::string_view("fFdD").find(text.back()) != text.npos) text.remove_suffix(1);  // as in Java
   if (!text.empty() && (text[0] == '-' || text[0] == '+')) negative = text[0] == '-', text.remove_prefix(1);
   int64_t exponent = 6;  // of the last digit taken, in millionths
   if (const size_t e = text.find_first_of("eE"); e != text.npos) {

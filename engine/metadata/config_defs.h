@@ -50,8 +50,12 @@ const ConfigDef* find_config(ConfigScope scope, std::string_view name);
 // Why `value` is not allowed, in Kafka's words ("Value must be at least 1"); nothing if it is.
 std::optional<std::string> config_fault(const ConfigDef& def, std::string_view value);
 
-// "Invalid value 0 for configuration num.partitions: Value must be at least 1", as Kafka answers.
-std::string config_fault_message(const ConfigDef& def, std::string_view value, std::string_view fault);
+// What describing shows of a value that is allowed: trimmed, numbers and lists written plainly, and of a list whose
+// elements are distinct the first of those that are alike.
+std::string config_shown(const ConfigDef& def, std::string_view value);
+
+// The whole message: "Invalid value 0 for configuration num.partitions: Value must be at least 1".
+std::optional<std::string> config_refusal(const ConfigDef& def, std::string_view value);
 
 // Known names that differ little from an unknown one, nearest first; at most three.
 std::vector<std::string_view> near_configs(ConfigScope scope, std::string_view name);

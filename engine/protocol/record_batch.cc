@@ -122,6 +122,16 @@ bool BatchCursor::next() {
   return true;
 }
 
+std::string framing_fault(ByteSpan rest) {
+  const int32_t length = load<int32_t>(rest.data() + 8);
+  if (length < static_cast<int32_t>(kLegacyBatchMin))
+    return "Record size " + std::to_string(length) + " is less than the minimum record overhead (" +
+           std::to_string(kLegacyBatchMin) + ")";
+  if (rest.size() > 16 && rest[16] > static_cast<uint8_t>(kCurrentMagic))
+    return "Invalid magic found in record: " + std::to_string(static_cast<int8_t>(rest[16]));
+  return "Record size " + std::to_string(length) + " exceeds what a batch can hold";
+}
+
 bool HeaderCursor::next(RecordHeader& out) {
   if (left_ <= 0) return false;
   --left_;

@@ -97,6 +97,9 @@ class BatchCursor final {
   const char* error_ = nullptr;
 };
 
+// What Kafka says of the bytes at which a cursor has stopped with an error.
+std::string framing_fault(ByteSpan rest);
+
 // One record; views into the batch, or into the memory it was unpacked to.
 struct Record {
   Offset offset = 0;

@@ -24,10 +24,10 @@ tl::unexpected<Refusal> refuse(ErrorCode code, std::string reason = {}) {
 // Exactly one whole batch of format 2 (ProduceRequest.validateRecords).
 tl::expected<Slice, Refusal> only_batch(const Produced& produced) {
   protocol::BatchCursor cursor(produced.records.span());
-  if (!cursor.next())
-    return cursor.error() ? refuse(ErrorCode::corrupt_message, cursor.error()) : refuse(ErrorCode::invalid_record);
+  if (!cursor.next()) return refuse(cursor.error() ? ErrorCode::corrupt_message : ErrorCode::invalid_record);
   const Slice batch = produced.records.of(cursor.batch());
   if (cursor.magic() != protocol::kCurrentMagic || cursor.next()) return refuse(ErrorCode::invalid_record);
+  if (cursor.error()) return refuse(ErrorCode::corrupt_message);
   if (batch.size() < kBatchHeaderSize) return refuse(ErrorCode::corrupt_message);
   const BatchHeader header = protocol::read_batch_header(batch.data());
   if (header.known_compression() && header.compression() == Compression::zstd && produced.version < 7)

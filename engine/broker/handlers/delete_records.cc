@@ -2,6 +2,8 @@
 // when the time is over.
 #include "engine/protocol/messages/delete_records.h"
 
+#include <map>
+
 #include "engine/broker/handlers.h"
 
 namespace klamm::broker {
@@ -15,8 +17,9 @@ DeletedPartition remove(Turn& t, Str topic, int32_t partition, Offset offset, re
     d.error = code(error);
     return d;
   };
-  if (internal_topic(topic)) return refuse(ErrorCode::invalid_topic_exception);
   const Located at = locate(t, topic, Uuid{}, false, partition);
+  if (at.error != ErrorCode::unknown_topic_or_partition && internal_topic(topic))
+    return refuse(ErrorCode::invalid_topic_exception);
   if (at.error != ErrorCode::none) return refuse(at.error);
   d.id = at.id;
   const Result<void> leads = at.replica->leads(kNoEpoch);
@@ -91,9 +94,13 @@ void handle_delete_records(Turn& t, Request& r) {
   work.ticket = r.ticket;
   work.until = t.ctx().now + milliseconds(std::max(q.timeout_ms, 0));
   replication::Out moved;
+  std::map<std::pair<Str, int32_t>, Offset> wanted;  // of a partition that is named twice the last offset counts
+  for (const auto& topic : q.topics)
+    for (const auto& x : topic.partitions) wanted[{topic.name, x.partition_index}] = x.offset;
   for (const auto& topic : q.topics)
     for (const auto& x : topic.partitions)
-      work.partitions.push_back(remove(t, topic.name, x.partition_index, x.offset, moved));
+      if (const auto once = wanted.extract({topic.name, x.partition_index}))
+        work.partitions.push_back(remove(t, topic.name, x.partition_index, once.mapped(), moved));
   t.drain(moved);
   look(t, std::move(work));
 }

@@ -16,6 +16,13 @@ ErrorCode refusal(int16_t version, int8_t here, int8_t asked) {
   return known ? ErrorCode::mismatched_endpoint_type : ErrorCode::unsupported_endpoint_type;
 }
 
+std::string refusal_text(ErrorCode error, int8_t here, int8_t asked) {
+  if (error == ErrorCode::unsupported_endpoint_type) return "Unsupported endpoint type " + std::to_string(asked);
+  const bool broker = here == kBrokers;
+  return std::string("The request was sent to an endpoint of type ") + (broker ? "BROKER" : "CONTROLLER") +
+         ", but we wanted an endpoint of type " + (broker ? "CONTROLLER" : "BROKER");
+}
+
 }  // namespace
 
 void handle_describe_cluster(Turn& t, Request& r) {
@@ -25,7 +32,7 @@ void handle_describe_cluster(Turn& t, Request& r) {
   const int8_t here = r.kind == ListenerKind::broker ? kBrokers : kControllers;
   if (const ErrorCode e = refusal(r.ticket.version, here, q.endpoint_type); e != ErrorCode::none) {
     m.error_code = code(e);
-    m.error_message = "this listener does not describe endpoints of that type";
+    m.error_message = t.arena().copy(refusal_text(e, here, q.endpoint_type));
     return t.answer(r.ticket, m);
   }
   m.endpoint_type = here;

@@ -9,6 +9,7 @@
 #include "engine/broker/handlers.h"
 #include "engine/controller/rules.h"
 #include "engine/protocol/messages/list_config_resources.h"
+#include "engine/protocol/text.h"
 
 namespace klamm::broker {
 namespace {
@@ -36,6 +37,27 @@ struct Synonym {
   Source source;
 };
 
+// Properties of one meaning in different units, the finest first.
+std::vector<std::string> units_of(const std::string& name) {
+  static const std::vector<std::string> kUnits[] = {
+      {"log.roll.ms", "log.roll.hours"},
+      {"log.roll.jitter.ms", "log.roll.jitter.hours"},
+      {"log.flush.interval.ms", "log.flush.scheduler.interval.ms"},
+      {"log.retention.ms", "log.retention.minutes", "log.retention.hours"}};
+  for (const std::vector<std::string>& group : kUnits)
+    if (std::find(group.begin(), group.end(), name) != group.end()) return group;
+  return {name};
+}
+
+// Nothing, or why a broker's own resource is not the one that is named.
+std::optional<std::string> not_this_broker(const Turn& t, Str name, const char* allowed) {
+  const std::string text(name), own = std::to_string(t.p.config.node_id);
+  const auto id = metadata::parse_integer(name);
+  if (!id || *id > INT32_MAX || *id < INT32_MIN) return "Broker id must be an integer, but it is: " + text;
+  if (*id == t.p.config.node_id) return std::nullopt;
+  return "Unexpected broker id, expected " + own + allowed + " but received " + text;
+}
+
 // One resource's entries in the making.
 struct Describing {
   Turn& t;
@@ -58,37 +80,69 @@ struct Describing {
   const std::string* set(ResourceType type, const std::string& resource, Str name) const {
     return t.p.image.config({type, resource}, name);
   }
-  // What holds for a property of the broker, the strongest first.
-  void broker_layers(const std::string& name, std::vector<Synonym>& all) const {
-    if (const std::string* v = set(ResourceType::broker, std::to_string(t.p.config.node_id), name))
-      all.push_back({name, *v, Source::dynamic_broker});
-    if (const std::string* v = set(ResourceType::broker, "", name)) all.push_back({name, *v, Source::dynamic_default});
-    if (const auto it = t.p.boot.properties.find(name); it != t.p.boot.properties.end())
-      all.push_back({name, it->second, Source::static_broker});
-    const ConfigDef* def = metadata::find_config(ConfigScope::broker, name);
-    if (def && def->default_value && !def->required()) all.push_back({name, def->default_value, Source::none});
+  const std::string* fixed(const std::string& name) const {
+    const metadata::Properties& fixed = t.p.boot.properties;
+    auto it = fixed.find(name);
+    if (it == fixed.end() && name == "broker.id") it = fixed.find("node.id");
+    return it == fixed.end() ? nullptr : &it->second;
   }
-  void add(const ConfigDef& def, const std::optional<std::string>& value, bool read_only,
-           const std::vector<Synonym>& all) {
+  // What holds for a property of the broker, the strongest first. Of properties that mean the same in other units
+  // Kafka tells what comes after the one that is asked for.
+  void broker_layers(const std::string& name, std::vector<Synonym>& all) const {
+    const size_t before = all.size();
+    const auto add_layer = [&](Source source, auto value_of) {
+      for (const std::string& synonym : units_of(name))
+        if (const auto* v = value_of(synonym); v && (all.size() > before || synonym == name))
+          all.push_back({synonym, *v, source});
+    };
+    const std::string id = std::to_string(t.p.config.node_id);
+    add_layer(Source::dynamic_broker, [&](const std::string& n) { return set(ResourceType::broker, id, n); });
+    add_layer(Source::dynamic_default, [&](const std::string& n) { return set(ResourceType::broker, "", n); });
+    add_layer(Source::static_broker, [&](const std::string& n) { return fixed(n); });
+    std::string text;
+    add_layer(Source::none, [&](const std::string& n) -> const std::string* {
+      const ConfigDef* def = metadata::find_config(ConfigScope::broker, n);
+      if (!def || !def->default_value || def->required()) return nullptr;
+      text = def->default_value;
+      return &text;
+    });
+  }
+  auto& add(const ConfigDef& def, const std::optional<std::string>& value, bool read_only,
+            const std::vector<Synonym>& all) {
     auto& x = out.configs.add(t.arena());
     x.name = def.name;
-    x.value = value && !def.sensitive() ? t.arena().copy(*value) : kNullStr;
+    x.value = value && !def.sensitive() ? t.arena().copy(metadata::config_shown(def, *value)) : kNullStr;
     x.read_only = read_only;
     x.config_source = static_cast<int8_t>(all.empty() ? Source::none : all[0].source);
     x.is_sensitive = def.sensitive();
     x.config_type = static_cast<int8_t>(def.type);
     x.documentation = q.include_documentation ? Str("") : kNullStr;
-    if (!q.include_synonyms) return;
+    if (!q.include_synonyms) return x;
     for (const Synonym& s : all) {
       auto& y = x.synonyms.add(t.arena());
       y.name = t.arena().copy(s.name);
-      y.value = def.sensitive() ? kNullStr : t.arena().copy(s.value);
+      y.value = def.sensitive() ? kNullStr : t.arena().copy(metadata::config_shown(def, s.value));
       y.source = static_cast<int8_t>(s.source);
     }
+    return x;
   }
-  void refuse(ErrorCode error, const char* message) {
+  // What no definition knows may be a secret: it is named only.
+  void add_unknown(const std::string& broker, Source source) {
+    const metadata::ConfigMap* map = t.p.image.config({ResourceType::broker, broker});
+    if (!map) return;
+    const std::set<Str> keys(r.configuration_keys.begin(), r.configuration_keys.end());
+    for (const auto& [name, value] : *map) {
+      const bool known = metadata::find_config(ConfigScope::broker, name) || name.starts_with("listener.name.");
+      if (known || (!keys.empty() && !keys.contains(name))) continue;
+      ConfigDef def{};
+      def.name = name.c_str();
+      def.type = metadata::ConfigType::password;
+      add(def, std::nullopt, true, {{name, "", source}}).config_type = 0;
+    }
+  }
+  void refuse(ErrorCode error, const std::string& message) {
     out.error_code = code(error);
-    out.error_message = message;
+    out.error_message = t.arena().copy(protocol::fitting(message));
   }
 };
 
@@ -102,10 +156,9 @@ std::string first_synonym(const ConfigDef& def) {
 }
 
 void describe_topic(Describing& d) {
-  if (controller::topic_name_fault(d.r.resource_name))
-    return d.refuse(ErrorCode::invalid_topic_exception, "The topic name is invalid.");
-  if (!d.t.p.image.topic(d.r.resource_name))
-    return d.refuse(ErrorCode::unknown_topic_or_partition, "This server does not host this topic.");
+  if (const auto fault = controller::topic_name_fault(d.r.resource_name))
+    return d.refuse(ErrorCode::invalid_topic_exception, *fault);
+  if (!d.t.p.image.topic(d.r.resource_name)) return d.refuse(ErrorCode::unknown_topic_or_partition, "");
   const std::string topic(d.r.resource_name);
   metadata::Properties overrides;
   if (const metadata::ConfigMap* map = d.t.p.image.config({ResourceType::topic, topic}))
@@ -127,6 +180,7 @@ void describe_brokers(Describing& d) {
     const std::string* value = d.set(ResourceType::broker, "", def->name);
     if (value) d.add(*def, *value, false, {{def->name, *value, Source::dynamic_default}});
   }
+  d.add_unknown("", Source::dynamic_default);
 }
 
 // Rates that throttle replication are dynamic only: without a value they are not there.
@@ -137,8 +191,8 @@ bool dynamic_only(std::string_view name) {
 
 void describe_broker(Describing& d) {
   if (d.r.resource_name.empty()) return describe_brokers(d);
-  if (d.r.resource_name != Str(std::to_string(d.t.p.config.node_id)))
-    return d.refuse(ErrorCode::invalid_request, "Unexpected broker id: a broker tells its own configs only.");
+  if (const auto fault = not_this_broker(d.t, d.r.resource_name, " or empty string,"))
+    return d.refuse(ErrorCode::invalid_request, *fault);
   for (const ConfigDef* wanted : d.wanted(ConfigScope::broker)) {
     const ConfigDef& def = *wanted;
     if (def.internal || std::string_view(def.name).starts_with("klamm.")) continue;
@@ -147,10 +201,16 @@ void describe_broker(Describing& d) {
     if (dynamic_only(def.name) && (all.empty() || all[0].source == Source::none)) continue;
     d.add(def, first_value(all), def.update == ConfigUpdate::read_only, all);
   }
+  d.add_unknown(std::to_string(d.t.p.config.node_id), Source::dynamic_broker);
+}
+
+void describe_loggers(Describing& d) {
+  if (d.r.resource_name.empty()) return d.refuse(ErrorCode::invalid_request, "Broker id must not be empty");
+  if (const auto fault = not_this_broker(d.t, d.r.resource_name, "")) d.refuse(ErrorCode::invalid_request, *fault);
 }
 
 void describe_group(Describing& d) {
-  if (d.r.resource_name.empty()) return d.refuse(ErrorCode::invalid_request, "Group name must not be empty.");
+  if (d.r.resource_name.empty()) return d.refuse(ErrorCode::invalid_request, "Group name must not be empty");
   for (const ConfigDef* wanted : d.wanted(ConfigScope::group)) {
     const ConfigDef& def = *wanted;
     std::vector<Synonym> all;
@@ -167,7 +227,7 @@ void describe_group(Describing& d) {
 
 void describe_client_metrics(Describing& d) {
   if (d.r.resource_name.empty())
-    return d.refuse(ErrorCode::invalid_request, "Client metrics subscription name must not be empty.");
+    return d.refuse(ErrorCode::invalid_request, "Client metrics subscription name must not be empty");
   for (const ConfigDef* wanted : d.wanted(ConfigScope::client_metrics)) {
     const ConfigDef& def = *wanted;
     std::vector<Synonym> all;
@@ -177,6 +237,17 @@ void describe_client_metrics(Describing& d) {
   }
 }
 
+constexpr ResourceType kDescribable[] = {ResourceType::topic, ResourceType::broker, ResourceType::broker_logger,
+                                         ResourceType::client_metrics, ResourceType::group};
+bool describable(int8_t type) {
+  return std::find(std::begin(kDescribable), std::end(kDescribable), static_cast<ResourceType>(type)) !=
+         std::end(kDescribable);
+}
+
+constexpr char kMalformed[] =
+    "This most likely occurs because of a request being malformed by the client library or the message was sent to an "
+    "incompatible broker. See the broker logs for more details.";
+
 }  // namespace
 
 void handle_describe_configs(Turn& t, Request& request) {
@@ -184,20 +255,27 @@ void handle_describe_configs(Turn& t, Request& request) {
   if (!decode_body(request, t.arena(), q)) return t.close(request.ticket);
   DescribeConfigsResponse m;
   const AnswerRoom room(t.arena());
+  // One of another type spoils the whole request.
+  const bool known =
+      std::all_of(q.resources.begin(), q.resources.end(), [](const auto& r) { return describable(r.resource_type); });
   for (const auto& r : q.resources) {
     if (!room.left()) return t.close(request.ticket);
     auto& out = m.results.add(t.arena());
     out.resource_type = r.resource_type;
     out.resource_name = r.resource_name;
-    out.error_message = kNullStr;
+    out.error_message = "";
     Describing d{t, q, r, out};
+    if (!known) {
+      d.refuse(ErrorCode::invalid_request, kMalformed);
+      continue;
+    }
     switch (static_cast<ResourceType>(r.resource_type)) {
       case ResourceType::topic: describe_topic(d); break;
       case ResourceType::broker: describe_broker(d); break;
-      case ResourceType::broker_logger: break;
+      case ResourceType::broker_logger: describe_loggers(d); break;
       case ResourceType::group: describe_group(d); break;
       case ResourceType::client_metrics: describe_client_metrics(d); break;
-      default: d.refuse(ErrorCode::invalid_request, "Unsupported resource type.");
+      default: break;
     }
   }
   t.answer(request.ticket, m, 4096);
@@ -207,18 +285,16 @@ void handle_list_config_resources(Turn& t, Request& r) {
   protocol::ListConfigResourcesRequest q;
   if (!decode_body(r, t.arena(), q)) return t.close(r.ticket);
   protocol::ListConfigResourcesResponse m;
-  constexpr ResourceType kAll[] = {ResourceType::topic, ResourceType::broker, ResourceType::broker_logger,
-                                   ResourceType::client_metrics, ResourceType::group};
   std::set<ResourceType> types;
   if (r.ticket.version == 0) types.insert(ResourceType::client_metrics);
   for (int8_t type : q.resource_types) {
-    if (std::find(std::begin(kAll), std::end(kAll), static_cast<ResourceType>(type)) == std::end(kAll)) {
+    if (!describable(type)) {
       m.error_code = code(ErrorCode::unsupported_version);
       return t.answer(r.ticket, m);
     }
     types.insert(static_cast<ResourceType>(type));
   }
-  if (types.empty()) types.insert(std::begin(kAll), std::end(kAll));
+  if (types.empty()) types.insert(std::begin(kDescribable), std::end(kDescribable));
   const auto add = [&](ResourceType type, Str name) {
     auto& x = m.config_resources.add(t.arena());
     x.resource_name = name;

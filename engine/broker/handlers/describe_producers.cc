@@ -3,13 +3,13 @@
 
 #include "engine/broker/handlers.h"
 #include "engine/controller/rules.h"
+#include "engine/protocol/text.h"
 
 namespace klamm::broker {
 namespace {
 
 ErrorCode look(Turn& t, Str topic, int32_t partition,
                List<protocol::DescribeProducersResponse::ProducerState>& producers) {
-  if (controller::topic_name_fault(topic)) return ErrorCode::invalid_topic_exception;
   const Located at = locate(t, topic, Uuid{}, false, partition);
   if (at.error != ErrorCode::none) return at.error;
   const Result<void> leads = at.replica->leads(kNoEpoch);
@@ -36,13 +36,18 @@ void handle_describe_producers(Turn& t, Request& r) {
   for (const auto& topic : q.topics) {
     auto& out = m.topics.add(t.arena());
     out.name = topic.name;
+    const std::optional<std::string> fault = controller::topic_name_fault(topic.name);
+    const bool known = t.p.image.topic(topic.name) != nullptr;
     for (int32_t partition : topic.partition_indexes) {
       if (!room.left()) return t.close(r.ticket);
       auto& y = out.partitions.add(t.arena());
       y.partition_index = partition;
-      const ErrorCode error = look(t, topic.name, partition, y.active_producers);
-      y.error_code = code(error);
-      if (error != ErrorCode::none) y.error_message = name(error);
+      y.error_code =
+          code(fault ? ErrorCode::invalid_topic_exception : look(t, topic.name, partition, y.active_producers));
+      if (fault)  // only what is wrong with the topic is told
+        y.error_message = t.arena().copy(protocol::fitting(*fault));
+      else if (!known)
+        y.error_message = "This server does not host this topic-partition.";
     }
   }
   t.answer(r.ticket, m);

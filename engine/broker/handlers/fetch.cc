@@ -154,8 +154,8 @@ void read(Serving& s, const Located& at, const FetchRequest::FetchPartition& x, 
     y.aborted_transactions = List<FetchResponse::AbortedTransaction>::null();
   const Offset limit =
       s.follower() ? ends.written : std::min(s.committed_only() ? p.last_stable() : p.high_watermark(), ends.submitted);
-  if (x.fetch_offset >= limit || s.left <= 0) return;
   const bool first = s.bytes == 0;
+  if (x.fetch_offset >= limit || (s.left <= 0 && !first)) return;
   const int64_t most = std::clamp<int64_t>(std::min<int64_t>(x.partition_max_bytes, s.left), 0, INT32_MAX);
   const bool region = !s.follower() && s.r.ticket.conn;
   Offset from = x.fetch_offset;
@@ -249,6 +249,7 @@ void handle_fetch(Turn& t, Request& r, std::optional<Instant> until) {
   Serving s{t, r, {}, {}, kNoNode, 0, 0, false, false, {}, {}, {}};
   if (!decode_body(r, t.arena(), s.q)) return t.close(r.ticket);
   const int16_t version = r.ticket.version;
+  make_plain(t.arena(), s.q);
   s.replica = NodeId{version >= 15 ? s.q.replica_state.replica_id : s.q.replica_id};
   if (const ErrorCode error = admit(t, version, !until, s.q); error != ErrorCode::none) {
     s.m.error_code = code(error);

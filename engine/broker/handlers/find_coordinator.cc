@@ -14,6 +14,10 @@ namespace {
 
 constexpr int8_t kGroup = 0, kTransaction = 1, kShare = 2;
 
+constexpr char kMalformed[] =
+    "This most likely occurs because of a request being malformed by the client library or the message was sent to an "
+    "incompatible broker. See the broker logs for more details.";
+
 struct Found {
   ErrorCode error = ErrorCode::none;
   const char* message = nullptr;
@@ -37,12 +41,10 @@ bool share_key(Str key) {
 
 Found find(Turn& t, const Request& r, int8_t type, Str key) {
   const bool share = type == kShare && r.ticket.version >= 6;
-  if (type != kGroup && type != kTransaction && !share)
-    return refuse(ErrorCode::invalid_request, "there is no such kind of coordinator");
-  if (share && !share_key(key)) return refuse(ErrorCode::invalid_request, "the key is not group:topic id:partition");
-  if (type == kGroup && key.empty()) return refuse(ErrorCode::invalid_group_id, "the group id is empty");
+  if (type != kGroup && type != kTransaction && !share) return refuse(ErrorCode::invalid_request, kMalformed);
+  if (share && !share_key(key)) return refuse(ErrorCode::invalid_request, kMalformed);
   const char* name = type == kGroup ? "__consumer_offsets" : share ? "__share_group_state" : "__transaction_state";
-  static constexpr char kNone[] = "the coordinator is not available";
+  static constexpr char kNone[] = "The coordinator is not available.";
   const metadata::Topic* topic = t.p.image.topic(name);
   if (!topic) {
     t.create_topic_for(name);
@@ -74,7 +76,7 @@ void handle_find_coordinator(Turn& t, Request& r, std::optional<Instant> until) 
       auto& x = m.coordinators.add(t.arena());
       x.key = key;
       x.error_code = code(f.error);
-      x.error_message = f.message ? Str(f.message) : f.error == ErrorCode::none ? Str("") : kNullStr;
+      x.error_message = q.key_type < kGroup || q.key_type > kShare ? kMalformed : "";  // as Kafka
       x.node_id = f.node.value;
       x.host = f.endpoint ? Str(f.endpoint->host) : Str("");
       x.port = f.endpoint ? f.endpoint->port : -1;

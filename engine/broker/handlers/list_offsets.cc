@@ -117,6 +117,7 @@ void handle_list_offsets(Turn& t, Request& r) {
   ListOffsetsResponse m;
   std::vector<parked::Watch<WaitKey>> cold;
   for (const auto& topic : q.topics) {
+    if (topic.partitions.empty()) continue;
     auto& out = m.topics.add(t.arena());
     out.name = topic.name;
     std::map<int32_t, int> named;

@@ -57,6 +57,8 @@ void add_error(Answering& a, Str name, const Uuid& id, ErrorCode error) {
   x.name = name;
   x.topic_id = id;
   x.is_internal = !is_null(name) && internal_topic(name);
+  if (!is_null(name) && id.zero() && a.q.include_topic_authorized_operations)
+    x.topic_authorized_operations = topic_operations();
 }
 
 void add_asked(Answering& a) {

@@ -7,6 +7,9 @@
 // A request whose batches take much unpacking goes on in the next turn, before any other request starts.
 #include "engine/protocol/messages/produce.h"
 
+#include <algorithm>
+#include <tuple>
+
 #include "engine/broker/handlers.h"
 #include "engine/replication/admission.h"
 
@@ -55,7 +58,7 @@ void append(Turn& t, const ProduceWork& work, const Located& at, const protocol:
             replication::AdmissionBudget& budget, ProducePartition& x) {
   const Request& r = work.request;
   if (internal_topic(at.topic->name) && r.client_id != "__admin_client")
-    return refuse(x, ErrorCode::invalid_topic_exception, "Cannot append to internal topics");
+    return refuse(x, ErrorCode::invalid_topic_exception);
   const replication::Partition& partition = *at.replica;
   x.leader_epoch = partition.assignment().leader_epoch;
   const Result<void> leads = partition.leads(kNoEpoch);
@@ -88,18 +91,47 @@ void append(Turn& t, const ProduceWork& work, const Located& at, const protocol:
   x.log_append_time = admitted->log_append_time;
 }
 
-// A transactional batch needs the request's transactional id: without one all of the request is refused.
-bool transactional_without_id(const ProduceRequest& q) {
-  if (!is_null(q.transactional_id)) return false;
+// A transactional batch needs the request's transactional id: without one all of the request is refused. Until one is
+// found each partition's first batch must have a frame, or all of the request is refused too.
+void look_at_first_batches(const ProduceRequest& q, ProduceWork& work) {
   for (const auto& topic : q.topic_data)
     for (const auto& data : topic.partition_data) {
       if (data.records.is_null() || data.records.size == 0) continue;
       protocol::BatchCursor cursor(data.records.span());
-      if (!cursor.next() || cursor.magic() != protocol::kCurrentMagic) continue;
+      const bool found = cursor.next();
+      if (cursor.error()) return void(work.broken = protocol::framing_fault(cursor.rest()));
+      if (!found || cursor.magic() != protocol::kCurrentMagic) continue;
       if (cursor.batch().size() < protocol::kBatchHeaderSize) continue;
-      if (protocol::read_batch_header(cursor.batch().data()).transactional()) return true;
+      if (!protocol::read_batch_header(cursor.batch().data()).transactional()) continue;
+      work.no_id = is_null(q.transactional_id);
+      return;
     }
-  return false;
+}
+
+struct Produced {
+  const ProduceRequest::TopicProduceData* topic;
+  const ProduceRequest::PartitionProduceData* data;
+};
+
+// What a request holds: of a partition that it names twice only what it says last counts, in the place of the first.
+std::vector<Produced> produced(const ProduceRequest& q) {
+  std::vector<Produced> all, out;
+  for (const auto& topic : q.topic_data)
+    for (const auto& data : topic.partition_data) all.push_back({&topic, &data});
+  if (all.size() < 2) return all;
+  using Place = std::pair<std::tuple<Str, Uuid, int32_t>, size_t>;
+  std::vector<Place> places;
+  for (size_t i = 0; i < all.size(); ++i)
+    places.push_back({{all[i].topic->name, all[i].topic->topic_id, all[i].data->index}, i});
+  std::sort(places.begin(), places.end());
+  for (size_t i = 0, first = 0; i < places.size(); ++i) {
+    if (places[i].first != places[first].first) first = i;
+    if (i == first) continue;
+    all[places[first].second].data = std::exchange(all[places[i].second].data, nullptr);
+  }
+  for (const Produced& x : all)
+    if (x.data) out.push_back(x);
+  return out;
 }
 
 // Whether nothing more is to be waited for. An acks=0 batch waits as an acks=1 one: no answer is due, but the next
@@ -185,12 +217,14 @@ void append_one(Turn& t, const ProduceRequest& q, const ProduceRequest::TopicPro
   if (!by_id) x.topic = topic.name;
   const Located at = locate(t, topic.name, topic.topic_id, by_id, data.index);
   if (at.topic) x.id = {at.topic->id, data.index};
-  if (q.acks < -1 || q.acks > 1)
-    refuse(x, ErrorCode::invalid_required_acks);
+  if (!work.broken.empty())
+    refuse(x, ErrorCode::corrupt_message, work.broken);
   else if (work.no_id)
     refuse(x, ErrorCode::transactional_id_authorization_failed);
   else if (at.error != ErrorCode::none)
     refuse(x, at.error);
+  else if (q.acks < -1 || q.acks > 1)
+    refuse(x, ErrorCode::invalid_required_acks);
   else
     append(t, work, at, data.records, budget, x);
 }
@@ -215,21 +249,18 @@ void go_on(Turn& t, ProduceWork work) {
   if (!decode_body(work.request, t.arena(), q)) return t.close(work.parked.ticket);
   if (work.parked.partitions.empty()) {
     work.parked.acks = q.acks;
-    work.no_id = transactional_without_id(q);
+    look_at_first_batches(q, work);
   }
   replication::AdmissionBudget budget{work.record_errors, 0};
-  size_t index = 0;
-  for (const auto& topic : q.topic_data) {
-    for (const auto& data : topic.partition_data) {
-      if (index++ < work.parked.partitions.size()) continue;  // done in an earlier turn
-      if (t.unpacked + budget.work >= kUnpackedPerTurn) {
-        t.unpacked += budget.work;
-        work.record_errors = budget.record_errors;
-        t.p.producing = std::move(work);
-        return;
-      }
-      append_one(t, q, topic, data, work, budget);
+  const std::vector<Produced> all = produced(q);
+  for (size_t i = work.parked.partitions.size(); i < all.size(); ++i) {  // what is before was done in an earlier turn
+    if (t.unpacked + budget.work >= kUnpackedPerTurn) {
+      t.unpacked += budget.work;
+      work.record_errors = budget.record_errors;
+      t.p.producing = std::move(work);
+      return;
     }
+    append_one(t, q, *all[i].topic, *all[i].data, work, budget);
   }
   t.unpacked += budget.work;
   end_appends(t, work, q.timeout_ms);

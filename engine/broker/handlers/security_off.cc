@@ -46,7 +46,7 @@ void handle_security_off(Turn& t, Request& r) {
     case DescribeAclsRequest::kApiKey:
       return refuse<DescribeAclsRequest, DescribeAclsResponse>(t, r, [](const auto&, auto& m) {
         m.error_code = kDisabled;
-        m.error_message = kNoAuthorizer;
+        m.error_message = "No Authorizer is configured on the broker";
       });
     case CreateAclsRequest::kApiKey:
       return refuse<CreateAclsRequest, CreateAclsResponse>(t, r, [&](const auto& q, auto& m) {

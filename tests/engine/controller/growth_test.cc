@@ -19,6 +19,7 @@ struct Growth {
 
 protocol::CreatePartitionsRequest growth(Lab& lab, const std::vector<Growth>& all) {
   protocol::CreatePartitionsRequest q;
+  q.timeout_ms = 1000;
   for (const Growth& g : all) {
     auto& t = q.topics.add(lab.scratch.arena);
     t.name = g.topic;

@@ -61,9 +61,9 @@ TEST(Limits, a_list_grows_no_longer_than_a_value_may_be) {
     for (int i = 0; i < 500; ++i) s += "," + std::string(1, c) + std::string(40, 'z') + std::to_string(i);
     return s;
   };
-  EXPECT_EQ(alter(lab, ResourceType::client_metrics, "cm", {{"metrics", list('a'), kAppendValue}}), E::none);
-  EXPECT_EQ(alter(lab, ResourceType::client_metrics, "cm", {{"metrics", list('b'), kAppendValue}}), E::invalid_config);
-  EXPECT_EQ(*lab.controller.latest().config({ResourceType::client_metrics, "cm"}, "metrics"), list('a'));
+  EXPECT_EQ(alter(lab, ResourceType::broker, "", {{"metric.reporters", list('a')}}), E::none);
+  EXPECT_EQ(alter(lab, ResourceType::broker, "", {{"metric.reporters", list('b'), kAppendValue}}), E::invalid_config);
+  EXPECT_EQ(*lab.controller.latest().config({ResourceType::broker, ""}, "metric.reporters"), list('a'));
 }
 
 TEST(Limits, what_does_not_fit_into_an_append_is_refused_whole) {

@@ -56,6 +56,7 @@ class Life {
   void remove(const Step& s) {
     if (s.b % 4) return;
     protocol::DeleteTopicsRequest q;
+    q.timeout_ms = 1000;
     q.topic_names.push_back(lab_.scratch.arena, lab_.scratch.arena.copy(name(s)));
     lab_.ask<protocol::DeleteTopicsResponse>(q, 5);
   }

@@ -108,12 +108,14 @@ TEST(DeleteTopics, by_name_and_id) {
   for (const char* name : {"a", "b", "c"}) ASSERT_EQ(lab.create_one({.name = name}), ErrorCode::none);
   const Uuid b = lab.controller.latest().topic("b")->id, c = lab.controller.latest().topic("c")->id;
   protocol::DeleteTopicsRequest old;
+  old.timeout_ms = 1000;
   old.topic_names.push_back(lab.scratch.arena, "a");
   EXPECT_EQ(lab.ask<protocol::DeleteTopicsResponse>(old, 1)->responses[0].error_code, 0);
   EXPECT_EQ(lab.ask<protocol::DeleteTopicsResponse>(old, 5)->responses[0].error_code, 3);
 
   const auto ask = [&](std::vector<std::pair<const char*, Uuid>> topics) {
     protocol::DeleteTopicsRequest q;
+    q.timeout_ms = 1000;
     for (const auto& [name, id] : topics) {
       auto& t = q.topics.add(lab.scratch.arena);
       t.name = name ? Str(name) : kNullStr;

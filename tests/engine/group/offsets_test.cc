@@ -249,7 +249,7 @@ TEST(Groups, are_deleted_when_empty) {
     for (const char* id : {"g", "none", "g"}) r.groups_names.push_back(rig.world.scratch.arena, id);
     const auto answer = rig.ask<DeleteGroupsResponse>(2, r);
     EXPECT_EQ(E(answer.results[1].error_code), E::group_id_not_found);
-    EXPECT_EQ(answer.results[0].error_code, answer.results[2].error_code);
+    EXPECT_EQ(answer.results.size(), 2u);  // "g" is told of once
     return E(answer.results[0].error_code);
   };
   EXPECT_EQ(remove(), E::non_empty_group);

@@ -146,13 +146,38 @@ TEST(TopicConfig, overrides_then_broker_synonyms_then_defaults) {
 }
 
 TEST(TopicConfig, faults_speak_as_kafka_does) {
-  EXPECT_EQ(topic_config_fault({{"retention.ms", "1"}}), std::nullopt);
-  EXPECT_EQ(topic_config_fault({{"no.such", "1"}}), "Unknown topic config name: no.such");
-  EXPECT_EQ(topic_config_fault({{"min.insync.replicas", "0"}}),
+  EXPECT_EQ(topic_config_fault({{"retention.ms", "1"}}, {}), std::nullopt);
+  EXPECT_EQ(topic_config_fault({{"no.such", "1"}}, {}), "Unknown topic config name: no.such");
+  EXPECT_EQ(topic_config_fault({{"min.insync.replicas", "0"}}, {}),
             "Invalid value 0 for configuration min.insync.replicas: Value must be at least 1");
 }
 
+TEST(TopicConfig, values_that_are_taken_and_how_they_are_shown) {
+  const auto fault = [](const char* name, const char* value) { return topic_config_fault({{name, value}}, {}); };
+  EXPECT_EQ(fault("cleanup.policy", "compact,compact"), std::nullopt);
+  EXPECT_EQ(fault("cleanup.policy", "delete,"), "Configuration 'cleanup.policy' values must not be empty.");
+  EXPECT_EQ(fault("cleanup.policy", "delete,x"),
+            "Invalid value x for configuration cleanup.policy: String must be one of: compact, delete");
+  EXPECT_EQ(fault("compression.gzip.level", "-1"), std::nullopt);
+  EXPECT_EQ(fault("compression.gzip.level", "0"),
+            "Invalid value 0 for configuration compression.gzip.level: Value must be between 1 and 9 or equal to -1");
+  for (const char* good : {"*", "", "0:1", "0:1,12:34", "0:1,"})
+    EXPECT_EQ(fault("leader.replication.throttled.replicas", good), std::nullopt) << good;
+  for (const char* bad : {"x", "0:", ":1", "0:1,*", "*,0:1", "-1:2"})
+    EXPECT_NE(fault("leader.replication.throttled.replicas", bad), std::nullopt) << bad;
+  EXPECT_EQ(topic_config_fault({{"min.compaction.lag.ms", "10"}}, {{"log.cleaner.max.compaction.lag.ms", "5"}}),
+            "conflict topic config setting min.compaction.lag.ms (10) > max.compaction.lag.ms (5)");
+  const auto shown = [](const char* name, const char* value) {
+    return config_shown(*find_config(ConfigScope::topic, name), value);
+  };
+  EXPECT_EQ(shown("retention.ms", " +5 "), "5");
+  EXPECT_EQ(shown("unclean.leader.election.enable", "TRUE"), "true");
+  EXPECT_EQ(shown("cleanup.policy", " compact ,delete,compact"), "compact,delete");
+}
+
 TEST(ConfigNumbers, decimals_become_millionths) {
+  EXPECT_EQ(parse_millionths("0.5f"), 500'000);
+  EXPECT_EQ(parse_millionths("f"), std::nullopt);
   EXPECT_EQ(parse_millionths("0.5"), 500'000);
   EXPECT_EQ(parse_millionths("-2"), -2'000'000);
   EXPECT_EQ(parse_millionths("2.147483647E9"), 2'147'483'647'000'000);
