@@ -295,6 +295,9 @@ void Log::finish_open(Io& io, Out& out) {
   sync_reached_ = ends_.synced;
   epochs_.truncate_from_end(o.end);
   epochs_.truncate_from_start(ends_.log_start);
+  // After a crash the file may tell of an older epoch than the batches that are gone had: of an empty log nothing else
+  // would say so, and no epoch is better than that one.
+  if (first && !o.from.clean && ends_.log_start == o.end) epochs_.clear();
   if (!segments_.empty()) forget_aborted_from(&segments_.back().aborted, o.end);
   tail_.reset(o.end);
   ops_.give_back_memory();  // most logs are idle
