@@ -115,7 +115,7 @@ struct SlowReader {
   }
   template<class Condition>
   static void await(Condition condition) {
-    for (int i = 0; i < 5000 && !condition(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    for (int i = 0; i < 60'000 && !condition(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     ASSERT_TRUE(condition());
   }
   void ask(const std::string& verb) {
