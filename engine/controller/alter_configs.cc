@@ -228,8 +228,9 @@ MaybeRefused edit_list(const Operation& op, const ConfigResource& r, const Edit&
 // `set`: what the resource has, changed in place.
 MaybeRefused apply(const Operation& op, const ConfigResource& r, const std::vector<Edit>& edits, Properties& set) {
   std::map<Str, int> times;
-  for (const Edit& e : edits) {
+  for (const Edit& e : edits)
     if (++times[e.name] > 1) return bad_request("Error due to duplicate config keys");
+  for (const Edit& e : edits) {
     if (e.change != Change::remove && is_null(e.value))
       return bad_request("Null value not supported for : " + std::string(e.name));
   }

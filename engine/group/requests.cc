@@ -3,6 +3,7 @@
 #include <set>
 
 #include "engine/group/call.h"
+#include "engine/protocol/topics.h"
 
 namespace klamm::group {
 
@@ -100,20 +101,11 @@ void Coordinator::leave(Call& call) {
   write(call, rq.group_id, [&](Core& core, Core::Op& op) { core.leave(op, caller, rq); });
 }
 
-// A topic of which no partition is named is not answered.
-template<class Topic>
-void drop_empty(Arena& arena, List<Topic>& topics) {
-  List<Topic> kept;
-  for (const Topic& topic : topics)
-    if (!topic.partitions.empty()) kept.push_back(arena, topic);
-  topics = kept;
-}
-
 // Topics and partitions that do not exist are answered here; only the others reach the group.
 void Coordinator::commit_offsets(Call& call) {
   OffsetCommitRequest rq;
   if (!call.decode_into(rq)) return;
-  drop_empty(call.arena(), rq.topics);
+  protocol::merge_topics(call.arena(), rq.topics, [](const auto& t) { return std::pair(t.name, t.topic_id); });
   OffsetCommitResponse response;
   bool any = false;
   for (auto& t : rq.topics) {
@@ -147,7 +139,7 @@ void Coordinator::delete_offsets(Call& call) {
   OffsetDeleteRequest rq;
   if (!call.decode_into(rq)) return;
   if (rq.group_id.empty()) return call.refuse(ErrorCode::invalid_group_id);
-  drop_empty(call.arena(), rq.topics);
+  protocol::merge_topics(call.arena(), rq.topics, [](const auto& t) { return t.name; });
   OffsetDeleteResponse response;
   for (const auto& t : rq.topics) {
     auto& topic = response.topics.add(call.arena());

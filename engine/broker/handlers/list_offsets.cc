@@ -7,6 +7,7 @@
 
 #include "engine/broker/handlers.h"
 #include "engine/protocol/batch_builder.h"
+#include "engine/protocol/topics.h"
 
 namespace klamm::broker {
 namespace {
@@ -114,10 +115,10 @@ Search look(Turn& t, const Partition& p, const Look& asked, ListOffsetsResponse:
 void handle_list_offsets(Turn& t, Request& r) {
   ListOffsetsRequest q;
   if (!decode_body(r, t.arena(), q)) return t.close(r.ticket);
+  protocol::merge_topics(t.arena(), q.topics, [](const auto& topic) { return topic.name; });
   ListOffsetsResponse m;
   std::vector<parked::Watch<WaitKey>> cold;
   for (const auto& topic : q.topics) {
-    if (topic.partitions.empty()) continue;
     auto& out = m.topics.add(t.arena());
     out.name = topic.name;
     std::map<int32_t, int> named;
