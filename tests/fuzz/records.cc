@@ -117,7 +117,7 @@ void properties(std::string_view text, bool of_topic) {
   metadata::Properties p;
   server::read_properties(in, p);
   if (of_topic) {
-    if (!metadata::topic_config_fault(p)) metadata::make_topic_config(p, {});
+    if (!metadata::topic_config_fault(p, {})) metadata::make_topic_config(p, {});
     return;
   }
   metadata::ConfigReport report;
