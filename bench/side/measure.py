@@ -180,27 +180,20 @@ class Bench:
 
     def latency(self, clusters, nodes):
         label = f"end to end at {LATENCY_RATE:,} msg/s, RF {nodes}"
-        figures = {q: self.figures.figure(f"latency.{nodes}.{q}", f"{label}: {q}", "ms", "less", ("ratio", 3) if (q, nodes) == ("p99", 1) else ())
-                   for q in ("p50", "p99", "p99.9")}
-
-        def once(cluster):
-            with Topic(cluster, partitions=1) as topic:
-                got = topic.run("latency", size=100, rate=LATENCY_RATE, seconds=self.plan.latency_s)
-                if got["missing"] or got["failed"]:
-                    self.say(f"  {cluster.name}: {got['missing']} messages missing, {got['failed']} failed")
-                for q, figure in figures.items():
-                    figure.add(cluster.name, got[q])
-
-        self.alternate(clusters, label, once)
+        self.quantiles(clusters, "latency", f"latency.{nodes}", label, ("ratio", 3) if nodes == 1 else ())
 
     def direct(self, clusters):
         """The same with a client that costs next to nothing: what the broker makes of it."""
         label = f"end to end at {LATENCY_RATE:,} msg/s, RF 1, no client library"
-        figures = {q: self.figures.figure(f"direct.{q}", f"{label}: {q}", "ms", "less", ("ratio", 10) if q == "p99" else ()) for q in ("p50", "p99", "p99.9")}
+        self.quantiles(clusters, "direct", "direct", label, ("ratio", 10))
+
+    def quantiles(self, clusters, mode, name, label, wanted):
+        figures = {q: self.figures.figure(f"{name}.{q}", f"{label}: {q}", "ms", "less", wanted if q == "p99" else ())
+                   for q in ("p50", "p99", "p99.9")}
 
         def once(cluster):
             with Topic(cluster, partitions=1) as topic:
-                got = topic.run("direct", size=100, rate=LATENCY_RATE, seconds=self.plan.latency_s)
+                got = topic.run(mode, size=100, rate=LATENCY_RATE, seconds=self.plan.latency_s)
                 if got["missing"] or got["failed"]:
                     self.say(f"  {cluster.name}: {got['missing']} messages missing, {got['failed']} failed")
                 for q, figure in figures.items():

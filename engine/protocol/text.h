@@ -1,8 +1,13 @@
-// Texts that we make of what clients named: they may come out longer than a message's string can be.
+// Texts of errors. Those that we make of what clients named may come out longer than a message's string can be.
 #pragma once
 #include "engine/protocol/wire.h"
 
 namespace klamm::protocol {
+
+// What Kafka's clients know INVALID_REQUEST by.
+inline constexpr char kInvalidRequestText[] =
+    "This most likely occurs because of a request being malformed by the client library or the message was sent to an "
+    "incompatible broker. See the broker logs for more details.";
 
 // As much of `s` as fits; a character of UTF-8 is not cut apart.
 inline Str fitting(Str s, size_t most = wire::kStringMax) {

@@ -115,6 +115,7 @@ struct SlowReader {
   }
   template<class Condition>
   static void await(Condition condition) {
+    // A minute only ends a run that would never end.
     for (int i = 0; i < 60'000 && !condition(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     ASSERT_TRUE(condition());
   }

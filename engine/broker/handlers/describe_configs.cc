@@ -38,14 +38,15 @@ struct Synonym {
 };
 
 // Properties of one meaning in different units, the finest first.
+constexpr std::string_view kRoll[] = {"log.roll.ms", "log.roll.hours"};
+constexpr std::string_view kJitter[] = {"log.roll.jitter.ms", "log.roll.jitter.hours"};
+constexpr std::string_view kFlush[] = {"log.flush.interval.ms", "log.flush.scheduler.interval.ms"};
+constexpr std::string_view kRetention[] = {"log.retention.ms", "log.retention.minutes", "log.retention.hours"};
+constexpr std::span<const std::string_view> kUnits[] = {kRoll, kJitter, kFlush, kRetention};
+
 std::vector<std::string> units_of(const std::string& name) {
-  static const std::vector<std::string> kUnits[] = {
-      {"log.roll.ms", "log.roll.hours"},
-      {"log.roll.jitter.ms", "log.roll.jitter.hours"},
-      {"log.flush.interval.ms", "log.flush.scheduler.interval.ms"},
-      {"log.retention.ms", "log.retention.minutes", "log.retention.hours"}};
-  for (const std::vector<std::string>& group : kUnits)
-    if (std::find(group.begin(), group.end(), name) != group.end()) return group;
+  for (const auto& group : kUnits)
+    if (std::find(group.begin(), group.end(), name) != group.end()) return {group.begin(), group.end()};
   return {name};
 }
 
@@ -107,8 +108,9 @@ struct Describing {
       return &text;
     });
   }
-  auto& add(const ConfigDef& def, const std::optional<std::string>& value, bool read_only,
-            const std::vector<Synonym>& all) {
+  DescribeConfigsResponse::DescribeConfigsResourceResult& add(const ConfigDef& def,
+                                                              const std::optional<std::string>& value, bool read_only,
+                                                              const std::vector<Synonym>& all) {
     auto& x = out.configs.add(t.arena());
     x.name = def.name;
     x.value = value && !def.sensitive() ? t.arena().copy(metadata::config_shown(def, *value)) : kNullStr;
@@ -130,10 +132,12 @@ struct Describing {
   void add_unknown(const std::string& broker, Source source) {
     const metadata::ConfigMap* map = t.p.image.config({ResourceType::broker, broker});
     if (!map) return;
-    const std::set<Str> keys(r.configuration_keys.begin(), r.configuration_keys.end());
+    std::set<Str> asked;  // of those that are set
+    for (Str key : r.configuration_keys)
+      if (t.p.image.config({ResourceType::broker, broker}, key)) asked.insert(key);
     for (const auto& [name, value] : *map) {
       const bool known = metadata::find_config(ConfigScope::broker, name) || name.starts_with("listener.name.");
-      if (known || (!keys.empty() && !keys.contains(name))) continue;
+      if (known || (!r.configuration_keys.empty() && !asked.contains(name))) continue;
       ConfigDef def{};
       def.name = name.c_str();
       def.type = metadata::ConfigType::password;
@@ -244,10 +248,6 @@ bool describable(int8_t type) {
          std::end(kDescribable);
 }
 
-constexpr char kMalformed[] =
-    "This most likely occurs because of a request being malformed by the client library or the message was sent to an "
-    "incompatible broker. See the broker logs for more details.";
-
 }  // namespace
 
 void handle_describe_configs(Turn& t, Request& request) {
@@ -266,7 +266,7 @@ void handle_describe_configs(Turn& t, Request& request) {
     out.error_message = "";
     Describing d{t, q, r, out};
     if (!known) {
-      d.refuse(ErrorCode::invalid_request, kMalformed);
+      d.refuse(ErrorCode::invalid_request, protocol::kInvalidRequestText);
       continue;
     }
     switch (static_cast<ResourceType>(r.resource_type)) {

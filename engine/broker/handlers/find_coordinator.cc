@@ -8,15 +8,12 @@
 
 #include "engine/broker/handlers.h"
 #include "engine/protocol/hashes.h"
+#include "engine/protocol/text.h"
 
 namespace klamm::broker {
 namespace {
 
 constexpr int8_t kGroup = 0, kTransaction = 1, kShare = 2;
-
-constexpr char kMalformed[] =
-    "This most likely occurs because of a request being malformed by the client library or the message was sent to an "
-    "incompatible broker. See the broker logs for more details.";
 
 struct Found {
   ErrorCode error = ErrorCode::none;
@@ -41,8 +38,9 @@ bool share_key(Str key) {
 
 Found find(Turn& t, const Request& r, int8_t type, Str key) {
   const bool share = type == kShare && r.ticket.version >= 6;
-  if (type != kGroup && type != kTransaction && !share) return refuse(ErrorCode::invalid_request, kMalformed);
-  if (share && !share_key(key)) return refuse(ErrorCode::invalid_request, kMalformed);
+  if (type != kGroup && type != kTransaction && !share)
+    return refuse(ErrorCode::invalid_request, protocol::kInvalidRequestText);
+  if (share && !share_key(key)) return refuse(ErrorCode::invalid_request, protocol::kInvalidRequestText);
   const char* name = type == kGroup ? "__consumer_offsets" : share ? "__share_group_state" : "__transaction_state";
   static constexpr char kNone[] = "The coordinator is not available.";
   const metadata::Topic* topic = t.p.image.topic(name);
@@ -76,7 +74,7 @@ void handle_find_coordinator(Turn& t, Request& r, std::optional<Instant> until) 
       auto& x = m.coordinators.add(t.arena());
       x.key = key;
       x.error_code = code(f.error);
-      x.error_message = q.key_type < kGroup || q.key_type > kShare ? kMalformed : "";  // as Kafka
+      x.error_message = q.key_type < kGroup || q.key_type > kShare ? protocol::kInvalidRequestText : "";  // as Kafka
       x.node_id = f.node.value;
       x.host = f.endpoint ? Str(f.endpoint->host) : Str("");
       x.port = f.endpoint ? f.endpoint->port : -1;

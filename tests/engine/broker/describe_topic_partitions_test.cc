@@ -1,7 +1,6 @@
 // DescribeTopicPartitions of a whole node.
 #include "engine/protocol/messages/describe_topic_partitions.h"
 
-#include "engine/protocol/messages/create_topics.h"
 #include "engine/protocol/messages/unregister_broker.h"
 #include "tests/engine/broker/wired_node.h"
 
@@ -12,12 +11,7 @@ TEST(DescribeTopicPartitions, of_a_partition_without_a_leader_tell_no_error_but_
   WiredNode x;
   x.boot();
   const ConnId conn = x.connect();
-  protocol::CreateTopicsRequest create;
-  auto& topic = create.topics.add(x.arena());
-  topic.name = "t", topic.num_partitions = 1, topic.replication_factor = 1;
-  x.ask(conn, 7, create);
-  x.run_for(milliseconds(100));
-  ASSERT_EQ(x.take<protocol::CreateTopicsResponse>(conn, 7).topics[0].error_code, 0);
+  x.create_topic(conn, "t");
   protocol::UnregisterBrokerRequest unregister;
   unregister.broker_id = 1;
   x.ask(conn, 0, unregister);

@@ -1,5 +1,4 @@
 // A group coordinator that loads its partition of __consumer_offsets from a disk that is not what it was.
-#include "engine/protocol/messages/create_topics.h"
 #include "engine/protocol/messages/find_coordinator.h"
 #include "engine/protocol/messages/offset_commit.h"
 #include "engine/protocol/messages/offset_fetch.h"
@@ -29,13 +28,7 @@ class GroupsLoad : public testing::Test {
   GroupsLoad() {
     x.boot();
     const ConnId client = x.connect();
-    protocol::CreateTopicsRequest create;
-    auto& topic = create.topics.add(x.arena());
-    topic.name = "t";
-    topic.num_partitions = topic.replication_factor = 1;
-    x.ask(client, 7, create);
-    x.run_for(milliseconds(100));
-    EXPECT_EQ(x.take<protocol::CreateTopicsResponse>(client, 7).topics[0].error_code, 0);
+    x.create_topic(client, "t");
     protocol::FindCoordinatorRequest find;
     find.key = "g";
     x.ask(client, 3, find);  // and so it is made

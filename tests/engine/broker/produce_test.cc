@@ -2,7 +2,6 @@
 #include "engine/protocol/messages/produce.h"
 
 #include "engine/protocol/batch_builder.h"
-#include "engine/protocol/messages/create_topics.h"
 #include "tests/engine/broker/wired_node.h"
 
 namespace klamm::broker {
@@ -27,14 +26,7 @@ class Produce : public testing::Test {
   Produce() {
     x.boot();
     client = x.connect();
-    protocol::CreateTopicsRequest create;
-    auto& topic = create.topics.add(x.arena());
-    topic.name = "t";
-    topic.num_partitions = kPartitions;
-    topic.replication_factor = 1;
-    x.ask(client, 7, create);
-    x.run_for(milliseconds(100));
-    EXPECT_EQ(x.take<protocol::CreateTopicsResponse>(client, 7).topics[0].error_code, 0);
+    x.create_topic(client, "t", kPartitions);
   }
   void produce(ConnId conn, int32_t first, int32_t end, const Slice& batch) {
     ProduceRequest m;

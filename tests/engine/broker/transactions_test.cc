@@ -1,6 +1,5 @@
 // A broker whose log holds transactions that another one has written: what it shows of them, and to whom.
 #include "engine/protocol/batch_builder.h"
-#include "engine/protocol/messages/create_topics.h"
 #include "engine/protocol/messages/delete_records.h"
 #include "engine/protocol/messages/describe_producers.h"
 #include "engine/protocol/messages/fetch.h"
@@ -20,13 +19,7 @@ class Transactions : public testing::Test {
   Transactions() {
     x.boot();
     client = x.connect();
-    protocol::CreateTopicsRequest create;
-    auto& topic = create.topics.add(x.arena());
-    topic.name = "t";
-    topic.num_partitions = topic.replication_factor = 1;
-    x.ask(client, 7, create);
-    x.run_for(milliseconds(100));
-    x.take<protocol::CreateTopicsResponse>(client, 7);
+    x.create_topic(client, "t");
     produce_one();
     x.stop();
     const std::string log = "t-0/00000000000000000000.log";

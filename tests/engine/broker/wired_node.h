@@ -9,6 +9,7 @@
 
 #include "engine/net/frames.h"
 #include "engine/protocol/frame.h"
+#include "engine/protocol/messages/create_topics.h"
 #include "engine/protocol/messages/vote.h"
 #include "engine/quorum/codec.h"
 #include "tests/engine/broker/lone_node.h"
@@ -104,6 +105,17 @@ class WiredNode {
     EXPECT_EQ(header.correlation_id, asked_[conn]);
     EXPECT_TRUE(decode(reader, arena(), version, m) && reader.ok());
     return m;
+  }
+
+  void create_topic(ConnId conn, Str name, int32_t partitions = 1) {
+    protocol::CreateTopicsRequest m;
+    auto& topic = m.topics.add(arena());
+    topic.name = name;
+    topic.num_partitions = partitions;
+    topic.replication_factor = 1;
+    ask(conn, 7, m);
+    run_for(milliseconds(100));
+    EXPECT_EQ(take<protocol::CreateTopicsResponse>(conn, 7).topics[0].error_code, 0);
   }
 
   // ---- as a controller
