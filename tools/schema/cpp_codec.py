@@ -47,10 +47,15 @@ class Codec:
 
     # ---- read
 
+    def least(self, f):
+        """An expression: the least number of bytes of an element of the list in version v."""
+        first, *later = self.m.minima(f)
+        return "".join(f"v >= {low} ? {size} : " for low, size in reversed(later)) + str(first[1])
+
     def read_lines(self, f):
         to = f"x.{f.member}"
         if f.list and f.struct:
-            n = max(1, self.m.minimum(f.struct.fields))
+            n = self.least(f)
             null = within(f.null, self.m)
             args = self.flexible(f) + ("" if null is None else f", {null or 'true'}")
             return [f"const int32_t n_{f.member} = wire::read_list(r, {to}, {n}, {args});",

@@ -116,9 +116,14 @@ class Message:
 
     def ever_flexible(self): return not self.flexible.empty() and self.flexible.meets(self.versions)
 
-    def minimum(self, fields):
-        """The least number of bytes that `fields` take in any version."""
-        return min(self.minimum_in(fields, v) for v in range(self.versions.low, self.versions.high + 1))
+    def minima(self, f):
+        """(first version, the least number of bytes of an element) of the list `f`, for each run of versions that are alike."""
+        runs = []
+        for v in range(max(f.versions.low, self.versions.low), min(f.versions.high, self.versions.high) + 1):
+            size = max(1, self.minimum_in(f.struct.fields, v))
+            if not runs or runs[-1][1] != size:
+                runs.append((v, size))
+        return runs
 
     def minimum_in(self, fields, v):
         flexible = self.flexible.has(v)
