@@ -83,6 +83,12 @@ Errands::Options draw_errands(const RunOptions& o, Tape& tape) {
   return {.host = o.brokers + 2, .topics = any ? static_cast<uint32_t>(1 + d.below(tape, 3)) : 0};
 }
 
+// In a fourth one changes the topic that the load uses.
+Changes::Options draw_changes(const RunOptions& o, Tape& tape) {
+  Draws d{stream(kSwarm), 12, 0};
+  return {.host = o.brokers + 2, .records = o.rough && d.below(tape, 4) == 3};
+}
+
 World make_world(const RunOptions& options) {
   Tape tape(options.seed, options.tape_mode);
   tape.keep_log(options.log_choices);
@@ -127,7 +133,8 @@ Simulation::Simulation(RunOptions options)
       world_(make_world(options_)),
       promise_(draw_promise(options_, world_.tape())),
       load_(make_load(options_, world_.tape())),
-      errands_(draw_errands(options_, world_.tape())) {
+      errands_(draw_errands(options_, world_.tape())),
+      changes_(draw_changes(options_, world_.tape())) {
   if (options_.fail_disk) world_.storage(failing()).model().fail_operation = options_.seed / options_.brokers + 1;
   for (HostId h = 0; h < world_.hosts(); ++h) world_.start(h, *this);
   phase_ends_ = options_.boot_limit_ns;
@@ -139,11 +146,12 @@ bool Simulation::step(Observer* listener) {
   if (phase_ == Phase::done) return false;
   listener_ = listener;
   const int64_t world_at = world_.next_at();
-  const int64_t outside_at = std::min({plan_.next_at(), load_.next_at(), errands_at(), phase_ends_});
+  const int64_t outside_at = std::min({plan_.next_at(), load_.next_at(), errands_at(), changes_at(), phase_ends_});
   if (outside_at <= world_at) {
     world_.run_until(outside_at, *this);  // only moves the clock
     if (plan_.next_at() <= world_.now()) plan_.act(world_, *this, *this);
     if (errands_at() <= world_.now()) errands_.act(world_);
+    if (changes_at() <= world_.now()) changes_.act(world_, view());
     if (load_.next_at() <= world_.now()) {
       load_.act(world_);
       advance_phase();
@@ -179,19 +187,21 @@ void Simulation::advance_phase() {
       if (!over) return;
       load_.stop_producing();
       errands_.settle();
+      changes_.settle();
       load_.read_all(world_);
       phase_ = Phase::draining;
       phase_ends_ = healed_at_ + options_.liveness_limit_ns;
       return;
     case Phase::draining:
-      if (load_.history().pending() == 0 && all_read() && all_back() && errands_.settled()) return finish();
+      if (load_.history().pending() == 0 && all_read() && all_back() && errands_.settled() && changes_.settled())
+        return finish();
       if (over) {
         std::string text = std::to_string(load_.history().pending()) + " records without an answer";
         for (int32_t p = 0; p < options_.partitions; ++p)
           text += "; partition " + std::to_string(p) + ": committed " +
                   std::to_string(replicas_.committed_end(load_.log(p))) + ", reader " +
                   std::to_string(load_.reader_position(p)) + ", group " + std::to_string(load_.group_position(p));
-        stuck("V liveness", text + errands_.waits_for());
+        stuck("V liveness", text + errands_.waits_for() + changes_.waits_for());
       }
       return;
     case Phase::done: return;
@@ -261,7 +271,7 @@ void Simulation::trace(int64_t at, HostId host, const TraceEvent& e) {
   if (is_broker(host)) {
     replicas_.trace(at, host, e, verdicts_);
     leaders_.trace(at, host, e, verdicts_);
-    load_.trace(e);
+    load_.trace(at, host, e, verdicts_);
     if (e.kind == TraceKind::raft_role && e.b == kRaftLeader) replicas_.elected(at, host, LogKey{}, e.a, verdicts_);
     plan_.trace(at, host, e, world_);
     if (e.kind == TraceKind::broker_unfenced) {
@@ -276,6 +286,8 @@ void Simulation::trace(int64_t at, HostId host, const TraceEvent& e) {
 void Simulation::answered(int64_t at, HostId host, const Answered& a) {
   if (!is_broker(host) && Errands::owns(a.token))
     errands_.answered(at, a, verdicts_);
+  else if (!is_broker(host) && Changes::owns(a.token))
+    changes_.answered(at, a, view(), verdicts_);
   else if (!is_broker(host))  // a node says that it is ready
     load_.answered(at, a, replicas_, verdicts_);
   if (listener_) listener_->answered(at, host, a);

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "engine/base/trace.h"
+#include "sim/changes.h"
 #include "sim/checkers/history.h"
 #include "sim/checkers/leaders.h"
 #include "sim/checkers/replicas.h"
@@ -93,6 +94,8 @@ class Simulation final : public Observer, public Standing {
   void finish();
   bool all_read() const;
   int64_t end_of(int32_t partition) const;
+  Changes::View view() { return {load_, replicas_, leaders_}; }
+  int64_t changes_at() const { return phase_ == Phase::boot ? kNeverAt : changes_.next_at(); }
   int64_t errands_at() const { return phase_ == Phase::boot ? kNeverAt : errands_.next_at(); }
   void stuck(const char* rule, const std::string& text);
 
@@ -102,6 +105,7 @@ class Simulation final : public Observer, public Standing {
   Plan plan_;
   Workload load_;
   Errands errands_;
+  Changes changes_;
   Replicas replicas_;
   Leaders leaders_;
   Verdicts verdicts_;

@@ -17,6 +17,13 @@ constexpr int32_t kRequestTimeoutMs = 5'000;
 constexpr int32_t kDeliveryTimeoutMs = 25'000;
 }  // namespace
 
+Workload::Workload(WorkloadOptions options) : options_(std::move(options)) {
+  const auto policy = options_.topic_config.find("cleanup.policy");
+  const bool deletes = policy == options_.topic_config.end() || policy->second != "compact";
+  if (deletes && (options_.topic_config.count("retention.ms") || options_.topic_config.count("retention.bytes")))
+    starts_.expires();
+}
+
 uint64_t Workload::record_token(const Written& w) {
   return token(Verb::produce,
                uint64_t{w.producer} << 52 | static_cast<uint64_t>(w.partition) << 40 | static_cast<uint64_t>(w.number));
@@ -90,6 +97,7 @@ void Workload::open_consumers(World& world) {
 }
 
 void Workload::read_all(World& world) {
+  for (int32_t p = 0; p < options_.partitions; ++p) reader_floor_[p] = starts_.least(log(p));
   client::ConsumerOpen open;
   open.client = kReaderClient;
   open.request_timeout_ms = kRequestTimeoutMs;
@@ -207,6 +215,11 @@ void Workload::consumed(int64_t at, uint64_t t, const Slice& bytes, Verdicts& ou
   for (const client::ConsumedRecord& r : e.records) {
     const std::string_view value = r.value ? r.value->text() : std::string_view{};
     history_.polled(at, consumer, e.partition.partition, r.offset, value, out);
+    if (consumer == kReader &&
+        r.offset < std::min(reader_floor_[e.partition.partition], starts_.least(log(e.partition.partition))))
+      out.add(at, "R14 deleted record",
+              "offset " + std::to_string(r.offset) + " of partition " + std::to_string(e.partition.partition) +
+                  " was read, which no log has any more");
     const auto w = Written::parse(value);
     const auto key = w ? key_of(*w) : std::nullopt;
     if (w && (r.key.has_value() != key.has_value() || (key && r.key->text() != key->text())))
@@ -218,8 +231,9 @@ void Workload::consumed(int64_t at, uint64_t t, const Slice& bytes, Verdicts& ou
   position = std::max(position, e.next);
 }
 
-void Workload::trace(const TraceEvent& e) {
+void Workload::trace(int64_t at, HostId host, const TraceEvent& e, Verdicts& out) {
   if (topic_.zero() || e.b != topic_key(topic_)) return;
+  starts_.trace(at, host, e, out);
   if (e.kind == TraceKind::log_start_moved) history_.deleted(e.a, e.c);
   if (e.kind == TraceKind::log_truncated && e.c > e.d) history_.began_anew(e.a, e.c);
   if (e.kind == TraceKind::log_compacting && options_.keys > 0) history_.compacted(e.a, e.c, options_.keys);

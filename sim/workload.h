@@ -11,6 +11,7 @@
 #include "engine/base/trace.h"
 #include "sim/checkers/history.h"
 #include "sim/checkers/replicas.h"
+#include "sim/checkers/starts.h"
 #include "sim/world.h"
 
 namespace klamm::sim {
@@ -37,7 +38,7 @@ class Workload final {
   static constexpr const char* kGroup = "readers";
 
   Workload() = default;
-  explicit Workload(WorkloadOptions options) : options_(options) {}
+  explicit Workload(WorkloadOptions options);
 
   // A client host has a new life: its clients are made anew, the fate of what they had under way is unknown.
   void restarted(HostId host);
@@ -50,6 +51,7 @@ class Workload final {
 
   History& history() { return history_; }
   const History& history() const { return history_; }
+  Starts& starts() { return starts_; }
   const Uuid& topic() const { return topic_; }
   LogKey log(int32_t partition) const;
   bool running() const { return open_producers_ == options_.producers; }
@@ -59,7 +61,7 @@ class Workload final {
   int64_t reader_position(int32_t partition) const {
     return std::max(history_.position(0, partition), history_.deleted_end(partition));
   }
-  void trace(const TraceEvent& e);  // of a broker
+  void trace(int64_t at, HostId host, const TraceEvent& e, Verdicts& out);  // of a broker
   int64_t acked_last_at() const { return acked_last_at_; }
   // A record's token is its name; the records of one Produce are numbered on.
   static uint64_t record_token(const Written& w);
@@ -81,6 +83,8 @@ class Workload final {
 
   WorkloadOptions options_;
   History history_;
+  Starts starts_;
+  std::map<int32_t, int64_t> reader_floor_;  // no log had anything before it when the reader began
   Uuid topic_;
   int64_t next_at_ = 0;
   int64_t acked_last_at_ = 0;

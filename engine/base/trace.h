@@ -63,6 +63,7 @@ static_assert(sizeof(TraceEvent) == 32);
   X(raft_prospective)          \
   X(log_retained)              \
   X(log_cleaned)               \
+  X(records_deleted)           \
   X(log_swap_completed)        \
   X(raft_election_lost)        \
   X(raft_divergence)           \

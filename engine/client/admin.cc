@@ -11,35 +11,58 @@ namespace klamm::client {
 namespace {
 
 constexpr size_t kNameMax = 1000;  // longer names are not sent: the wire could not carry every one
-constexpr Duration kDescribeDefault = seconds(30);
 
 bool sendable(const std::string& name) { return name.size() <= kNameMax; }
 
 }  // namespace
 
+std::optional<Admin::Kind> Admin::kind_of(const std::string& verb) {
+  static constexpr std::pair<std::string_view, Kind> kVerbs[] = {
+      {"create_topics", Kind::create},        {"delete_topics", Kind::remove},
+      {"describe", Kind::describe},           {"offset", Kind::offset},
+      {"delete_records", Kind::records},      {"alter_configs", Kind::configs},
+      {"create_partitions", Kind::partitions}};
+  for (const auto& [name, kind] : kVerbs)
+    if (name == verb) return kind;
+  return std::nullopt;
+}
+
 bool Admin::ask(Turn& turn, uint64_t token, const std::string& verb, const Slice& bytes) {
-  Operation op{Kind::describe, token, bytes, turn.now() + kDescribeDefault, false, {retry_backoff_}, {}};
+  const auto kind = kind_of(verb);
+  KLAMM_ASSERT(kind);
+  Operation op{*kind, token, bytes, turn.now(), false, {retry_backoff_}, {}};
   bool good = true;
   int32_t timeout_ms = 0;
-  if (verb == "create_topics") {
+  if (op.kind == Kind::create) {
     CreateTopics ask;
-    op.kind = Kind::create;
     good = unpack(bytes, ask);
     timeout_ms = ask.timeout_ms;
     for (const NewTopic& t : ask.topics) {
       good = good && sendable(t.name);
       for (const NewTopic::Config& c : t.configs) good = good && sendable(c.name) && c.value.size() <= INT16_MAX;
     }
-  } else if (verb == "delete_topics") {
+  } else if (op.kind == Kind::remove) {
     DeleteTopics ask;
-    op.kind = Kind::remove;
     good = unpack(bytes, ask);
     timeout_ms = ask.timeout_ms;
     for (const std::string& name : ask.names) good = good && sendable(name);
-  } else if (verb == "offset") {
+  } else if (op.kind == Kind::offset) {
     OffsetAt ask;
-    op.kind = Kind::offset;
     good = unpack(bytes, ask) && sendable(ask.partition.topic);
+    timeout_ms = ask.timeout_ms;
+  } else if (op.kind == Kind::records) {
+    DeleteRecords ask;
+    good = unpack(bytes, ask) && sendable(ask.partition.topic);
+    timeout_ms = ask.timeout_ms;
+  } else if (op.kind == Kind::configs) {
+    AlterConfigs ask;
+    good = unpack(bytes, ask) && sendable(ask.topic);
+    timeout_ms = ask.timeout_ms;
+    for (const AlterConfigs::Config& c : ask.configs)
+      good = good && sendable(c.name) && (!c.value || c.value->size() <= INT16_MAX);
+  } else if (op.kind == Kind::partitions) {
+    CreatePartitions ask;
+    good = unpack(bytes, ask) && sendable(ask.topic);
     timeout_ms = ask.timeout_ms;
   } else {
     Describe ask;
@@ -79,19 +102,21 @@ CallTo Admin::to(Turn& turn, uint32_t number, const Operation& op, uint64_t peer
   return {peer, kAdminChannel, 0, std::min(op.give_up - turn.now(), request_timeout_), owner};
 }
 
-bool Admin::send_offset(Turn& turn, uint32_t number, Operation& op) {
-  OffsetAt ask;
-  unpack(op.ask, ask);
-  turn.cluster.want(ask.partition.topic);
-  const PartitionView at = turn.cluster.leader(ask.partition.topic, ask.partition.partition);
+PartitionView Admin::leader(Turn& turn, Operation& op, const TopicPartition& tp) {
+  turn.cluster.want(tp.topic);
+  const PartitionView at = turn.cluster.leader(tp.topic, tp.partition);
   if (at.leader == kNoNode) {
     turn.cluster.stale();
     op.backoff.failed(turn.now());
-    return false;
   }
-  CallTo call = to(turn, number, op, static_cast<uint64_t>(at.leader.value));
-  call.version = turn.cluster.version(turn, call.peer, protocol::ListOffsetsRequest::kApiKey, {4, 10});
-  if (call.version < 0) return false;
+  return at;
+}
+
+bool Admin::send_offset(Turn& turn, uint32_t number, Operation& op) {
+  OffsetAt ask;
+  unpack(op.ask, ask);
+  const PartitionView at = leader(turn, op, ask.partition);
+  if (at.leader == kNoNode) return false;
   Arena& arena = turn.ctx().arena();
   protocol::ListOffsetsRequest request;
   request.replica_id = -1;
@@ -101,22 +126,17 @@ bool Admin::send_offset(Turn& turn, uint32_t number, Operation& op) {
   p.partition_index = ask.partition.partition;
   p.current_leader_epoch = at.epoch;
   p.timestamp = ask.at;
-  turn.call(call, request);
-  return true;
+  return go(turn, to(turn, number, op, static_cast<uint64_t>(at.leader.value)), op, request, {4, 10});
 }
 
 bool Admin::send(Turn& turn, uint32_t number, Operation& op) {
   if (op.kind == Kind::offset) return send_offset(turn, number, op);
+  if (op.kind == Kind::records) return send_delete_records(turn, number, op);
+  if (op.kind == Kind::configs) return send_alter_configs(turn, number, op);
+  if (op.kind == Kind::partitions) return send_create_partitions(turn, number, op);
   Arena& arena = turn.ctx().arena();
   CallTo call = to(turn, number, op, turn.cluster.any());
   const auto wait_ms = static_cast<int32_t>(call.timeout.ms());
-  const auto go = [&](const auto& request, protocol::Versions versions) {
-    using Request = std::remove_cvref_t<decltype(request)>;
-    call.version = turn.cluster.version(turn, call.peer, Request::kApiKey, versions);
-    if (call.version == Cluster::kUnsupported) op.backoff.failed(turn.now());
-    if (call.version >= 0) turn.call(call, request);
-    return call.version >= 0;
-  };
   if (op.kind == Kind::create) {
     CreateTopics ask;
     unpack(op.ask, ask);
@@ -139,7 +159,7 @@ bool Admin::send(Turn& turn, uint32_t number, Operation& op) {
         config.value = arena.copy(c.value);
       }
     }
-    return go(request, {4, 7});
+    return go(turn, call, op, request, {4, 7});
   }
   if (op.kind == Kind::remove) {
     DeleteTopics ask;
@@ -148,7 +168,7 @@ bool Admin::send(Turn& turn, uint32_t number, Operation& op) {
     request.timeout_ms = wait_ms;
     for (const std::string& name : ask.names)
       if (!op.settled.count(name)) request.topic_names.add(arena) = arena.copy(name);
-    return go(request, {1, 5});
+    return go(turn, call, op, request, {1, 5});
   }
   Describe ask;
   unpack(op.ask, ask);
@@ -158,7 +178,7 @@ bool Admin::send(Turn& turn, uint32_t number, Operation& op) {
   if (!ask.topics) request.topics = decltype(request.topics)::null();
   if (ask.topics)
     for (const std::string& name : *ask.topics) request.topics.add(arena).name = arena.copy(name);
-  return go(request, {4, 12});
+  return go(turn, call, op, request, {4, 12});
 }
 
 void Admin::on_answer(Turn& turn, const net::Answer& answer) {
@@ -176,6 +196,9 @@ void Admin::on_answer(Turn& turn, const net::Answer& answer) {
       case Kind::remove: done = take_deleted(turn, op, answer); break;
       case Kind::describe: done = take_description(turn, op, answer); break;
       case Kind::offset: done = take_offset(turn, op, answer); break;
+      case Kind::records: done = take_records_deleted(turn, op, answer); break;
+      case Kind::configs: done = take_altered(turn, op, answer); break;
+      case Kind::partitions: done = take_partitions_created(turn, op, answer); break;
     }
   }
   if (!done) return op.backoff.failed(turn.now());
@@ -255,6 +278,8 @@ bool Admin::take_description(Turn& turn, Operation& op, const net::Answer& answe
 void Admin::finish(Turn& turn, const Operation& op, ErrorCode error) {
   if (op.kind == Kind::describe) return turn.answer(op.token, Description{.error = error});
   if (op.kind == Kind::offset) return turn.answer(op.token, OffsetResult{.error = error});
+  if (op.kind == Kind::records) return turn.answer(op.token, RecordsDeleted{.error = error});
+  if (op.kind == Kind::configs || op.kind == Kind::partitions) return turn.answer(op.token, Done{error, {}});
   TopicResults out{error, {}};
   for (const auto& [name, result] : op.settled) unpack(result, out.topics.emplace_back());
   turn.answer(op.token, out);

@@ -1,6 +1,7 @@
 // Administration: each operation is tried at one node after the other until it is done or its time is over.
 #pragma once
 #include <map>
+#include <optional>
 #include <string>
 
 #include "engine/client/cluster.h"
@@ -14,7 +15,8 @@ class Admin final {
 
   Admin(Duration request_timeout, Duration retry_backoff)
       : request_timeout_(request_timeout), retry_backoff_(retry_backoff) {}
-  // `verb` is one of create_topics, delete_topics, describe, offset. False: the bytes cannot be understood.
+  static bool knows(const std::string& verb) { return kind_of(verb).has_value(); }
+  // A verb that it knows. False: the bytes cannot be understood.
   bool ask(Turn& turn, uint64_t token, const std::string& verb, const Slice& bytes);
   void on_answer(Turn& turn, const net::Answer& answer);
   void pump(Turn& turn);
@@ -26,7 +28,8 @@ class Admin final {
   }
 
  private:
-  enum class Kind : uint8_t { create, remove, describe, offset };
+  enum class Kind : uint8_t { create, remove, describe, offset, records, configs, partitions };
+  static std::optional<Kind> kind_of(const std::string& verb);
   struct Operation {
     Kind kind = Kind::create;
     uint64_t token = 0;
@@ -48,6 +51,23 @@ class Admin final {
   bool take_description(Turn& turn, Operation& op, const net::Answer& answer);
   bool take_offset(Turn& turn, Operation& op, const net::Answer& answer);
   bool send_offset(Turn& turn, uint32_t number, Operation& op);
+  // admin_changes.cc: of what is there
+  bool send_delete_records(Turn& turn, uint32_t number, Operation& op);
+  bool send_alter_configs(Turn& turn, uint32_t number, Operation& op);
+  bool send_create_partitions(Turn& turn, uint32_t number, Operation& op);
+  bool take_records_deleted(Turn& turn, Operation& op, const net::Answer& answer);
+  bool take_altered(Turn& turn, Operation& op, const net::Answer& answer);
+  bool take_partitions_created(Turn& turn, Operation& op, const net::Answer& answer);
+  // Once the node has said which versions it knows; true: it is under way.
+  template<class Request>
+  bool go(Turn& turn, CallTo call, Operation& op, const Request& request, protocol::Versions versions) {
+    call.version = turn.cluster.version(turn, call.peer, Request::kApiKey, versions);
+    if (call.version == Cluster::kUnsupported) op.backoff.failed(turn.now());
+    if (call.version >= 0) turn.call(call, request);
+    return call.version >= 0;
+  }
+  // The leader, or kNoNode: then it is looked for.
+  PartitionView leader(Turn& turn, Operation& op, const TopicPartition& tp);
   CallTo to(Turn& turn, uint32_t number, const Operation& op, uint64_t peer) const;
   bool settle(Operation& op, const TopicResults::Topic& result);
   void finish(Turn& turn, const Operation& op, ErrorCode error);

@@ -131,8 +131,7 @@ Host::Client* Host::find(uint32_t number) {
 
 void Host::asked(Turn& turn, const Asked& ask) {
   if (ask.verb == "stop") return turn.net.io.out.push_back(Exit{0, "asked"});
-  const bool administrative =
-      ask.verb == "create_topics" || ask.verb == "delete_topics" || ask.verb == "describe" || ask.verb == "offset";
+  const bool administrative = Admin::knows(ask.verb);
   const bool opening = ask.verb == "producer.open" || ask.verb == "consumer.open";
   const bool good = administrative ? admin_.ask(turn, ask.token, ask.verb, ask.bytes)
                     : opening      ? open(turn, ask)

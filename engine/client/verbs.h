@@ -15,6 +15,9 @@
 //   delete_topics         DeleteTopics     TopicResults
 //   describe              Describe         Description
 //   offset                OffsetAt         OffsetResult
+//   delete_records        DeleteRecords    RecordsDeleted
+//   alter_configs         AlterConfigs     Done
+//   create_partitions     CreatePartitions Done
 //   stop                  (nothing)        no answer; the host exits
 //
 // A verb that cannot be understood, or names no client, is answered by Done{invalid_request}.
@@ -296,6 +299,57 @@ struct OffsetResult {
   template<class C>
   void wire(C& c) {
     c(error, offset, leader_epoch);
+  }
+};
+
+// The partition is to start at an offset; -1: at its high watermark. Asked of the leader.
+struct DeleteRecords {
+  TopicPartition partition;
+  int64_t offset = -1;
+  int32_t timeout_ms = 30'000;
+  template<class C>
+  void wire(C& c) {
+    c(partition, offset, timeout_ms);
+  }
+};
+
+struct RecordsDeleted {
+  ErrorCode error = ErrorCode::none;
+  int64_t low_watermark = -1;  // no live replica has what is below
+  template<class C>
+  void wire(C& c) {
+    c(error, low_watermark);
+  }
+};
+
+// Sets what has a value, removes what has none.
+struct AlterConfigs {
+  struct Config {
+    std::string name;
+    std::optional<std::string> value;
+    template<class C>
+    void wire(C& c) {
+      c(name, value);
+    }
+  };
+  std::string topic;              // empty: of brokers
+  std::optional<int32_t> broker;  // nothing: of all of them
+  std::vector<Config> configs;
+  int32_t timeout_ms = 30'000;
+  template<class C>
+  void wire(C& c) {
+    c(topic, broker, configs, timeout_ms);
+  }
+};
+
+// Retried until the timeout; so it may be refused because an earlier try has made them.
+struct CreatePartitions {
+  std::string topic;
+  int32_t count = 0;  // in all
+  int32_t timeout_ms = 30'000;
+  template<class C>
+  void wire(C& c) {
+    c(topic, count, timeout_ms);
   }
 };
 

@@ -345,6 +345,7 @@ bool Replicas::delete_before(Ctx& ctx, const TopicIdPartition& id, Offset offset
   Partition* p = write(id);
   if (!p || p->role() != Role::leader || offset > p->high_watermark()) return false;
   p->log().advance_log_start(ctx, offset);
+  PROBE(ctx, records_deleted);
   out.changed.push_back(id);
   return true;
 }

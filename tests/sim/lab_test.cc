@@ -56,6 +56,41 @@ struct OneLog {
   int32_t leader = -1;
 };
 
+TEST(Lab, what_is_there_can_be_changed) {
+  OneLog one(3);
+  for (int i = 0; i < 5; ++i) produce(one.lab, "more");
+  const auto remove = [&](int64_t offset) {
+    client::DeleteRecords d{{"t", 0}, offset};
+    return answer<client::RecordsDeleted>(one.lab, one.lab.ask(0, "delete_records", d));
+  };
+  EXPECT_EQ(remove(4).low_watermark, 4);
+  EXPECT_EQ(remove(7).error, ErrorCode::offset_out_of_range);
+  EXPECT_EQ(remove(-1).low_watermark, 6);
+  const auto beginning = [&] {
+    return answer<client::OffsetResult>(one.lab,
+                                        one.lab.ask(0, "offset", client::OffsetAt{{"t", 0}, client::kFromBeginning}));
+  };
+  EXPECT_EQ(beginning().offset, 6);
+
+  const auto configure = [&](std::optional<std::string> value) {
+    client::AlterConfigs c{"t", std::nullopt, {{"max.message.bytes", value}}};
+    return answer<client::Done>(one.lab, one.lab.ask(0, "alter_configs", c)).error;
+  };
+  EXPECT_EQ(configure("seven"), ErrorCode::invalid_config);
+  EXPECT_EQ(configure("7"), ErrorCode::none);
+  one.lab.run_for(seconds(1));
+  EXPECT_EQ(produce(one.lab, "too much").error, ErrorCode::message_too_large);
+  EXPECT_EQ(configure(std::nullopt), ErrorCode::none);
+  one.lab.run_for(seconds(1));
+  EXPECT_EQ(produce(one.lab, "enough").error, ErrorCode::none);
+
+  const auto grow = [&] {
+    return answer<client::Done>(one.lab, one.lab.ask(0, "create_partitions", client::CreatePartitions{"t", 3})).error;
+  };
+  EXPECT_EQ(grow(), ErrorCode::none);
+  EXPECT_EQ(grow(), ErrorCode::invalid_partitions);
+}
+
 TEST(Lab, acknowledged_records_survive_their_leader) {
   Lab lab({.seed = 7});
   lab.run_for(seconds(1));

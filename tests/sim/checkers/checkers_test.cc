@@ -5,6 +5,8 @@
 #include "sim/checkers/history.h"
 #include "sim/checkers/leaders.h"
 #include "sim/checkers/replicas.h"
+#include "sim/checkers/starts.h"
+#include "sim/lab.h"
 #include "sim/workload.h"
 
 namespace klamm::sim {
@@ -276,6 +278,81 @@ TEST(Checkers, isr_sanity_fires) {
   EXPECT_EQ(two.first(), "R5 one leader an epoch");
 }
 
+// ---- where logs start
+
+struct Beginnings {
+  Starts starts;
+  Verdicts out;
+  void begins(HostId host, int64_t at) { starts.trace(1, host, klamm::sim::starts(at), out); }
+  void comes_back(HostId host, int64_t at) {
+    starts.trace(1, host, {TraceKind::log_recovered, 0, 0, kTopic, 100, at}, out);
+  }
+  void leads(HostId host) { starts.trace(1, host, klamm::sim::leads(1), out); }
+  void acknowledged(int64_t wanted, int64_t low) { starts.acknowledged(1, kLog, {wanted, low, 0b1110}, out); }
+  std::string first() const { return out.empty() ? "" : std::string(out.list()[0].rule); }
+};
+
+TEST(Checkers, a_log_start_that_moves_as_asked_is_fine) {
+  Beginnings b;
+  b.starts.asked(kLog, 10);
+  for (HostId h : {0, 1, 2}) b.begins(h, 10);
+  b.acknowledged(10, 10);
+  EXPECT_EQ(b.starts.least(kLog), 10);
+  b.leads(1);
+  b.comes_back(2, 4);  // it was not yet written down
+  EXPECT_EQ(b.starts.least(kLog), 4);
+  b.leads(2);
+  b.comes_back(1, 4), b.leads(1);
+  EXPECT_EQ(b.first(), "");
+}
+
+TEST(Checkers, what_nobody_asked_to_delete_is_not) {
+  Beginnings before, after, copied, expired, all;
+  before.starts.asked(kLog, 10), before.begins(0, 10);
+  EXPECT_EQ(before.first(), "");
+  after.starts.asked(kLog, 10), after.begins(0, 11);
+  EXPECT_EQ(after.first(), "R17 deleted unasked");
+  copied.starts.trace(1, 0, cut(11, 5), copied.out);
+  EXPECT_EQ(copied.first(), "R17 deleted unasked");
+  expired.starts.expires(), expired.begins(0, 11);
+  all.starts.asked(kLog, -1), all.begins(0, 11);
+  EXPECT_EQ(expired.first() + all.first(), "");
+}
+
+TEST(Checkers, a_log_start_that_goes_back_fires) {
+  Beginnings replica, leader;
+  for (Beginnings* b : {&replica, &leader}) b->starts.asked(kLog, 10);
+  replica.begins(0, 10), replica.begins(0, 9);
+  EXPECT_EQ(replica.first(), "R14 log start");
+  for (HostId h : {0, 1}) leader.begins(h, 10);
+  leader.starts.acknowledged(1, kLog, {10, 10, 0b0110}, leader.out);
+  EXPECT_EQ(leader.first(), "");
+  leader.leads(2);  // never heard of it
+  EXPECT_EQ(leader.first(), "R14 log start");
+}
+
+TEST(Checkers, a_deletion_acknowledged_too_early_fires) {
+  Beginnings replica, less;
+  for (Beginnings* b : {&replica, &less}) b->starts.asked(kLog, 10);
+  for (HostId h : {0, 1}) replica.begins(h, 10);
+  replica.acknowledged(10, 10);
+  EXPECT_EQ(replica.first(), "R14 log start");
+  for (HostId h : {0, 1, 2}) less.begins(h, 9);
+  less.acknowledged(10, 9);
+  EXPECT_EQ(less.first(), "R14 log start");
+}
+
+TEST(Checkers, an_answer_from_before_the_start_went_back_binds_nobody) {
+  Beginnings b;
+  b.starts.asked(kLog, 10);
+  for (HostId h : {0, 1, 2}) b.begins(h, 10);
+  b.acknowledged(10, 10);
+  b.starts.asked(kLog, 10);
+  for (HostId h : {0, 1, 2}) b.comes_back(h, 0);
+  b.leads(0), b.acknowledged(10, 10), b.leads(1);
+  EXPECT_EQ(b.first(), "");
+}
+
 // ---- client histories
 
 struct Client {
@@ -417,6 +494,35 @@ TEST(Checkers, acknowledgement_of_what_is_not_committed_fires) {
   EXPECT_EQ(c.first(), "");
   acknowledge(1);
   EXPECT_EQ(c.first(), "R13 acknowledged before committed");
+}
+
+TEST(Checkers, a_reader_of_what_every_log_has_deleted_fires) {
+  Uuid topic;
+  for (int i = 0; i < 8; ++i) topic.bytes[i] = static_cast<uint8_t>(kTopic >> (56 - 8 * i));
+  for (const bool all : {false, true}) {
+    Workload load{{.partitions = 1}};
+    Lab lab({.brokers = 1});
+    Verdicts out;
+    for (int64_t i = 0; i < 2; ++i) load.history().sent({0, 0, i});
+    client::Produced p;
+    p.topic_id = topic;
+    p.partition = 0;
+    p.offset = 0;
+    load.answered(1, {Workload::record_token({0, 0, 0}), true, client::pack(p)}, lab.replicas(), out);
+    out = {};
+    load.starts().asked(kLog, 1);
+    for (HostId h : {0, 1}) load.trace(1, h, {TraceKind::log_recovered, 0, 0, kTopic, 2, 0}, out);
+    load.trace(1, 0, starts(1), out);
+    if (all) load.trace(1, 1, starts(1), out);
+    load.read_all(lab.world());
+    client::ConsumerEvent e;
+    e.kind = client::ConsumerEvent::Kind::records;
+    e.partition = {Workload::kTopic, 0};
+    e.next = 1;
+    e.records.emplace_back().value = Slice::copy(Written{0, 0, 0}.value(20));
+    load.answered(1, {uint64_t{4} << 60, false, client::pack(e)}, lab.replicas(), out);
+    EXPECT_EQ(out.empty() ? "" : out.list()[0].rule, all ? "R14 deleted record" : "");
+  }
 }
 
 TEST(Checkers, rebalance_may_read_again) {

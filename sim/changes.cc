@@ -1,0 +1,67 @@
+#include "sim/changes.h"
+
+#include <algorithm>
+
+#include "engine/client/pack.h"
+#include "engine/client/verbs.h"
+
+namespace klamm::sim {
+namespace {
+constexpr int32_t kAnswerWithinMs = 5'000;
+}
+
+template<class T>
+void Changes::ask(World& world, const char* verb, const T& what) {
+  asked_ = true;
+  world.ask(options_.host, Asked{kMark << 60, verb, client::pack(what)});
+}
+
+void Changes::act(World& world, const View& view) {
+  next_at_ = world.now() + options_.every_ns;
+  if (asked_ || settled_) return;
+  Draws draw{stream(kWorkload), 78, 16 * draws_++};  // each has so many draws of its own
+  delete_records(world, view, draw);
+}
+
+void Changes::delete_records(World& world, const View& view, Draws& draw) {
+  client::DeleteRecords d;
+  d.timeout_ms = kAnswerWithinMs;
+  partition_ = static_cast<int32_t>(draw.below(world.tape(), static_cast<uint64_t>(view.load.options().partitions)));
+  const LogKey log = view.load.log(partition_);
+  const int64_t deleted = view.replicas.deleted_end(log), committed = view.replicas.committed_end(log);
+  enum : uint64_t { kSome, kToEnd = 5, kAll, kBeyond, kWays };
+  const uint64_t way = draw.below(world.tape(), kWays);
+  if (settling_)
+    offset_ = std::min(deleted + 1, committed);
+  else if (way < kToEnd)
+    offset_ = draw.between(world.tape(), deleted, std::max(deleted, committed - (committed - deleted) / 2));
+  else
+    offset_ = way == kToEnd ? committed : way == kAll ? -1 : committed + draw.between(world.tape(), 1, 200);
+  d.partition = {Workload::kTopic, partition_};
+  d.offset = offset_;
+  view.load.starts().asked(log, offset_);
+  ask(world, "delete_records", d);
+}
+
+void Changes::answered(int64_t at, const Answered& a, const View& view, Verdicts& out) {
+  asked_ = false;
+  records_deleted(at, a, view, out);
+}
+
+void Changes::records_deleted(int64_t at, const Answered& a, const View& view, Verdicts& out) {
+  client::RecordsDeleted r;
+  if (!client::unpack(a.bytes, r)) return out.add(at, "a client's answer", "an answer that cannot be read");
+  const LogKey log = view.load.log(partition_);
+  if (r.error == ErrorCode::none)
+    view.load.starts().acknowledged(at, log, {offset_, r.low_watermark, view.leaders.isr(log)}, out);
+  // A log that is only compacted has nothing deleted; beyond the promise it may end earlier than it did.
+  settled_ = settling_ && (r.error == ErrorCode::none || r.error == ErrorCode::policy_violation ||
+                           r.error == ErrorCode::offset_out_of_range);
+}
+
+std::string Changes::waits_for() const {
+  if (settled()) return {};
+  return "; nobody deletes records of partition " + std::to_string(partition_) + " before " + std::to_string(offset_);
+}
+
+}  // namespace klamm::sim
