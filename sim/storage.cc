@@ -82,19 +82,21 @@ void Storage::submit(SyncFile&& c, int64_t now, Queue& q, Tape& t) {
 
 void Storage::submit(CloseFile&& c, int64_t now, Queue& q, Tape&) {
   File& f = file(c.file);
-  f.writes_end = std::max({f.writes_end, f.syncs_end, now});
+  f.writes_end = std::max({f.writes_end, f.syncs_end, f.reads_end, now});
   schedule(add_op(c.token, CloseOp{c.file}), f.writes_end, Due::storage, q);
 }
 
 void Storage::submit(ReadFile&& c, int64_t now, Queue& q, Tape& t) {
-  const File& f = file(c.file);
+  File& f = file(c.file);
   ReadOp r{c.file, c.offset, c.size, false, model_.fail_reads > 0, IoError::none, {}};
   if (r.fails) --model_.fail_reads;
   // It sees every write that ended before; whether it sees later ones is open. Before its open has ended it must wait.
   const bool early = f.inode && sampling_.below(t, 2) == 0;
   if (early) sample(r);
   const int64_t from = f.inode ? now : std::max(now, f.writes_end);
-  schedule(add_op(c.token, std::move(r)), from + model_.read.draw(latency_, t), Due::storage, q);
+  const int64_t at = std::max(from + model_.read.draw(latency_, t), after_stall());
+  f.reads_end = std::max(f.reads_end, at);
+  schedule(add_op(c.token, std::move(r)), at, Due::storage, q);
 }
 
 void Storage::submit(LoadFile&& c, int64_t now, Queue& q, Tape& t) {
@@ -159,11 +161,12 @@ IoError Storage::do_name(const NameOp& op) {
 
 // What comes later for the same file must not overtake it, even if the stall is ended before its time.
 void Storage::delay_file(const Op& op, int64_t until) {
-  const FileId* id = nullptr;
-  if (const auto* x = std::get_if<OpenOp>(&op.what)) id = &x->file;
-  if (const auto* x = std::get_if<WriteOp>(&op.what)) id = &x->file;
-  if (const auto* x = std::get_if<TruncateOp>(&op.what)) id = &x->file;
-  if (id) file(*id).writes_end = std::max(file(*id).writes_end, until);
+  const auto wait = [&](FileId id, int64_t File::*end) { file(id).*end = std::max(file(id).*end, until); };
+  if (const auto* x = std::get_if<OpenOp>(&op.what)) wait(x->file, &File::writes_end);
+  if (const auto* x = std::get_if<WriteOp>(&op.what)) wait(x->file, &File::writes_end);
+  if (const auto* x = std::get_if<TruncateOp>(&op.what)) wait(x->file, &File::writes_end);
+  if (const auto* x = std::get_if<SyncOp>(&op.what)) wait(x->file, &File::syncs_end);
+  if (const auto* x = std::get_if<ReadOp>(&op.what)) wait(x->file, &File::reads_end);
 }
 
 bool Storage::due(const Item& item, int64_t now, Queue& q, Tape& t, Event* out) {

@@ -126,6 +126,7 @@ class Storage final {
     Inode inode = 0;
     int64_t writes_end = 0;  // when the last write, truncate or the open ends
     int64_t syncs_end = 0;
+    int64_t reads_end = 0;
   };
 
   uint32_t add_op(Token token, What what);

@@ -48,5 +48,31 @@ TEST(Storage, nothing_overtakes_what_a_stall_held_up) {
     }
 }
 
+// A file is closed after all that was asked of it before, whatever takes long.
+TEST(Storage, a_file_is_closed_last) {
+  constexpr FileId kFile{0, 1};
+  for (const bool stalls : {true, false})
+    for (const bool reads : {true, false}) {
+      Events e;
+      e.storage.submit(OpenFile{kFile, {0, 1}, DirId{0}, "f", OpenMode::create}, 0, e.queue, e.tape);
+      e.run_until(100 * kMs);
+      e.storage.model().read = e.storage.model().sync = {10 * kMs};
+      if (reads)
+        for (uint32_t i = 1; i <= 8; ++i)  // some look at once, some at their end
+          e.storage.submit(ReadFile{kFile, {i, 1}, 0, 100}, 100 * kMs, e.queue, e.tape);
+      else
+        e.storage.submit(SyncFile{kFile, {1, 1}}, 100 * kMs, e.queue, e.tape);
+      if (stalls) e.storage.model().stalled_until = 1'000 * kMs;
+      const int64_t closed_at = stalls ? 110 * kMs : 105 * kMs;
+      e.run_until(closed_at);
+      if (stalls) e.storage.model().stalled_until = closed_at;  // healed
+      e.storage.submit(CloseFile{kFile, {9, 1}}, closed_at, e.queue, e.tape);
+      e.run_until(2'000 * kMs);
+      ASSERT_EQ(e.ends.size(), reads ? 10u : 3u);
+      const auto* last = std::get_if<Ended>(&e.ends.back());
+      EXPECT_TRUE(last && (last->token == Token{9, 1}));
+    }
+}
+
 }  // namespace
 }  // namespace klamm::sim
