@@ -84,6 +84,7 @@ static_assert(sizeof(TraceEvent) == 32);
   X(fenced_by_session)         \
   X(answer_in_doubt)           \
   X(metadata_snapshot)         \
+  X(metadata_log_cut)          \
   X(controller_failed_over)    \
   X(uncommitted_reverted)      \
   X(group_rebalanced)          \

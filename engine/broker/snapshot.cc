@@ -26,10 +26,6 @@ bool Turn::read_snapshot() {
     p.image = s.reader->image();
     p.published = s.reader->id().end;
     s.reader.reset();
-  } else if (p.quorum->log_start() > 0) {
-    fatal(1, "the metadata log begins at " + std::to_string(p.quorum->log_start()) +
-                 " and there is no snapshot of what was before");
-    return false;
   }
   s.read = true;
   s.due_at = ctx().now + p.config.metadata_snapshot_interval;
@@ -39,6 +35,9 @@ bool Turn::read_snapshot() {
 // Every so many bytes of committed records, or after a time, all that they amount to is written down (KIP-630).
 void Turn::write_snapshot() {
   MetadataSnapshots& s = p.snapshots;
+  // Nobody else may need what is cut, for a snapshot cannot be fetched yet.
+  p.quorum->allow_cuts(p.config.voters.size() == 1 && p.config.controller && p.image.brokers().size() <= 1 &&
+                       (p.image.brokers().empty() || p.image.broker(NodeId{p.config.node_id})));
   if (!s.writer) {
     if (s.bytes == 0 || (s.bytes < p.config.metadata_snapshot_bytes && ctx().now < s.due_at)) return;
     if (p.startup.phase != Phase::running || p.image.in_transaction() || !p.image.complete()) return;

@@ -230,6 +230,9 @@ void Turn::run_node() {
   q.fetch_timeout = c.quorum_fetch_timeout;
   q.request_timeout = c.quorum_request_timeout;
   q.log.segment_bytes = c.metadata_segment_bytes;
+  q.log.segment_ms = c.metadata_segment_ms;
+  q.log.retention_ms = -1;  // what goes is cut below a snapshot
+  q.retention = {c.metadata_retention_bytes, c.metadata_retention_ms};
   std::vector<net::Answer> none;
   for (const auto& v : c.voters)
     if (v.id != q.self) p.calls.set_address(net(), controller_peer(v.id), {v.host, v.port}, none);

@@ -88,9 +88,9 @@ class Log final {
   // The place from which to read on to find the first batch whose max timestamp is at least `timestamp`; nothing if
   // no batch is so new.
   std::optional<Offset> find_time(int64_t timestamp) const;
-  TimestampAndOffset max_timestamp() const;  // the newest batch and its last offset
-  int64_t size_bytes() const;
-  void drop_caches();  // gives back memory: what is written can be read from disk
+  TimestampAndOffset max_timestamp() const;   // the newest batch and its last offset
+  int64_t size_bytes(Offset from = 0) const;  // of the segments that reach beyond `from`
+  void drop_caches();                         // gives back memory: what is written can be read from disk
 
   // ---- truncation. Takes effect at once in memory; later appends wait in memory until it is durable on disk.
   // Offsets >= `offset` go, and with them the batch that holds `offset`, and epochs that wrote nothing before it; not
@@ -106,6 +106,7 @@ class Log final {
   // file.delete.delay.ms by remove_put_away, for which Out.remove_at asks.
   void retain(Io& io, const RetainBy& by);
   void remove_put_away(Io& io);
+  Instant next_removal() const;  // when remove_put_away does something
 
   // ---- compaction (log_clean.cc, log_swap.cc)
   // What a cleaning would do now; no dirty bytes: nothing.

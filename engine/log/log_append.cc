@@ -212,9 +212,12 @@ TimestampAndOffset Log::max_timestamp() const {
   return most;
 }
 
-int64_t Log::size_bytes() const {
+int64_t Log::size_bytes(Offset from) const {
   int64_t bytes = 0;
-  for (const Segment& s : segments_) bytes += s.size;
+  for (size_t i = segments_.size(); i > 0; --i) {
+    bytes += segments_[i - 1].size;
+    if (segments_[i - 1].base <= from) break;
+  }
   return bytes;
 }
 

@@ -88,6 +88,10 @@ void Log::pump_epoch_file(Io& io) {
   write_epoch_file(io, epochs_below(ends_.written));
 }
 
+Instant Log::next_removal() const {
+  return ready() && !put_away_.empty() && ops_.size() < kMaxOps / 2 ? put_away_.front().remove_at : kNever;
+}
+
 void Log::remove_put_away(Io& io) {
   if (!ready()) return;
   while (!put_away_.empty() && put_away_.front().remove_at <= io.ctx.now && ops_.size() < kMaxOps / 2) {

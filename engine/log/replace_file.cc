@@ -2,13 +2,14 @@
 
 namespace klamm::log {
 
-void ReplaceFile::start(Io& io, const Owner& owner, DirId dir, std::string path, Slice content) {
+void ReplaceFile::start(Io& io, const Owner& owner, DirId dir, std::string path, Slice content, const char* suffix) {
   KLAMM_ASSERT(!busy());
   step_ = Step::writing;
   dir_ = dir;
   path_ = std::move(path);
+  draft_ = path_ + suffix;
   error_ = IoError::none;
-  file_ = io.open(owner, dir_, path_ + ".tmp", OpenMode::create_empty);
+  file_ = io.open(owner, dir_, draft_, OpenMode::create_empty);
   io.write(owner, file_, 0, {std::move(content)});
   io.sync(owner, file_);
   io.close(owner, file_);
@@ -28,7 +29,7 @@ std::optional<IoError> ReplaceFile::on_storage(Io& io, const Owner& owner, const
   left_ = 1;
   if (step_ == Step::writing) {
     step_ = Step::renaming;
-    io.rename(owner, dir_, {path_ + ".tmp", path_});
+    io.rename(owner, dir_, {draft_, path_});
   } else {
     step_ = Step::naming;
     const size_t slash = path_.rfind('/');

@@ -40,6 +40,7 @@ constexpr std::string_view kReadByName[] = {
     "controller.quorum.bootstrap.servers",
     "controller.quorum.voters",
     "inter.broker.listener.name",
+    "internal.metadata.log.segment.bytes",
     "listener.security.protocol.map",
     "listeners",
     "log.dir",
@@ -209,6 +210,8 @@ void Reading::directories(BrokerConfig& c) {
   const ConfigDef& def = *find_config(ConfigScope::broker, "log.dirs");
   const std::string dirs = text("log.dirs");
   read(def, dirs.empty() ? text("log.dir") : dirs, c.log_dirs);
+  const ConfigDef& internal = *find_config(ConfigScope::broker, "internal.metadata.log.segment.bytes");
+  if (const std::string bytes = text(internal.name); !bytes.empty()) read(internal, bytes, c.metadata_segment_bytes);
   c.metadata_log_dir = text("metadata.log.dir");
   if (c.metadata_log_dir.empty() && !c.log_dirs.empty()) c.metadata_log_dir = c.log_dirs[0];
 }

@@ -85,9 +85,12 @@ struct TopicConfig {
   X(Duration, election_backoff_max, "controller.quorum.election.backoff.max.ms")            \
   X(Duration, quorum_fetch_timeout, "controller.quorum.fetch.timeout.ms")                   \
   X(Duration, quorum_request_timeout, "controller.quorum.request.timeout.ms")               \
-  X(int32_t, metadata_segment_bytes, "metadata.log.segment.bytes")                          \
+  X(int32_t, metadata_segment_bytes, "metadata.log.segment.bytes") /* or internal. */       \
   X(int64_t, metadata_snapshot_bytes, "metadata.log.max.record.bytes.between.snapshots")    \
   X(Duration, metadata_snapshot_interval, "metadata.log.max.snapshot.interval.ms")          \
+  X(int64_t, metadata_segment_ms, "metadata.log.segment.ms")                                \
+  X(int64_t, metadata_retention_bytes, "metadata.max.retention.bytes")                      \
+  X(int64_t, metadata_retention_ms, "metadata.max.retention.ms")                            \
   X(Duration, replica_lag_max, "replica.lag.time.max.ms")                                   \
   X(int32_t, replica_fetch_max_bytes, "replica.fetch.max.bytes")                            \
   X(int32_t, replica_fetch_response_max_bytes, "replica.fetch.response.max.bytes")          \

@@ -76,6 +76,26 @@ std::optional<SnapshotId> parse_snapshot_file(std::string_view name) {
   return id;
 }
 
+bool is_draft_of_snapshot(std::string_view name) { return name.ends_with(std::string(kSuffix) + kDraftSuffix); }
+
+std::optional<int64_t> contained_ms(ByteSpan head) {
+  protocol::BatchCursor cursor(head);
+  if (!cursor.next()) return std::nullopt;
+  const auto header = protocol::check_batch(cursor.batch());
+  if (!header || !header->control()) return std::nullopt;
+  const auto open = protocol::OpenBatch::open(*header, cursor.batch(), kSnapshotPlainMax);
+  if (!open) return std::nullopt;
+  protocol::RecordCursor records = open->records();
+  protocol::Record r;
+  if (!records.next(r) || protocol::control_type(r.key) != static_cast<int16_t>(protocol::ControlType::snapshot_header))
+    return std::nullopt;
+  protocol::SnapshotHeaderRecord h;
+  Arena arena;
+  Reader reader(r.value.span());
+  if (!protocol::decode(reader, arena, 0, h)) return std::nullopt;
+  return h.last_contained_log_timestamp;
+}
+
 // ---- writing
 
 SnapshotWriter::SnapshotWriter(const Image& image, const Options& options) : image_(image), options_(options) {

@@ -27,6 +27,10 @@ struct SnapshotId {
 };
 std::string snapshot_file(const SnapshotId& id);
 std::optional<SnapshotId> parse_snapshot_file(std::string_view name);
+inline constexpr const char* kDraftSuffix = ".part";  // behind the name while the file is being written
+bool is_draft_of_snapshot(std::string_view name);
+// The timestamp of the last record that a snapshot contains, by its first batch; nothing if that cannot be read.
+std::optional<int64_t> contained_ms(ByteSpan head);
 
 inline constexpr size_t kSnapshotBatchBytes = 64 << 10;  // of records, before a batch is closed
 inline constexpr size_t kSnapshotPlainMax = 64 << 20;    // of one batch that is read, unpacked

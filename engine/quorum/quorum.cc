@@ -86,6 +86,36 @@ void Quorum::on_snapshots(Io& io, const Owner& owner, const StorageEnd& end, Out
   snapshots_.on_storage(io, owner, end, s);
   if (!s.fatal.empty()) return void(out.fatal = s.fatal);
   if (s.loaded) log_.open(io, {.recovery_point = snapshot() ? snapshot()->end : 0});
+  if (s.stored || s.dated) cut(io, out);
+}
+
+void Quorum::store_snapshot(Io& io, const metadata::SnapshotId& id, Slice file) {
+  snapshots_.store(io, id, std::move(file));
+}
+
+// The log's beginning moves to the end of the oldest snapshot that stays; whole segments below it go, then the older
+// snapshots. A crash between leaves more than is needed.
+void Quorum::cut(Io& io, Out& out) {
+  if (!started() || !log_.ready()) return;
+  cut_at_ = io.ctx.now + options_.retention.check;
+  const Snapshots::Files& files = snapshots_.files();
+  while (may_cut_ && files.size() > 1) {
+    const auto oldest = files.begin();
+    const metadata::SnapshotId next = std::next(oldest)->first;
+    const Offset start = next.end;
+    if (start > committed()) return;
+    if (!oldest->second.contained_ms) return snapshots_.date_oldest(io);
+    rules::Kept kept{files.size(), log_.size_bytes(log_start()), *oldest->second.contained_ms, io.ctx.wall.ms};
+    for (const auto& [id, file] : files) kept.bytes += file.bytes;
+    if (!rules::oldest_goes(kept, options_.retention)) return;
+    PROBE(io.ctx, metadata_log_cut);
+    if (start > log_start()) {
+      log_.advance_log_start(io.ctx, start);
+      log_.retain(io, {.high_watermark = committed()});
+      step(io, raft::LogCut{start}, {}, out);
+    }
+    snapshots_.remove_before(io, next);
+  }
 }
 
 std::optional<metadata::SnapshotId> Quorum::next_snapshot(Offset end) const {
@@ -125,21 +155,42 @@ void Quorum::run_if_loaded(Io& io, Out& out) {
   o.fetch_timeout = options_.fetch_timeout;
   o.request_timeout = options_.request_timeout;
   const log::Ends& ends = log_.ends();
-  raft::LogState log{ends.log_start, ends.submitted, std::clamp(ends.synced, ends.log_start, ends.submitted), {}};
-  for (const log::EpochEntry& e : log_.epochs().entries()) log.epochs.assign({e.start, e.epoch});
+  if (ends.log_start > 0 && (!snapshot() || snapshot()->end < ends.log_start))
+    return void(out.fatal = "the metadata log begins at " + std::to_string(ends.log_start) +
+                            " and there is no snapshot of what was before");
+  snapshots_.remove_before(io, {ends.log_start, 0});
+  raft::LogState log = recovered_log();
   sync_asked_ = log.synced;
+  cut_at_ = io.ctx.now + options_.retention.check;
   raft_.emplace(std::move(o), state_file_.stored(), std::move(log));
   out.started = true;
   step(io, raft::Start{}, {}, out);
 }
 
-// A log that is read back after a cut can neither be cut again nor grow: until it is there this node hears no answer
-// (messages.cc), stands for no election and answers nobody.
-void Quorum::on_time(Io& io, Out& out) {
-  if (io.ctx.now >= next_deadline()) step(io, raft::Tick{}, {}, out);
+raft::LogState Quorum::recovered_log() const {
+  const log::Ends& ends = log_.ends();
+  raft::LogState log{ends.log_start, ends.submitted, std::clamp(ends.synced, ends.log_start, ends.submitted), {}};
+  // Of the record before the log's first one a snapshot knows the epoch.
+  if (const auto& files = snapshots_.files(); ends.log_start > 0 && files.begin()->first.end == ends.log_start)
+    log.epochs.assign({ends.log_start - 1, files.begin()->first.epoch});
+  for (const log::EpochEntry& e : log_.epochs().entries())
+    if (e.epoch >= log.epochs.latest()) log.epochs.assign({e.start, e.epoch});
+  return log;
 }
 
-Instant Quorum::next_deadline() const { return started() && log_.ready() ? raft_->next_deadline() : kNever; }
+// A log that is read back after a truncation can neither be truncated again nor grow: until it is there this node hears
+// no answer (messages.cc), stands for no election and answers nobody.
+void Quorum::on_time(Io& io, Out& out) {
+  if (!started() || !log_.ready()) return;
+  if (io.ctx.now >= raft_->next_deadline()) step(io, raft::Tick{}, {}, out);
+  if (io.ctx.now >= log_.next_removal()) log_.remove_put_away(io);
+  if (io.ctx.now >= cut_at_) cut(io, out);
+}
+
+Instant Quorum::next_deadline() const {
+  if (!started() || !log_.ready()) return kNever;
+  return earlier(raft_->next_deadline(), earlier(log_.next_removal(), cut_at_));
+}
 
 void Quorum::end_turn(Io& io, Out&) {
   if (!started() || !log_.ready()) return;

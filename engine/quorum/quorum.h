@@ -22,6 +22,7 @@
 #include "engine/log/log.h"
 #include "engine/net/calls.h"
 #include "engine/quorum/codec.h"
+#include "engine/quorum/rules.h"
 #include "engine/quorum/snapshots.h"
 #include "engine/quorum/state_file.h"
 #include "engine/raft/raft.h"
@@ -56,6 +57,7 @@ struct Options {
   Duration fetch_timeout = seconds(2);
   Duration request_timeout = seconds(2);
   log::LogConfig log;
+  rules::Retention retention;
 };
 
 // A request for another node, on a connection of the quorum's own (a fetch may wait at its receiver). Its end comes
@@ -136,18 +138,20 @@ class Quorum final {
   CommittedRead read(Io& io, Offset from);
 
   // ---- snapshots: of all committed records below an offset; what they hold is the node's affair
-  const std::optional<metadata::SnapshotId>& snapshot() const { return snapshots_.newest(); }
+  std::optional<metadata::SnapshotId> snapshot() const { return snapshots_.newest(); }
   Slice take_snapshot() { return snapshots_.take_bytes(); }  // that was there at the start; once
   // Of the records below `end`, if they can be snapshot now: durable here, and beyond the last one.
   std::optional<metadata::SnapshotId> next_snapshot(Offset end) const;
-  void store_snapshot(Io& io, const metadata::SnapshotId& id, Slice file) { snapshots_.store(io, id, std::move(file)); }
+  void store_snapshot(Io& io, const metadata::SnapshotId& id, Slice file);
+  // Whether the log may be cut: what lies below the oldest snapshot that is kept goes, and then no replica may need it.
+  void allow_cuts(bool allowed) { may_cut_ = allowed; }
   const VoterAddress* voter(NodeId id) const;
   const Options& options() const { return options_; }
 
   template<class V>
   void fields(V& v) const {
     v("log", log_), v("state_file", state_file_), v("snapshots", snapshots_), v("loaded", loaded_), v("raft", raft_),
-        v("told", told_);
+        v("told", told_), v("may_cut", may_cut_), v("cut_at", cut_at_);
     v("durable_version", durable_version_), v("sync_asked", sync_asked_), v("held", held_), v("cold", cold_);
     v("reader_waits", reader_waits_), v("resigned", resigned_);
   }
@@ -186,6 +190,8 @@ class Quorum final {
   void on_state_file(Io& io, const Owner& owner, const StorageEnd& end, Out& out);
   void on_snapshots(Io& io, const Owner& owner, const StorageEnd& end, Out& out);
   void run_if_loaded(Io& io, Out& out);
+  raft::LogState recovered_log() const;
+  void cut(Io& io, Out& out);
   void step(Io& io, const raft::Input& input, const Carried& carried, Out& out);
   void change_log(Io& io, const raft::Ready& ready, const Carried& carried, Out& out);
   void tell(Io& io, const raft::Ready& ready, Out& out);
@@ -210,6 +216,8 @@ class Quorum final {
   bool loaded_ = false;  // the state file is
   std::optional<raft::Raft> raft_;
   Leadership told_;
+  bool may_cut_ = false;
+  Instant cut_at_ = kNever;       // when to look whether the log is to be cut
   uint64_t durable_version_ = 0;  // of the hard state
   Offset sync_asked_ = 0;         // a sync of everything before it was asked for; <= the log's end
   std::deque<Held> held_;

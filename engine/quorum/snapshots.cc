@@ -1,8 +1,11 @@
 #include "engine/quorum/snapshots.h"
 
-#include <algorithm>
+#include "engine/quorum/rules.h"
 
 namespace klamm::quorum {
+namespace {
+constexpr uint32_t kHeadBytes = 64 << 10;  // of a snapshot: more than its first batch
+}  // namespace
 
 void Snapshots::load(Io& io) {
   KLAMM_ASSERT(!loaded_);
@@ -10,40 +13,70 @@ void Snapshots::load(Io& io) {
 }
 
 void Snapshots::listed(Io& io, const StorageEnd& end, Out& out) {
-  if (end.error == IoError::not_found) {
-    loaded_ = out.loaded = true;
-    return;
-  }
-  if (end.error != IoError::none) {
+  if (end.error != IoError::none && end.error != IoError::not_found) {
     out.fatal = std::string("the metadata log's folder cannot be listed: ") + name(end.error);
     return;
   }
-  for (const DirEntry& e : *end.entries)
-    if (const auto id = metadata::parse_snapshot_file(e.name); id && older_.size() < kMaxFiles) older_.push_back(*id);
-  if (older_.empty()) {
-    loaded_ = out.loaded = true;
-    return;
-  }
-  std::sort(older_.begin(), older_.end());
-  newest_ = older_.back();
-  older_.pop_back();
-  io.load(owner(kRead), place_.dir, path(*newest_), kMaxSnapshotBytes);
+  if (end.error == IoError::none)
+    for (const DirEntry& e : *end.entries) {
+      if (metadata::is_draft_of_snapshot(e.name)) ++drafts_, io.remove(owner(kSweep), place_.dir, path(e.name));
+      if (const auto id = metadata::parse_snapshot_file(e.name)) files_[*id].bytes = e.size;
+      if (files_.size() > rules::kMaxSnapshots) files_.erase(files_.begin());
+    }
+  if (drafts_ == 0) read_newest(io, out);
+}
+
+void Snapshots::read_newest(Io& io, Out& out) {
+  loaded_ = out.loaded = files_.empty();
+  if (!loaded_) io.load(owner(kRead), place_.dir, path(*newest()), kMaxSnapshotBytes);
 }
 
 void Snapshots::store(Io& io, const metadata::SnapshotId& id, Slice file) {
   KLAMM_ASSERT(!busy());
-  KLAMM_ASSERT(!newest_ || *newest_ < id);
   KLAMM_ASSERT_REL(file.size(), <=, kMaxSnapshotBytes);
   storing_ = id;
-  replace_.start(io, owner(kReplace), place_.dir, path(id), std::move(file));
+  stored_ = {static_cast<int64_t>(file.size()), metadata::contained_ms(file.span())};
+  replace_.start(io, owner(kReplace), place_.dir, path(id), std::move(file), metadata::kDraftSuffix);
+}
+
+void Snapshots::date_oldest(Io& io) {
+  if (dating_ || files_.empty()) return;
+  const metadata::SnapshotId& id = files_.begin()->first;
+  const Owner who = owner(kDate);
+  const FileId file = io.open(who, place_.dir, path(id), OpenMode::read_write);
+  io.read(who, file, 0, kHeadBytes);
+  io.close(who, file);
+  dating_ = Dating{id, file, 3, {}};
+}
+
+// One that cannot be read is no use: it counts as being as old as can be.
+void Snapshots::end_dating(Io& io, const StorageEnd& end, Out& out) {
+  if (!end.bytes.empty()) dating_->head = end.bytes;
+  if (--dating_->left > 0) return;
+  io.ops.close_file(dating_->file);
+  if (const auto file = files_.find(dating_->id); file != files_.end()) {
+    file->second.contained_ms = metadata::contained_ms(dating_->head.span()).value_or(0);
+    out.dated = true;
+  }
+  dating_.reset();
+}
+
+void Snapshots::remove_before(Io& io, const metadata::SnapshotId& id) {
+  while (!files_.empty() && files_.begin()->first < id) {
+    io.remove(owner(kRemove), place_.dir, path(files_.begin()->first));
+    files_.erase(files_.begin());
+  }
 }
 
 void Snapshots::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out& out) {
   switch (static_cast<Step>(owner.step)) {
     case kList: return listed(io, end, out);
+    case kSweep:
+      if (--drafts_ == 0) read_newest(io, out);
+      return;
     case kRead:
       if (end.error != IoError::none) {
-        out.fatal = "the snapshot " + snapshot_file(*newest_) + " cannot be read: " + name(end.error);
+        out.fatal = "the snapshot " + snapshot_file(*newest()) + " cannot be read: " + name(end.error);
         return;
       }
       bytes_ = end.bytes;
@@ -56,17 +89,13 @@ void Snapshots::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Ou
         out.fatal = std::string("a snapshot of the metadata cannot be written: ") + name(*done);
         return;
       }
-      if (newest_) older_.push_back(*newest_);
-      newest_ = std::exchange(storing_, std::nullopt);
+      files_[*std::exchange(storing_, std::nullopt)] = stored_;
       out.stored = true;
-      return remove_older(io);
+      return;
     }
     case kRemove: return;  // what is left is found again at the next start
+    case kDate: return end_dating(io, end, out);
   }
-}
-
-void Snapshots::remove_older(Io& io) {
-  for (const metadata::SnapshotId& id : std::exchange(older_, {})) io.remove(owner(kRemove), place_.dir, path(id));
 }
 
 }  // namespace klamm::quorum

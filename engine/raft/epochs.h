@@ -39,6 +39,11 @@ class Epochs final {
   void truncate(Offset end) {
     while (!starts_.empty() && starts_.back().offset >= end) starts_.pop_back();
   }
+  // The log now starts at `start`. The epoch of the record before it stays known.
+  void cut_front(Offset start) {
+    const auto keep = std::find_if(starts_.begin(), starts_.end(), [&](const auto& s) { return s.offset >= start; });
+    if (keep - starts_.begin() > 1) starts_.erase(starts_.begin(), keep - 1);
+  }
   const std::vector<OffsetAndEpoch>& starts() const { return starts_; }
   template<class V>
   void fields(V& v) const {

@@ -52,6 +52,7 @@ Ready Raft::step(Ctx& ctx, const Input& input) {
                  [&](const Request& x) { on_request(s, x); },
                  [&](const Answer& x) { on_answer(s, x); },
                  [&](const LogSynced& x) { on_log_synced(s, x.offset); },
+                 [&](const LogCut& x) { on_log_cut(x.start); },
                  [&](const HardStateSynced& x) { on_hard_state_synced(s, x.version); },
                  [&](const Propose& x) { propose(s, x.records); },
                  [&](const Resign& x) { resign(s, x.stopping); },
@@ -196,6 +197,13 @@ void Raft::on_log_synced(Step& s, Offset offset) {
   log_.synced = offset;
   if (role() == Role::leader) commit(s);
   if (const auto* f = std::get_if<Follower>(&state_)) raise_committed(s, std::min(f->high_watermark, acked_end(s.ctx)));
+}
+
+void Raft::on_log_cut(Offset start) {
+  KLAMM_ASSERT_REL(start, >=, log_.start);
+  KLAMM_ASSERT_REL(start, <=, committed_);
+  log_.start = start;
+  log_.epochs.cut_front(start);
 }
 
 void Raft::on_hard_state_synced(Step& s, uint64_t version) {

@@ -77,6 +77,9 @@ struct Answer {
 struct LogSynced {
   Offset offset = 0;  // everything before it is durable
 };
+struct LogCut {
+  Offset start = 0;  // the log begins here now; all before it is committed
+};
 struct HardStateSynced {
   uint64_t version = 0;  // this one, and with it all before it
 };
@@ -86,7 +89,7 @@ struct Propose {
 struct Resign {
   bool stopping = false;  // the replica is about to end: it will not stand again
 };
-using Input = std::variant<Start, Tick, Request, Answer, LogSynced, HardStateSynced, Propose, Resign>;
+using Input = std::variant<Start, Tick, Request, Answer, LogSynced, LogCut, HardStateSynced, Propose, Resign>;
 
 // ---- what to do about it
 // What has to be durable before something leaves.
@@ -171,6 +174,7 @@ class Raft final {
   void on_request(Step& s, const Request& r);
   void on_answer(Step& s, const Answer& a);
   void on_log_synced(Step& s, Offset offset);
+  void on_log_cut(Offset start);
   void on_hard_state_synced(Step& s, uint64_t version);
   void resign(Step& s, bool stopping);
   // Epochs and leaders heard of, whoever told. The error is what a request that contradicts us is answered with.

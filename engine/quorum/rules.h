@@ -1,0 +1,36 @@
+// The law of what a replica of the metadata log keeps: total, pure functions.
+#pragma once
+#include <cstdint>
+
+#include "engine/base/units.h"
+
+namespace klamm::quorum::rules {
+
+struct Retention {
+  int64_t bytes = 100 << 20;     // metadata.max.retention.bytes; negative: any size
+  int64_t ms = 604'800'000;      // metadata.max.retention.ms; negative: for ever
+  Duration check = seconds(60);  // how often it is looked at, besides each new snapshot
+  template<class V>
+  void fields(V& v) const {
+    v("bytes", bytes), v("ms", ms), v("check", check);
+  }
+};
+
+inline constexpr size_t kMaxSnapshots = 1024;  // that a replica keeps
+
+struct Kept {
+  size_t snapshots = 0;
+  int64_t bytes = 0;      // of all snapshots, and of the log from its start on
+  int64_t oldest_ms = 0;  // the timestamp of the last record that the oldest snapshot contains
+  int64_t now_ms = 0;
+};
+// The oldest snapshot goes, and the log up to the next one, while all together is too large or the oldest too old; the
+// newest stays. Why: it is what the log's beginning is told by, and what a replica that lacks it is sent. KIP-630.
+inline bool oldest_goes(const Kept& k, const Retention& r) {
+  if (k.snapshots < 2) return false;
+  if (k.snapshots > kMaxSnapshots) return true;
+  if (r.bytes >= 0 && k.bytes > r.bytes) return true;
+  return r.ms >= 0 && k.now_ms - k.oldest_ms > r.ms;
+}
+
+}  // namespace klamm::quorum::rules
