@@ -89,6 +89,7 @@ static_assert(sizeof(TraceEvent) == 32);
   X(uncommitted_reverted)      \
   X(group_rebalanced)          \
   X(group_member_expired)      \
+  X(waits_to_lead)             \
   X(cold_read)                 \
   X(cold_region)               \
   X(flushed_by_time)           \

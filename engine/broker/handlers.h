@@ -51,6 +51,8 @@ struct Located {
   ErrorCode error = ErrorCode::none;
 };
 Located locate(Turn& t, Str topic, const Uuid& id, bool by_id, int32_t partition);
+// A partition that this broker will lead once its log is open.
+bool opens_to_lead(const Turn& t, const Located& at);
 // Brokers that take part, with their endpoint for clients of this listener; null: none of that name.
 const metadata::BrokerEndpoint* endpoint_of(Turn& t, const Request& request, const metadata::Broker& broker);
 bool internal_topic(Str name);

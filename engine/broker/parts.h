@@ -334,6 +334,7 @@ struct Parts {
   std::set<TopicIdPartition> stirred_groups;  // to go on loading
   ParkedProduces produces;
   std::optional<ProduceWork> producing;  // goes on in the next turn, before any other request
+  std::deque<Request> produces_next;     // behind it: what had waited for logs, at most one a connection
   ParkedFetches fetches;
   StandingFetches standing;
   FetchSessions sessions;
@@ -364,8 +365,8 @@ struct Parts {
         v("controller_registering", controller_registering),
         v("controller_registration_at", controller_registration_at);
     v("groups", groups), v("stirred_groups", stirred_groups), v("produces", produces), v("producing", producing),
-        v("fetches", fetches), v("standing", standing), v("sessions", sessions), v("telemetry", telemetry),
-        v("deletes", deletes), v("disks", disks);
+        v("produces_next", produces_next), v("fetches", fetches), v("standing", standing), v("sessions", sessions),
+        v("telemetry", telemetry), v("deletes", deletes), v("disks", disks);
     v("forwards", forwards), v("producer_ids", producer_ids), v("auto_create", auto_create), v("local", local),
         v("envelopes", envelopes);
     v("again", again), v("reads_on", reads_on), v("checkpoint_at", checkpoint_at), v("files", files);

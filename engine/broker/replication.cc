@@ -60,6 +60,7 @@ void Turn::forget_parked(ConnId conn) {
   p.fetches.forget(conn.packed());
   p.produces.forget(conn.packed());
   if (p.producing && p.producing->request.ticket.conn == conn) p.producing.reset();
+  std::erase_if(p.produces_next, [&](const Request& r) { return r.ticket.conn == conn; });
   p.deletes.forget(conn.packed());
 }
 

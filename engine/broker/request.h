@@ -23,6 +23,10 @@ struct Request {
   uint32_t body_at = 0;        // where the body begins in frame
   std::string_view client_id;  // null if the client gave none
   ByteSpan body() const { return frame.span().subspan(body_at); }
+  template<class V>
+  void fields(V& v) const {
+    v("ticket", ticket), v("frame", frame);
+  }
 };
 
 // Decodes the body in the ticket's version; false if it is malformed, and then the connection is closed, as Kafka does.

@@ -108,6 +108,17 @@ bool Turn::waits_in_doubt(Request& request, std::optional<Instant> until, Instan
   return true;
 }
 
+// Parked until one of them leads, and then served as if it came.
+void Turn::wait_to_lead(Request& request, const std::vector<TopicIdPartition>& opening) {
+  constexpr Duration kLookEach = seconds(1);
+  PROBE(ctx(), waits_to_lead);
+  std::vector<parked::Watch<WaitKey>> watches;
+  for (const TopicIdPartition& id : opening) watches.push_back({{id, Wait::changed}});
+  const Instant look = ctx().now + kLookEach;
+  const uint64_t owner = request.ticket.conn.packed();
+  p.fetches.park(watches, look, ParkedFetch{std::move(request), look}, owner);
+}
+
 void Turn::note_broker_connection(const Request& r) {
   if (!r.ticket.conn) return;
   Reader reader(r.body());

@@ -78,6 +78,7 @@ struct Turn {
   void look_at_peers();
   Instant doubt_ends(NodeId leader) const;  // rules.h
   bool waits_in_doubt(Request& request, std::optional<Instant> until, Instant doubt_ends);
+  void wait_to_lead(Request& request, const std::vector<TopicIdPartition>& opening);
 
   // ---- replication.cc
   void drain(replication::Out& out);

@@ -141,6 +141,11 @@ Server::Slot* Server::find_slot(Connection& c, const Ticket& ticket) {
   return &slot;
 }
 
+void Server::hold(const Ticket& ticket) {
+  const auto it = by_conn_.find(ticket.conn);
+  if (Slot* slot = it == by_conn_.end() ? nullptr : find_slot(it->second, ticket)) slot->produce = false;
+}
+
 void Server::reply(Io& io, Reply reply) {
   const auto it = by_conn_.find(reply.ticket.conn);
   if (it == by_conn_.end() || it->second.draining) return;

@@ -57,6 +57,8 @@ class Server final {
   bool next(Io& io, Incoming* out);
   // The answer to a request: sent once all before it are. A connection that is gone takes it silently.
   void reply(Io& io, Reply reply);
+  // A Produce that nothing may overlap: what follows on its connection waits for its answer.
+  void hold(const Ticket& ticket);
   // No answer is due (acks=0): the slot is done.
   void skip(Io& io, const Ticket& ticket);
   // Close after what was answered has left: protocol violations, shutdown.

@@ -130,6 +130,8 @@ class Partition final {
   // The log is open: the assignment that waited takes effect.
   void opened(Io& io, const Common& common, const Brokers& brokers, Offset high_watermark, Moved& moved);
   void went_offline(Moved& moved);
+  // It does not lead yet, and will once its log is open.
+  bool opens_to_lead(NodeId self) const { return waiting_ && role_ == Role::none && at_.leader == self; }
 
   // ---- leader
   // not_leader_or_follower unless this replica leads.

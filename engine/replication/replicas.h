@@ -147,6 +147,7 @@ class Replicas final {
   bool delete_before(Ctx& ctx, const TopicIdPartition& id, Offset offset, Out& out);
 
   bool empty() const { return partitions_.empty(); }
+  bool any_opening() const { return !opening_marks_.empty(); }
   template<class F>
   void each_of(const Uuid& topic, F&& f) const {
     for (auto it = partitions_.lower_bound({topic, INT32_MIN}); it != partitions_.end() && it->first.topic == topic;

@@ -64,13 +64,17 @@ void add_leader(Serving& s, const TopicIdPartition& id, FetchResponse::Partition
   x.rack = b->rack ? Str(*b->rack) : kNullStr;
 }
 
-void refuse(Serving& s, const TopicIdPartition& id, ErrorCode error, FetchResponse::PartitionData& y) {
+void tell(Serving& s, const TopicIdPartition& id, ErrorCode error, FetchResponse::PartitionData& y) {
   y.error_code = code(error);
   y.high_watermark = -1;
   y.records = protocol::Records::empty();
   y.aborted_transactions = List<FetchResponse::AbortedTransaction>::null();
-  s.must_answer = true;
   add_leader(s, id, y);
+}
+
+void refuse(Serving& s, const TopicIdPartition& id, ErrorCode error, FetchResponse::PartitionData& y) {
+  tell(s, id, error, y);
+  s.must_answer = true;
 }
 
 // Nothing of that name is known here: told, but other partitions are still waited for.
@@ -113,6 +117,7 @@ void read(Serving& s, const Located& at, const FetchRequest::FetchPartition& x, 
       PROBE(s.t.ctx(), fetch_unknown_epoch);
     return refuse(s, at.id, fence, y);
   }
+  if (opens_to_lead(s.t, at)) return tell(s, at.id, ErrorCode::not_leader_or_follower, y);  // unless it leads in time
   const bool from_follower_allowed =
       !s.follower() && s.r.ticket.version >= 11 && p.role() == Role::follower;  // KIP-392
   if ((p.role() != Role::leader && !from_follower_allowed) || !p.log().ready())

@@ -118,6 +118,7 @@ void handle_list_offsets(Turn& t, Request& r) {
   protocol::merge_topics(t.arena(), q.topics, [](const auto& topic) { return topic.name; });
   ListOffsetsResponse m;
   std::vector<parked::Watch<WaitKey>> cold;
+  std::vector<TopicIdPartition> opening;
   for (const auto& topic : q.topics) {
     auto& out = m.topics.add(t.arena());
     out.name = topic.name;
@@ -142,6 +143,10 @@ void handle_list_offsets(Turn& t, Request& r) {
         y.error_code = code(at.error);
         continue;
       }
+      if (opens_to_lead(t, at)) {
+        opening.push_back(at.id);
+        continue;
+      }
       const Result<void> leads = at.replica->leads(x.current_leader_epoch);
       if (!leads || !at.replica->log().ready()) {
         y.error_code = code(leads ? ErrorCode::not_leader_or_follower : leads.error().code);
@@ -154,6 +159,7 @@ void handle_list_offsets(Turn& t, Request& r) {
       if (r.ticket.version < 4) y.leader_epoch = kNoEpoch;  // it is not ignorable
     }
   }
+  if (!opening.empty()) return t.wait_to_lead(r, opening);
   if (cold.empty()) return t.answer(r.ticket, m);
   const Instant until = t.ctx().now + kSearchPatience;
   t.p.fetches.park(cold, until, ParkedFetch{std::move(r), until});

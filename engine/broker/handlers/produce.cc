@@ -4,7 +4,8 @@
 //   append ──> parked on (partition, end that acknowledges it) ──all there──> reply
 //                 └── leader changed ──> error     └── timeout_ms ──> REQUEST_TIMED_OUT
 //
-// A request whose batches take much unpacking goes on in the next turn, before any other request starts.
+// A request whose batches take much unpacking goes on in the next turn, before any other request starts. One for a
+// partition that this broker is about to lead waits until its log is open: a new topic's first records.
 #include "engine/protocol/messages/produce.h"
 
 #include <algorithm>
@@ -243,11 +244,25 @@ void end_appends(Turn& t, ProduceWork& work, int32_t timeout_ms) {
   park(t, std::move(parked), timed ? t.ctx().now + milliseconds(std::max(timeout_ms, 0)) : kNever);
 }
 
+std::vector<TopicIdPartition> opening(Turn& t, const ProduceRequest& q, int16_t version) {
+  std::vector<TopicIdPartition> ids;
+  if (!t.p.replicas.any_opening()) return ids;
+  for (const auto& topic : q.topic_data)
+    for (const auto& data : topic.partition_data)
+      if (const Located at = locate(t, topic.name, topic.topic_id, version >= 13, data.index); opens_to_lead(t, at))
+        ids.push_back(at.id);
+  return ids;
+}
+
 // Appends from the partition on that is next; to be gone on with when the turn has done enough.
 void go_on(Turn& t, ProduceWork work) {
   ProduceRequest q;
   if (!decode_body(work.request, t.arena(), q)) return t.close(work.parked.ticket);
   if (work.parked.partitions.empty()) {
+    if (const auto ids = opening(t, q, work.request.ticket.version); !ids.empty()) {
+      t.p.server.hold(work.request.ticket);  // records stay in their order
+      return t.wait_to_lead(work.request, ids);
+    }
     work.parked.acks = q.acks;
     look_at_first_batches(q, work);
   }
@@ -269,7 +284,7 @@ void go_on(Turn& t, ProduceWork work) {
 }  // namespace
 
 void handle_produce(Turn& t, Request& r) {
-  KLAMM_ASSERT(!t.p.producing);
+  if (t.p.producing) return t.p.produces_next.push_back(std::move(r));
   ProduceWork work;
   work.parked.ticket = r.ticket;
   work.request = std::move(r);
@@ -278,6 +293,11 @@ void handle_produce(Turn& t, Request& r) {
 
 void produce_goes_on(Turn& t) {
   if (t.p.producing) go_on(t, *std::exchange(t.p.producing, std::nullopt));
+  while (!t.p.producing && !t.p.produces_next.empty()) {
+    Request r = std::move(t.p.produces_next.front());
+    t.p.produces_next.pop_front();
+    handle_produce(t, r);
+  }
 }
 
 void produce_woken(Turn& t, parked::ParkedId id, const WaitKey& key) {

@@ -18,6 +18,10 @@ Located locate(Turn& t, Str topic, const Uuid& id, bool by_id, int32_t partition
   return l;
 }
 
+bool opens_to_lead(const Turn& t, const Located& at) {
+  return at.replica && at.replica->opens_to_lead(NodeId{t.p.config.node_id});
+}
+
 const metadata::BrokerEndpoint* endpoint_of(Turn& t, const Request& request, const metadata::Broker& broker) {
   const size_t i = request.listener.value;
   if (!request.ticket.conn || i >= t.p.boot.listeners.size())

@@ -2,6 +2,7 @@
 #include "engine/protocol/messages/produce.h"
 
 #include "engine/protocol/batch_builder.h"
+#include "engine/protocol/messages/list_offsets.h"
 #include "tests/engine/broker/wired_node.h"
 
 namespace klamm::broker {
@@ -32,10 +33,10 @@ class Produce : public testing::Test {
     ProduceRequest m;
     m.acks = -1;
     m.timeout_ms = 1'000;
-    auto& topic = m.topic_data.add(x.arena());
-    topic.name = "t";
+    auto& t = m.topic_data.add(x.arena());
+    t.name = topic;
     for (int32_t i = first; i < end; ++i) {
-      auto& p = topic.partition_data.add(x.arena());
+      auto& p = t.partition_data.add(x.arena());
       p.index = i;
       p.records = protocol::Records::of(batch.span());
     }
@@ -50,6 +51,7 @@ class Produce : public testing::Test {
 
   WiredNode x;
   ConnId client;
+  std::string topic = "t";
 };
 
 TEST_F(Produce, much_unpacking_is_spread_over_turns_and_nothing_overtakes_it) {
@@ -68,6 +70,62 @@ TEST_F(Produce, much_unpacking_is_spread_over_turns_and_nothing_overtakes_it) {
   }
   x.run_for(milliseconds(100), [&] { return x.answered(other); });
   EXPECT_EQ(x.take<ProduceResponse>(other, kProduceVersion).responses[0].partition_responses[0].base_offset, 1);
+}
+
+// A topic whose logs the disk has not made yet.
+class ProduceEarly : public Produce {
+ protected:
+  ProduceEarly() {
+    topic = "new";
+    const ConnId admin = x.connect();
+    protocol::CreateTopicsRequest create;
+    auto& t = create.topics.add(x.arena());
+    t.name = topic, t.num_partitions = kPartitions, t.replication_factor = 1;
+    x.ask(admin, 7, create);
+    x.run_for(seconds(1), [&] { return x.answered(admin); });
+    EXPECT_EQ(x.take<protocol::CreateTopicsResponse>(admin, 7).topics[0].error_code, 0);
+  }
+  uint64_t waiting() const { return x.node.world.trace.probes[static_cast<size_t>(Probe::waits_to_lead)]; }
+  void expect_offset(ConnId conn, Offset at) {
+    x.run_for(seconds(1), [&] { return x.answered(conn); });
+    const auto m = x.take<ProduceResponse>(conn, kProduceVersion);
+    for (const auto& p : m.responses[0].partition_responses) {
+      EXPECT_EQ(p.error_code, 0);
+      EXPECT_EQ(p.base_offset, at);
+    }
+  }
+};
+
+TEST_F(ProduceEarly, waits_for_the_log_and_nothing_of_its_connection_overtakes_it) {
+  produce(client, 0, 1, zipped(1));
+  produce(client, 0, 1, zipped(1));
+  EXPECT_EQ(waiting(), 1u);
+  const ConnId reader = x.connect();
+  protocol::ListOffsetsRequest list;
+  auto& asked = list.topics.add(x.arena());
+  asked.name = topic;
+  asked.partitions.add(x.arena()).timestamp = -1;
+  x.ask(reader, 7, list);
+  EXPECT_EQ(waiting(), 2u);
+  expect_offset(client, 0);
+  expect_offset(client, 1);
+  x.run_for(seconds(1), [&] { return x.answered(reader); });
+  EXPECT_EQ(x.take<protocol::ListOffsetsResponse>(reader, 7).topics[0].partitions[0].error_code, 0);
+}
+
+TEST_F(ProduceEarly, requests_of_many_turns_that_have_waited_follow_one_another) {
+  const ConnId other = x.connect();
+  produce(client, 0, kPartitions, zipped(kPlain));
+  produce(other, 0, kPartitions, zipped(kPlain));
+  EXPECT_EQ(waiting(), 2u);
+  expect_offset(client, 0);
+  expect_offset(other, 1);
+}
+
+TEST_F(ProduceEarly, is_forgotten_with_its_connection) {
+  produce(client, 0, 1, zipped(1));
+  x.node.turn({Closed{client, IoError::failed}});
+  EXPECT_EQ(offset_of_one_more(0), 0);
 }
 
 TEST_F(Produce, the_rest_goes_with_its_connection) {

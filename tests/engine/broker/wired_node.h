@@ -85,7 +85,7 @@ class WiredNode {
   template<class Request>
   void ask(ConnId conn, int16_t version, const Request& request) {
     Writer w;
-    asked_[conn] = ++correlation_;
+    asked_[conn].push_back(++correlation_);
     protocol::encode_request(w, {Request::kApiKey, version, correlation_, "c"}, request);
     EXPECT_TRUE(w.ok());
     send(conn, w.finish_contiguous());
@@ -102,7 +102,8 @@ class WiredNode {
     Reader reader(kept_.span());
     protocol::ResponseHeader header;
     EXPECT_TRUE(protocol::decode_response_header(reader, arena(), {Response::kApiKey, version}, header));
-    EXPECT_EQ(header.correlation_id, asked_[conn]);
+    EXPECT_EQ(header.correlation_id, asked_[conn].front());
+    asked_[conn].pop_front();
     EXPECT_TRUE(decode(reader, arena(), version, m) && reader.ok());
     return m;
   }
@@ -246,9 +247,9 @@ class WiredNode {
   std::optional<ConnId> adopted_;
   uint64_t pending_ = 0;
   int32_t correlation_ = 100;
-  std::map<ConnId, int32_t> asked_;  // the last of each connection
-  Slice kept_;                       // of the answer taken last
-  Arena arena_;                      // what messages point into, to the test's end
+  std::map<ConnId, std::deque<int32_t>> asked_;  // and not taken yet
+  Slice kept_;                                   // of the answer taken last
+  Arena arena_;                                  // what messages point into, to the test's end
 };
 
 }  // namespace klamm::broker
