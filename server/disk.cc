@@ -203,7 +203,13 @@ bool Disk::close(File& f, Token token) {
 
 Lease Disk::lease(FileId id) {
   File& f = file(id);
+  if (!f.descriptor && f.busy) return nullptr;  // it is being opened
   return ready(f) ? f.descriptor : nullptr;
+}
+
+Lease Disk::held(FileId id) {
+  const File& f = file(id);
+  return f.leased() ? f.descriptor : nullptr;
 }
 
 bool Disk::ready(File& f) {

@@ -50,6 +50,8 @@ class Disk final {
   // What a region of an open file reads from, for as long as one holds it: whether the file is closed, renamed or
   // removed meanwhile. Nothing: it cannot be read any more.
   Lease lease(FileId id);
+  // The same where somebody holds it already; else nothing, and nothing is opened.
+  Lease held(FileId id);
   // After a turn's commands: starts what they asked for.
   void flush();
   // Tells free space where it has changed much since it was told.

@@ -37,7 +37,7 @@ struct Driver::Impl {
   void execute_one(Send& c) { network->execute(c); }
   void execute_one(SendRegion& c) { network->execute(c, disk->lease(c.region.file)); }
   void execute_one(TruncateFile& c) {
-    network->cut(disk->lease(c.file), c.size);
+    network->cut(disk->held(c.file), c.size);
     disk->execute(c);
   }
   void execute_one(Close& c) { network->execute(c); }

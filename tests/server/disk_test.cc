@@ -169,5 +169,25 @@ TEST_F(DiskTest, space_is_told_once) {
   EXPECT_GE(std::get<Space>(events_[0]).total, std::get<Space>(events_[0]).free);
 }
 
+// As an index file is rewritten, again and again.
+TEST_F(DiskTest, what_is_being_opened_is_leased_to_nobody_and_opened_once) {
+  descriptors_ = 2;
+  for (int i = 0; i < 20; ++i) {
+    const FileId f = files_.add(0);
+    run(OpenFile{f, {}, DirId{0}, "index", OpenMode::create});
+    EXPECT_EQ(disk().lease(f), nullptr);
+    EXPECT_EQ(disk().held(f), nullptr);
+    run(write(f, 0, "entry")), run(TruncateFile{f, {}, 5}), run(CloseFile{f, {}});
+    settle();
+  }
+  const FileId f = files_.add(0);
+  run(OpenFile{f, {}, DirId{0}, "index", OpenMode::create});
+  settle();
+  EXPECT_EQ(disk().held(f), nullptr);
+  const Lease mine = disk().lease(f);
+  ASSERT_NE(mine, nullptr);
+  EXPECT_EQ(disk().held(f), mine);
+}
+
 }  // namespace
 }  // namespace klamm::server
