@@ -119,6 +119,7 @@ void Turn::load_groups(const TopicIdPartition& id) {
     if (got.status == log::ReadStatus::cold)
       return p.replicas.load_cold(io, id, {at, kLoadBytes});   // its coming is a change
     if (got.status != log::ReadStatus::ok || got.size == 0) {  // damaged on disk
+      p.replicas.forget_fault(id, at);
       g.loading.erase(id.partition);
       return g.coordinator.load_failed(id.partition);
     }

@@ -9,7 +9,8 @@ void handle_produce(Turn& t, Request& request);
 // A Fetch as Kafka reads it: partitions and topics named twice become one, topics without partitions go.
 void make_plain(Arena& arena, protocol::FetchRequest& q);
 void handle_fetch(Turn& t, Request& request, std::optional<Instant> until = std::nullopt);
-void handle_list_offsets(Turn& t, Request& request);
+// `searches`: what was found before it waited for the disk, or for its turn.
+void handle_list_offsets(Turn& t, Request& request, TimeSearches searches = {});
 void handle_metadata(Turn& t, Request& request, std::optional<Instant> until = std::nullopt);
 void handle_find_coordinator(Turn& t, Request& request, std::optional<Instant> until = std::nullopt);
 void handle_api_versions(Turn& t, Request& request);

@@ -136,14 +136,28 @@ struct ProduceWork {
   }
 };
 inline constexpr uint64_t kUnpackedPerTurn = 8 << 20;  // replication::AdmissionBudget::work of all requests
+// How far a look-up by time has come in a partition, or what it has found.
+struct TimeSearch {
+  LeaderEpoch epoch = kNoEpoch;  // of the leader that looks
+  Offset from = 0;               // nothing below has it
+  bool done = false;
+  log::TimestampAndOffset found;
+  LeaderEpoch found_epoch = kNoEpoch;
+  template<class V>
+  void fields(V& v) const {
+    v("epoch", epoch), v("from", from), v("done", done), v("found", found), v("found_epoch", found_epoch);
+  }
+};
+using TimeSearches = std::map<TopicIdPartition, TimeSearch>;
 // A Fetch (or another request whose bytes are cold, or whose answer is in doubt): served again from its frame each time
 // that it may go on.
 struct ParkedFetch {
   Request request;
-  Instant until;  // when it is answered with what there is
+  Instant until;          // when it is answered with what there is
+  TimeSearches searches;  // of a ListOffsets
   template<class V>
   void fields(V& v) const {
-    v("ticket", request.ticket), v("frame", request.frame), v("until", until);
+    v("request", request), v("until", until), v("searches", searches);
   }
 };
 // The Fetch of a follower that waits here, as far as it does: the next of the same follower lets it go.

@@ -13,6 +13,7 @@ namespace {
 namespace api = protocol::api;
 
 void fetch(Turn& t, Request& r) { handle_fetch(t, r); }
+void list_offsets(Turn& t, Request& r) { handle_list_offsets(t, r); }
 void metadata_of(Turn& t, Request& r) { handle_metadata(t, r); }
 void find_coordinator(Turn& t, Request& r) { handle_find_coordinator(t, r); }
 void to_groups(Turn& t, Request& r) { t.on_group_request(r); }
@@ -47,7 +48,7 @@ struct Row {
 constexpr Row kBroker[] = {
     {api::kProduce, handle_produce},
     {api::kFetch, fetch},
-    {api::kListOffsets, handle_list_offsets},
+    {api::kListOffsets, list_offsets},
     {api::kMetadata, metadata_of},
     {api::kOffsetCommit, to_groups},
     {api::kOffsetFetch, to_groups},

@@ -10,6 +10,7 @@ struct Turn {
   Ctx& ctx() const { return io.ctx; }
   Arena& arena() const { return io.ctx.arena(); }
   uint64_t unpacked = 0;  // of this turn, for kUnpackedPerTurn
+  uint64_t searched = 0;  // and by look-ups, for which others need not wait
   net::NetIo net() { return {io, p.conns}; }
 
   // ---- node.cc

@@ -46,6 +46,15 @@ struct ColdBlock {
     v("from", from), v("next", next), v("segment", segment), v("end_position", end_position), v("bytes", bytes);
   }
 };
+// Why what was asked for is not in memory.
+struct ColdFault {
+  Offset offset = 0;
+  IoError error = IoError::none;  // none: it is damaged
+  template<class V>
+  void fields(V& v) const {
+    v("offset", offset), v("error", error);
+  }
+};
 // Where the batch lies that holds all of [from, last], or is the first behind them: it has records.
 struct ColdPlace {
   Offset from = 0;

@@ -85,9 +85,13 @@ class Log final {
   ReadResult read(const ReadFrom& from) const;
   // Right after a read said cold; Out.cold tells when to read again. False: too many wait; answer without these bytes.
   bool load_cold(Io& io, const ColdWant& want);
+  // Why a read could not be served has been told: the next one tries the disk anew.
+  void forget_fault(Offset offset);
   // The place from which to read on to find the first batch whose max timestamp is at least `timestamp`; nothing if
   // no batch is so new.
   std::optional<Offset> find_time(int64_t timestamp) const;
+  // A load_cold of the times there would let find_time tell more.
+  bool lacks_times(Offset offset) const;
   TimestampAndOffset max_timestamp() const;   // the newest batch and its last offset
   int64_t size_bytes(Offset from = 0) const;  // of the segments that reach beyond `from`
   void drop_caches();                         // gives back memory: what is written can be read from disk
@@ -157,9 +161,9 @@ class Log final {
         v("sync_reached", sync_reached_), v("checkpoint_wanted", checkpoint_wanted_),
         v("checkpoint_to", checkpoint_to_), v("epoch_file", epoch_file_), v("epoch_file_holds", epoch_file_holds_),
         v("recovery_point", recovery_point_), v("cold_reads", cold_reads_), v("cold_wants", cold_wants_),
-        v("cold_blocks", cold_blocks_), v("cold_places", cold_places_), v("windows", windows_),
-        v("next_cold", next_cold_), v("opening", opening_), v("leaving", leaving_), v("closing", closing_),
-        v("dropped_bytes", dropped_bytes_);
+        v("cold_blocks", cold_blocks_), v("cold_faults", cold_faults_), v("cold_places", cold_places_),
+        v("windows", windows_), v("next_cold", next_cold_), v("opening", opening_), v("leaving", leaving_),
+        v("closing", closing_), v("dropped_bytes", dropped_bytes_);
     v("put_away_to", put_away_to_), v("put_away", put_away_), v("put_away_running", put_away_running_),
         v("front_sure", front_sure_), v("epoch_file_due", epoch_file_due_);
     v("snapshots", snapshots_), v("snapshots_gone", snapshots_gone_), v("snapshot_running", snapshot_running_),
@@ -415,6 +419,8 @@ class Log final {
   int64_t cold_end(const Segment& s) const;
   void on_cold_open(Io& io, const Op& op, Out& out);
   void on_cold_index(Io& io, const Op& op, const StorageEnd& end, Out& out);
+  void on_cold_times(Io& io, const Op& op, const StorageEnd& end, Out& out);
+  void close_unread(Io& io, Segment& s);
   void on_cold_read(Io& io, const Op& op, const StorageEnd& end, Out& out);
   void keep_block(Io& io, ColdRead& r, const Slice& bytes, size_t skipped, Out& out);
   void damaged_cold(Io& io, ColdRead& r, Out& out);
@@ -488,6 +494,7 @@ class Log final {
   std::vector<ColdRead> cold_reads_;  // at most kColdBlocks
   Fifo<ColdWant> cold_wants_;
   std::vector<ColdBlock> cold_blocks_;  // at most kColdBlocks; the oldest goes first, never in the turn it came
+  std::vector<ColdFault> cold_faults_;  // at most kColdBlocks, as well
   std::vector<ColdPlace> cold_places_;  // as many as kColdPlaces, likewise
   std::vector<IndexWindow> windows_;    // at most kIndexWindows; the oldest goes first
   uint64_t next_cold_ = 1;

@@ -198,11 +198,16 @@ ReadResult Log::read(const ReadFrom& from) const {
 
 std::optional<Offset> Log::find_time(int64_t timestamp) const {
   for (const Segment& s : segments_) {
-    const bool unknown = !s.index_loaded;  // never scanned by this life
+    const bool unknown = !s.times_loaded && s.index.newest().timestamp < 0;
     if (!unknown && s.index.newest().timestamp < timestamp) continue;
     return std::max(ends_.log_start, s.index.offset_before(timestamp));
   }
   return std::nullopt;
+}
+
+bool Log::lacks_times(Offset offset) const {
+  const Segment& s = segment_of(offset);
+  return !s.times_loaded && offset <= std::max(ends_.log_start, s.base);
 }
 
 TimestampAndOffset Log::max_timestamp() const {

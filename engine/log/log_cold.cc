@@ -11,7 +11,9 @@ bool Log::load_cold(Io& io, const ColdWant& want) {
   KLAMM_ASSERT(ready());
   KLAMM_ASSERT_REL(want.offset, <, tail_.from());
   KLAMM_ASSERT_REL(want.offset, >=, ends_.log_start);
-  const auto same = [&](const ColdWant& w) { return w.offset == want.offset && w.place == want.place; };
+  const auto same = [&](const ColdWant& w) {
+    return w.offset == want.offset && w.place == want.place && w.times == want.times;
+  };
   for (const ColdRead& r : cold_reads_)
     if (same(r.want)) return true;
   for (const ColdWant& w : cold_wants_)
@@ -74,6 +76,12 @@ void Log::start_cold(Io& io, const ColdWant& want) {
   r.want = want;
   r.segment = s.base;
   cold_reads_.push_back(r);
+  if (want.times) {
+    Op op{Step::cold_times};
+    op.segment = s.base;
+    op.number = r.number;
+    return io.load(begin(std::move(op)), options_.dir, file_path(s.base, ".timeindex"), kMaxIndexFile);
+  }
   if (s.index_loaded && !(want.place && lacks_window(s, want.offset))) return issue_cold(io, cold_reads_.back());
   Op op{Step::cold_index};
   op.segment = s.base;
@@ -109,13 +117,17 @@ void Log::read_cold(Io& io, ColdRead& r, int64_t size) {
 
 void Log::on_cold_open(Io& io, const Op& op, Out& out) {
   if (op.error == IoError::none) return;
-  if (Segment* s = find_segment(op.segment); s && s->file && op.generation == generation_) {
-    Op closes{Step::close_files};
-    closes.files = {s->file};
-    io.close(begin(std::move(closes)), s->file);
-    s->file = {};
-  }
+  if (Segment* s = find_segment(op.segment); s && op.generation == generation_) close_unread(io, *s);
   end_cold(io, op.number, {-1, op.error}, out);
+}
+
+// A file that could not be read is opened anew next time, unless others have a part in it.
+void Log::close_unread(Io& io, Segment& s) {
+  if (!s.file || &s == &segments_.back() || s.unsynced || cleaning_) return;
+  Op closes{Step::close_files};
+  closes.files = {s.file};
+  io.close(begin(std::move(closes)), s.file);
+  s.file = {};
 }
 
 void Log::on_cold_index(Io& io, const Op& op, const StorageEnd& end, Out& out) {
@@ -132,6 +144,15 @@ void Log::on_cold_index(Io& io, const Op& op, const StorageEnd& end, Out& out) {
   issue_cold(io, *r);
 }
 
+void Log::on_cold_times(Io& io, const Op& op, const StorageEnd& end, Out& out) {
+  Segment* s = op.generation == generation_ && ready() ? find_segment(op.segment) : nullptr;
+  if (s && !s->times_loaded) {
+    if (op.error == IoError::none) s->index.load_times(end.bytes.span(), cold_below(*s));
+    s->times_loaded = true;
+  }
+  end_cold(io, op.number, {}, out);
+}
+
 void Log::on_cold_read(Io& io, const Op& op, const StorageEnd& end, Out& out) {
   const auto found =
       std::find_if(cold_reads_.begin(), cold_reads_.end(), [&](const ColdRead& c) { return c.number == op.number; });
@@ -140,7 +161,10 @@ void Log::on_cold_read(Io& io, const Op& op, const StorageEnd& end, Out& out) {
   const Offset offset = r.want.offset;
   Segment* segment = find_segment(r.segment);  // none: put away
   if (op.generation != generation_ || !ready() || !segment) return end_cold(io, r.number, {offset}, out);
-  if (op.error != IoError::none) return end_cold(io, r.number, {offset, op.error}, out);
+  if (op.error != IoError::none) {
+    close_unread(io, *segment);
+    return end_cold(io, r.number, {offset, op.error}, out);
+  }
   Segment& s = *segment;
   const Slice& bytes = end.bytes;
   if (std::exchange(r.guess, false)) {
@@ -216,21 +240,21 @@ void Log::end_cold(Io& io, uint64_t number, ColdEnd end, Out& out) {
   if (r == cold_reads_.end()) return;
   end.offset = r->want.offset;
   if (end.error != IoError::none || end.corrupt) {
-    // A block without bytes tells who waits for them, at the next read; who comes much later tries the disk anew.
-    ColdBlock nothing;
-    nothing.from = end.offset;
-    nothing.next = end.offset + 1;
-    nothing.segment = -1;
-    if (cold_blocks_.size() == kColdBlocks) cold_blocks_.erase(cold_blocks_.begin());
-    cold_blocks_.push_back(std::move(nothing));
+    if (cold_faults_.size() == kColdBlocks) cold_faults_.erase(cold_faults_.begin());
+    cold_faults_.push_back({end.offset, end.error});
   }
   cold_reads_.erase(r);
   out.cold.push_back(end);
   start_waiting_cold(io, out);
 }
 
+void Log::forget_fault(Offset offset) {
+  std::erase_if(cold_faults_, [&](const ColdFault& f) { return f.offset == offset; });
+}
+
 void Log::forget_cold() {
   cold_blocks_.clear();
+  cold_faults_.clear();
   cold_places_.clear();
   windows_.clear();
 }
@@ -238,6 +262,7 @@ void Log::forget_cold() {
 void Log::forget_cold(Offset from, Offset to) {
   const auto concerned = [&](const auto& x) { return x.segment >= from && x.segment < to; };
   std::erase_if(cold_blocks_, concerned);
+  cold_faults_.clear();
   std::erase_if(cold_places_, concerned);
   std::erase_if(windows_, concerned);
 }

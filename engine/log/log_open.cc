@@ -33,7 +33,7 @@ void Log::on_listed(Io& io, const Op& op, const StorageEnd& end, Out& out) {
       Segment& s = segments_.back();
       s.size = e.size;
       s.named = s.name_durable = true;
-      s.index_loaded = false;
+      s.index_loaded = s.times_loaded = false;
     }
     for (const char* suffix : {".index", ".timeindex", ".txnindex"})
       if (parse_segment_file(e.name, suffix, &base)) indexes.push_back({base, &e.name});
@@ -159,7 +159,7 @@ void Log::scan_segment(Io& io, Out& out) {
     s.file = io.open(begin(std::move(op)), options_.dir, file_path(s.base, ".log"), OpenMode::read_write);
     return;
   }
-  s.index_loaded = true;
+  s.index_loaded = s.times_loaded = true;
   s.created_ms = io.ctx.wall.ms;
   draw_jitter(io.ctx, s);
   o.resumed = false;

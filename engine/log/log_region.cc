@@ -20,6 +20,13 @@ bool Log::fits_region(const ReadFrom& from, const Segment& s) const {
 }
 
 ReadResult Log::read_cold_part(const ReadFrom& from) const {
+  for (const ColdFault& f : cold_faults_)
+    if (f.offset == from.offset) {
+      ReadResult r;
+      r.status = f.error == IoError::none ? ReadStatus::damaged : ReadStatus::unreadable;
+      r.next = from.offset;
+      return r;
+    }
   if (const ColdBlock* block = block_for(from.offset)) return read_block(*block, from);
   const auto place = std::find_if(cold_places_.begin(), cold_places_.end(),
                                   [&](const ColdPlace& p) { return p.from <= from.offset && from.offset <= p.last; });

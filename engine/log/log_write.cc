@@ -58,6 +58,7 @@ static bool tolerated(const Op& op) {
     case Step::sweep: return op.error == IoError::not_found;
     case Step::cold_open:
     case Step::cold_index:
+    case Step::cold_times:
     case Step::cold_read:
     case Step::clean_read:
     case Step::load_snapshot:
@@ -145,6 +146,7 @@ void Log::ended(Io& io, const Op& op, const StorageEnd& end, Out& out) {
     case Step::swap_names: return opening_ ? on_swap_step(io, op.step) : void();
     case Step::cold_open: return on_cold_open(io, op, out);
     case Step::cold_index: return on_cold_index(io, op, end, out);
+    case Step::cold_times: return on_cold_times(io, op, end, out);
     case Step::cold_read: return on_cold_read(io, op, end, out);
     case Step::move_away: io.sync_dir(begin(Step::name_away), options_.dir, ""); return;
     case Step::name_away: return on_moved_away(io);

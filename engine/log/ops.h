@@ -44,6 +44,7 @@ enum class Step : uint8_t {
   // reading
   cold_open,
   cold_index,
+  cold_times,
   cold_read,
   // retention
   front_names,

@@ -127,6 +127,21 @@ void SegmentIndex::load_offsets(ByteSpan file, int64_t size) {
   thin();
 }
 
+void SegmentIndex::load_times(ByteSpan file, Offset end) {
+  std::vector<TimeEntry> entries;
+  entries.reserve(file.size() / kTimeEntryBytes);
+  for (Reader r(file); r.remaining() >= kTimeEntryBytes;) {
+    TimeEntry e;
+    e.timestamp = r.i64();
+    e.relative = r.u32();
+    if (e.timestamp < 0 || base_ + e.relative >= end) break;
+    if (!entries.empty() && (e.timestamp <= entries.back().timestamp || e.relative <= entries.back().relative)) break;
+    entries.push_back(e);
+  }
+  times_ = std::move(entries);
+  thin();
+}
+
 std::optional<ResumePoint> SegmentIndex::resume(const IndexFiles& files, const ResumeBound& bound) {
   offsets_.clear(), times_.clear();
   newest_ = {}, since_ = 0;

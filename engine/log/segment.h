@@ -83,6 +83,8 @@ class SegmentIndex final {
   std::vector<Slice> encode_times() const;
   // Replaces the offset entries by those of a file; ignores it if they cannot be right for a segment of `size` bytes.
   void load_offsets(ByteSpan file, int64_t size);
+  // The same of the times, of which none may lie at or behind `end`.
+  void load_times(ByteSpan file, Offset end);
   // Takes the entries that a scan would have found up to the batch of the last one below the bound, which is where the
   // scan is to go on with `add`. Nothing, and no entries, if the files do not tell enough.
   std::optional<ResumePoint> resume(const IndexFiles& files, const ResumeBound& bound);
@@ -111,6 +113,7 @@ struct Segment {
   bool name_durable = false;
   bool unsynced = false;            // has bytes, or a length, that no sync under way covers
   bool index_loaded = true;         // `index` is not waiting to be read from disk
+  bool times_loaded = true;         // nor are its times, but for the newest
   bool forced = false;              // its file is made even before it has bytes: it holds the log's end
   bool index_durable = true;        // .index and .timeindex are on disk, or not due before the segment is full
   uint8_t index_writes = 0;         // under way
@@ -130,7 +133,7 @@ struct Segment {
   template<class V>
   void fields(V& v) const {
     v("base", base), v("size", size), v("file", file), v("named", named), v("name_durable", name_durable),
-        v("unsynced", unsynced), v("forced", forced), v("index_loaded", index_loaded),
+        v("unsynced", unsynced), v("forced", forced), v("index_loaded", index_loaded), v("times_loaded", times_loaded),
         v("index_durable", index_durable), v("index_writes", index_writes), v("pending", pending),
         v("pending_bytes", pending_bytes), v("first_timestamp", first_timestamp), v("created_ms", created_ms),
         v("jitter_ms", jitter_ms), v("index", index), v("snapshot", snapshot), v("index_holds", index_holds),

@@ -151,16 +151,25 @@ struct ReadFrom {
   bool fill = false;          // after whole batches, what max_bytes leaves room for of the next one below `limit`
   bool region = false;        // the answer may be a region of a file; needs `fill`
 };
-enum class ReadStatus : uint8_t { ok, cold, out_of_range };
+enum class ReadStatus : uint8_t {
+  ok,
+  cold,
+  out_of_range,
+  damaged,    // the bytes on disk are not a batch (CORRUPT_MESSAGE): told until forget_fault
+  unreadable  // nor could they be read
+};
 
-// After a read said cold: bring the batches from `offset` into memory, or only find the place of the first.
+// After a read said cold: bring the batches from `offset` into memory, or only find the place of the first, or learn at
+// what times its segment was written.
 struct ColdWant {
   Offset offset = 0;
   uint32_t max_bytes = 0;
   bool place = false;
+  bool times = false;
+  friend bool operator==(const ColdWant&, const ColdWant&) = default;
   template<class V>
   void fields(V& v) const {
-    v("offset", offset), v("max_bytes", max_bytes), v("place", place);
+    v("offset", offset), v("max_bytes", max_bytes), v("place", place), v("times", times);
   }
 };
 

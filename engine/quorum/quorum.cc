@@ -235,6 +235,10 @@ CommittedRead Quorum::read(Io& io, Offset from) {
     r.wait = reader_waits_ = true;
     return r;
   }
+  if (got.status == log::ReadStatus::damaged || got.status == log::ReadStatus::unreadable) {
+    r.wait = reader_waits_ = true;  // on_cold has ended this node
+    return r;
+  }
   KLAMM_ASSERT(got.status == log::ReadStatus::ok);
   r.next = got.next;
   if (got.pieces.size() == 1) {

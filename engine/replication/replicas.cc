@@ -213,8 +213,11 @@ Result<void> Replicas::note_fetch(Ctx& ctx, const TopicIdPartition& id, const Fo
 void Replicas::load_cold(Io& io, const TopicIdPartition& id, const log::ColdWant& want) {
   Partition* p = write(id);
   KLAMM_ASSERT(p != nullptr);
-  PROBE(io.ctx, cold_read);
   p->log().load_cold(io, want);
+}
+
+void Replicas::forget_fault(const TopicIdPartition& id, Offset offset) {
+  if (Partition* p = write(id)) p->log().forget_fault(offset);
 }
 
 void Replicas::flush(Io& io, Out& out) {

@@ -144,6 +144,8 @@ class Replicas final {
   Result<log::Appended> append(Ctx& ctx, const TopicIdPartition& id, const Slice& head, const Slice& records);
   Result<void> note_fetch(Ctx& ctx, const TopicIdPartition& id, const FollowerFetch& fetch, Out& out);
   void load_cold(Io& io, const TopicIdPartition& id, const log::ColdWant& want);
+  // A read there has told that it failed, and why.
+  void forget_fault(const TopicIdPartition& id, Offset offset);
   bool delete_before(Ctx& ctx, const TopicIdPartition& id, Offset offset, Out& out);
 
   bool empty() const { return partitions_.empty(); }

@@ -175,8 +175,12 @@ void read(Serving& s, const Located& at, const FetchRequest::FetchPartition& x, 
     return s.t.p.replicas.load_cold(s.t.io, at.id, got.want);
   }
   if (got.status == log::ReadStatus::out_of_range) return refuse(s, at.id, ErrorCode::offset_out_of_range, y);
+  if (got.status == log::ReadStatus::damaged || got.status == log::ReadStatus::unreadable) {
+    s.t.p.replicas.forget_fault(at.id, from);
+    const bool damaged = got.status == log::ReadStatus::damaged;
+    return refuse(s, at.id, damaged ? ErrorCode::corrupt_message : ErrorCode::kafka_storage_error, y);
+  }
   if (got.size == 0 && got.next >= limit) return;  // compaction has left nothing below the high watermark
-  if (first && got.size == 0) return refuse(s, at.id, ErrorCode::corrupt_message, y);  // damaged on disk
   if (s.committed_only()) tell_aborted(s, p, {x.fetch_offset, got.region.size > 0 ? got.below : got.next}, y);
   s.bytes += got.size;
   s.left -= got.size;
@@ -295,6 +299,7 @@ void handle_fetch(Turn& t, Request& r, std::optional<Instant> until) {
 void serve_parked(Turn& t, ParkedFetch& parked) {
   switch (parked.request.ticket.api) {
     case protocol::api::kFetch: return handle_fetch(t, parked.request, parked.until);
+    case protocol::api::kListOffsets: return handle_list_offsets(t, parked.request, std::move(parked.searches));
     case protocol::api::kMetadata: return handle_metadata(t, parked.request, parked.until);
     case protocol::api::kFindCoordinator: return handle_find_coordinator(t, parked.request, parked.until);
     default: return t.serve(parked.request);

@@ -84,11 +84,16 @@ class WiredNode {
   void send(ConnId conn, const Slice& bytes) { node.turn({Received{conn, bytes}}); }
   template<class Request>
   void ask(ConnId conn, int16_t version, const Request& request) {
+    send(conn, frame(conn, version, request));
+  }
+  // To be sent by the test.
+  template<class Request>
+  Slice frame(ConnId conn, int16_t version, const Request& request) {
     Writer w;
     asked_[conn].push_back(++correlation_);
     protocol::encode_request(w, {Request::kApiKey, version, correlation_, "c"}, request);
     EXPECT_TRUE(w.ok());
-    send(conn, w.finish_contiguous());
+    return w.finish_contiguous();
   }
   bool answered(ConnId conn) const { return answers_.count(conn) && !answers_.at(conn).empty(); }
   bool closed(ConnId conn) const { return closed_.count(conn) != 0; }

@@ -278,7 +278,7 @@ TEST(Log, a_batch_larger_than_a_cold_block_is_read_whole) {
   EXPECT_EQ(w.read_all(0).batches, w.model.batches);
 }
 
-TEST(Log, bytes_that_were_damaged_on_disk_are_told_and_not_asked_for_again) {
+TEST(Log, bytes_that_were_damaged_on_disk_are_told_until_that_is_forgotten) {
   LogWorld w;
   w.restart();
   w.settle();
@@ -292,8 +292,10 @@ TEST(Log, bytes_that_were_damaged_on_disk_are_told_and_not_asked_for_again) {
   bytes[w.model.batches[0].bytes.size() + 80] ^= 1;
   w.disk.set_content(path, bytes);
   const ReadResult told = w.read_at(1);
-  EXPECT_EQ(told.status, ReadStatus::ok);
-  EXPECT_EQ(told.size, 0u);
+  EXPECT_EQ(told.status, ReadStatus::damaged);
+  EXPECT_EQ(w.log.read({1, 5'000, 3, true}).status, ReadStatus::damaged);
+  w.log.forget_fault(1);
+  EXPECT_EQ(w.log.read({1, 5'000, 3, true}).status, ReadStatus::cold);
   EXPECT_EQ(w.read_at(0).next, 1);
   EXPECT_EQ(w.read_at(2).next, 3);
 }
