@@ -459,6 +459,7 @@ class Log final {
   void cut_open(Io& io, size_t keep, int64_t position, bool damaged);
   void pump_opening(Io& io, Out& out);
   void finish_open(Io& io, Out& out);
+  void begin_behind_deleted(Io& io, Offset log_start);
   void finish_empty(Io& io, Out& out);
 
   LogOptions options_;

@@ -150,7 +150,8 @@ void Log::scan_segment(Io& io, Out& out) {
   o.waiting = ops_.size() >= kMaxOps / 2;  // index files are slower to write than segments to read
   if (o.waiting) return;
   Segment& s = segments_[o.at];
-  // Where compaction was; else what lay between has been lost, even if the bytes of one file may tell of gaps.
+  // Where compaction was; else what lay between has been lost. Within a file it would be missed: there are gaps only
+  // where compaction was, here or at the leader whose batches these are.
   const bool gap_allowed = s.base < std::max(o.from.recovery_point, o.from.cleaned_to);
   if (s.base < o.end || (s.base > o.end && !gap_allowed)) return cut_behind(io, out);
   if (!s.file) {
@@ -175,10 +176,9 @@ void Log::scan_from(Io& io, const ResumePoint& from, Out& out) {
   ScanOptions scan;
   scan.position = from.position;
   scan.file_size = segments_[o.at].size;
+  scan.base = segments_[o.at].base;
   scan.expect = from.from;
   scan.epoch = o.resumed ? kNoEpoch : o.epoch;
-  scan.gaps_below = options_.config.compacted ? std::numeric_limits<Offset>::max()
-                                              : std::max(o.from.recovery_point, o.from.cleaned_to);
   scan.limit = o.limit;
   o.scanner = BatchScanner(scan);
   o.read_at = from.position;
@@ -304,10 +304,21 @@ void Log::finish_open(Io& io, Out& out) {
   out.ready = true;
   io.ctx.trace.event(
       {TraceKind::log_recovered, 0, options_.partition, topic_key(options_.topic), o.end, ends_.log_start});
+  if (first) begin_behind_deleted(io, o.from.log_start);
+}
+
+// Where the log starts was durable and what lies before it was not: the deleted stays deleted, and no offset is given
+// twice.
+void Log::begin_behind_deleted(Io& io, Offset log_start) {
+  if (log_start <= ends_.submitted) return;
+  const Uuid away = io.ctx.chance.uuid(Stream::directory_id, static_cast<uint64_t>(options_.partition),
+                                       static_cast<uint64_t>(log_start));
+  truncate_fully_and_start_at(io, log_start, away);
 }
 
 void Log::finish_empty(Io& io, Out& out) {
   if (opening_->refold) producers_.reset_to(ends_.submitted);
+  const Offset log_start = on_disk_ ? opening_->from.log_start : 0;
   drop_snapshots_above(io, ends_.submitted);
   epochs_.clear();  // of a file whose batches are gone
   opening_.reset();
@@ -315,6 +326,7 @@ void Log::finish_empty(Io& io, Out& out) {
   ops_.give_back_memory();  // most logs are idle
   out.ready = true;
   io.ctx.trace.event({TraceKind::log_recovered, 0, options_.partition, topic_key(options_.topic), 0, 0});
+  begin_behind_deleted(io, log_start);
 }
 
 }  // namespace klamm::log

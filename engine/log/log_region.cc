@@ -16,7 +16,9 @@ Offset Log::cold_below(const Segment& s) const {
 }
 
 bool Log::fits_region(const ReadFrom& from, const Segment& s) const {
-  return from.region && from.fill && from.max_bytes >= options_.region_least && from.limit >= cold_below(s);
+  // While compaction puts files in the place of others, a file that is opened anew by its name may be another.
+  return from.region && from.fill && !cold_waits() && from.max_bytes >= options_.region_least &&
+         from.limit >= cold_below(s);
 }
 
 ReadResult Log::read_cold_part(const ReadFrom& from) const {

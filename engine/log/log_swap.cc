@@ -214,8 +214,8 @@ void Log::scan_swap(Io& io) {
   const Offset base = s.logs[s.at];
   ScanOptions scan;
   scan.file_size = s.sizes[s.at];
-  scan.expect = base;
-  scan.gaps_below = scan.limit = std::numeric_limits<Offset>::max();
+  scan.base = scan.expect = base;
+  scan.limit = std::numeric_limits<Offset>::max();
   s.scanner = BatchScanner(scan);
   s.read_at = 0;
   s.file = io.open(begin(Step::close_files), options_.dir, file_path(base, ".log") + kSwap, OpenMode::read_write);

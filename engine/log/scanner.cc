@@ -1,6 +1,7 @@
 #include "engine/log/scanner.h"
 
 #include <cstring>
+#include <limits>
 
 namespace klamm::log {
 
@@ -23,7 +24,7 @@ void BatchScanner::take(ByteSpan* bytes) {
 BatchScanner::Verdict BatchScanner::begin_batch() {
   const auto h = read_sane_header(bytes_.data());
   if (!h || static_cast<int64_t>(h->size()) > file_size_ - position_) return Verdict::bad;
-  if (h->base_offset < expect_ || (h->base_offset > expect_ && h->base_offset >= gaps_below_)) return Verdict::bad;
+  if (h->base_offset < expect_ || h->last_offset() - base_ > std::numeric_limits<int32_t>::max()) return Verdict::bad;
   if (h->partition_leader_epoch < epoch_) return Verdict::bad;
   if (h->last_offset() >= limit_) return Verdict::limit;
   header_ = *h;

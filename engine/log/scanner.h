@@ -13,9 +13,9 @@ namespace klamm::log {
 struct ScanOptions {
   int64_t position = 0;          // of the first batch
   int64_t file_size = 0;         // no batch can end behind it
-  Offset expect = 0;             // the next batch begins here
+  Offset base = 0;               // of the segment: its indexes count from here, in 31 bits
+  Offset expect = 0;             // the next batch begins here or, where compaction has been, later
   LeaderEpoch epoch = kNoEpoch;  // no batch is of an older one
-  Offset gaps_below = 0;         // below this offset batches may begin later than expected
   Offset limit = 0;              // exclusive: stop before a batch that reaches it
 };
 
@@ -26,9 +26,9 @@ class BatchScanner final {
   explicit BatchScanner(const ScanOptions& options)
       : position_(options.position),
         file_size_(options.file_size),
+        base_(options.base),
         expect_(options.expect),
         epoch_(options.epoch),
-        gaps_below_(options.gaps_below),
         limit_(options.limit) {}
 
   enum class Verdict : uint8_t { more, bad, limit };
@@ -64,8 +64,8 @@ class BatchScanner final {
   bool between_batches() const { return have_ == 0; }
   template<class V>
   void fields(V& v) const {
-    v("position", position_), v("file_size", file_size_), v("expect", expect_), v("epoch", epoch_),
-        v("gaps_below", gaps_below_), v("limit", limit_), v("have", have_), v("crc", crc_), v("bytes", bytes_);
+    v("position", position_), v("file_size", file_size_), v("base", base_), v("expect", expect_), v("epoch", epoch_),
+        v("limit", limit_), v("have", have_), v("crc", crc_), v("bytes", bytes_);
   }
 
  private:
@@ -75,9 +75,9 @@ class BatchScanner final {
 
   int64_t position_ = 0;  // of the batch under way
   int64_t file_size_ = 0;
+  Offset base_ = 0;
   Offset expect_ = 0;
   LeaderEpoch epoch_ = kNoEpoch;
-  Offset gaps_below_ = 0;
   Offset limit_ = 0;
   uint32_t have_ = 0;  // bytes of the batch under way
   uint32_t crc_ = 0;   // of those that the checksum covers

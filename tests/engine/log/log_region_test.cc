@@ -179,6 +179,28 @@ TEST(LogRegion, never_begins_with_a_batch_without_records) {
   EXPECT_GT(regions, 0);
 }
 
+// From when a file is renamed over another a driver that opens it anew by its name finds the other.
+TEST(LogRegion, is_not_given_while_compaction_puts_files_in_the_place_of_others) {
+  KeyedWorld k;
+  k.w.options.region_least = 100;
+  k.open();
+  for (int i = 0; i < 120; ++i) k.append({{i % 3 == 0 ? std::to_string(i) : "key", std::string(40, 'x')}});
+  k.checkpoint();
+  k.w.log.drop_caches();
+  const ReadFrom from{0, 400, k.w.log.ends().written, true, true, true};
+  ASSERT_GT(read_now(k.w, from).region.size, 0u);
+  int replaced = 0;
+  k.w.on_command = [&](const Command& c) {
+    const auto* rename = std::get_if<Rename>(&c);
+    if (!rename || !rename->to.ends_with(".log")) return;
+    ++replaced;
+    EXPECT_EQ(k.w.log.read(from).region.size, 0u);
+  };
+  k.clean_all();
+  EXPECT_EQ(k.w.cleanings, 1);
+  EXPECT_GT(replaced, 0);
+}
+
 // Any story of a log, any read: the region begins with what memory gives, and ends below the limit.
 RC_GTEST_PROP(LogRegion, gives_what_a_read_through_memory_gives, ()) {
   Rng rng{*rc::gen::arbitrary<uint64_t>()};

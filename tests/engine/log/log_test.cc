@@ -263,6 +263,50 @@ TEST(Log, truncate_fully_begins_anew_elsewhere) {
   EXPECT_TRUE(w.read_all(1000).prefix_of(w.model));
 }
 
+TEST(Log, what_was_deleted_stays_deleted_though_the_records_were_lost) {
+  LogWorld w;
+  w.restart();
+  w.settle();
+  w.append({.records = 5}, 1);
+  w.turn([&](Io& io) { w.log.sync(io); });
+  w.settle();
+  for (int i = 0; i < 20; ++i) w.append({.records = 5}, 1);
+  w.flush();
+  w.settle();
+  w.disk.lose_power([](size_t) { return 0; });  // of what was not synced nothing is left
+  w.restart({0, 80});
+  w.settle();
+  EXPECT_EQ(w.log.ends().log_start, 80);
+  EXPECT_EQ(w.log.ends().submitted, 80);
+  w.model = {80, {}};
+  w.append({.records = 3}, 2);
+  w.turn([&](Io& io) { w.log.sync(io); });
+  w.settle();
+  w.restart({83, 80});
+  w.settle();
+  EXPECT_EQ(w.log.ends().log_start, 80);
+  EXPECT_EQ(w.read_all(80).batches, w.model.batches);
+}
+
+// As a follower copies what compaction had left at its leader, of a topic that is compacted no more.
+TEST(Log, gaps_between_good_batches_are_no_damage) {
+  LogWorld w;
+  w.restart();
+  w.settle();
+  for (const Offset base : {0, 7, 8, 30}) {
+    protocol::BatchBuilder b(protocol::BatchBuilder::Options{.base_offset = base, .leader_epoch = 1});
+    b.add_value(1'000, as_bytes("v"));
+    const Slice batch = b.finish();
+    w.turn([&](Io& io) { w.log.append_as_follower(io.ctx, batch); });
+  }
+  w.flush();
+  w.settle();
+  w.restart();
+  w.settle();
+  EXPECT_EQ(w.log.ends().submitted, 31);
+  EXPECT_EQ(w.read_all(0).batches.size(), 4u);
+}
+
 TEST(Log, a_batch_larger_than_a_cold_block_is_read_whole) {
   LogWorld w;
   w.options.config.segment_bytes = 10'000'000;

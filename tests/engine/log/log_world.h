@@ -2,6 +2,7 @@
 #pragma once
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <set>
 
 #include "engine/base/visit.h"
@@ -122,6 +123,8 @@ class LogWorld {
     Commands commands;
     Io io{ctx, commands, ops};
     f(io);
+    for (const Command& c : commands)
+      if (on_command) on_command(c);
     disk.submit(commands);
   }
   void deliver(const Event& e) {
@@ -314,6 +317,7 @@ class LogWorld {
   Log log;
   Model model;
   std::multiset<Offset> cold;
+  std::function<void(const Command&)> on_command;
   IoError failed = IoError::none;
   std::optional<Instant> remove_at, clean_at;
   Offset furthest_start = 0;
