@@ -235,7 +235,7 @@ void Workload::trace(int64_t at, HostId host, const TraceEvent& e, Verdicts& out
   if (topic_.zero() || e.b != topic_key(topic_)) return;
   starts_.trace(at, host, e, out);
   if (e.kind == TraceKind::log_start_moved) history_.deleted(e.a, e.c);
-  if (e.kind == TraceKind::log_truncated && e.c > e.d) history_.began_anew(e.a, e.c);
+  if (e.kind == TraceKind::log_truncated && e.flags) history_.began_anew(e.a, e.c);
   if (e.kind == TraceKind::log_compacting && options_.keys > 0) history_.compacted(e.a, e.c, options_.keys);
 }
 

@@ -25,7 +25,7 @@ namespace klamm {
   X(became_follower)     /* partition, topic key, leader epoch, leader */                                     \
   X(batch_appended)      /* partition, topic key, base offset, epoch << 32 | crc; flags = offsets (capped) */ \
   X(log_removed)         /* partition, topic key */                                                           \
-  X(log_truncated)       /* partition, topic key, to offset, from offset */                                   \
+  X(log_truncated)       /* partition, topic key, to offset, from offset; flags = 1: and begins anew there */ \
   X(log_recovered)       /* partition, topic key, end offset, start offset */                                 \
   X(log_start_moved)     /* partition, topic key, start offset */                                             \
   X(log_compacting)      /* partition, topic key, offset: what is below may go for what is below */           \

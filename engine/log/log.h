@@ -73,6 +73,8 @@ class Log final {
   // Which part of a leader's answer can be appended: whole batches of format 2 with good checksums that continue this
   // log, offsets and epochs rising. An unfinished batch at the end is left off.
   Result<Slice> check_follower_batches(const Slice& records) const;
+  // Where the first batch begins, if this log is empty and starts inside it: deletions are by record, copies by batch.
+  std::optional<Offset> starts_inside(const Slice& records) const;
   // What check_follower_batches gave, as it is.
   Appended append_as_follower(Ctx& ctx, const Slice& batches);
   // flush has something to do

@@ -71,6 +71,15 @@ Result<Slice> Log::check_follower_batches(const Slice& records) const {
   return records.part(0, at);
 }
 
+std::optional<Offset> Log::starts_inside(const Slice& records) const {
+  if (ends_.submitted != ends_.log_start || records.size() < kBatchHeaderSize) return std::nullopt;
+  const auto h = read_sane_header(records.data());
+  if (!h || h->size() > records.size() || !protocol::check_batch(records.part(0, h->size()).span()))
+    return std::nullopt;
+  const bool inside = h->base_offset >= 0 && h->base_offset < ends_.submitted && ends_.submitted <= h->last_offset();
+  return inside ? std::optional(h->base_offset) : std::nullopt;
+}
+
 Appended Log::append_as_follower(Ctx& ctx, const Slice& batches) {
   KLAMM_ASSERT(!batches.empty());
   const Slice all = batches.size() >= kShareBytes ? batches : tail_.copy(batches.span());

@@ -170,7 +170,7 @@ void Log::truncate_fully_and_start_at(Io& io, Offset start, const Uuid& away) {
   KLAMM_ASSERT(ready());
   ++generation_;
   io.ctx.trace.event(
-      {TraceKind::log_truncated, 0, options_.partition, topic_key(options_.topic), start, ends_.submitted});
+      {TraceKind::log_truncated, 1, options_.partition, topic_key(options_.topic), start, ends_.submitted});
   if (on_disk_ && !leaving_)
     leave(io, moved_partition_dir(options_.topic_name, options_.partition, away, PartitionDirKind::deleted), false);
   segments_.clear();

@@ -36,6 +36,8 @@ Result<void> Partition::fetched(Io& io, const Fetched& reply, Moved& moved) {
     return {};  // the rest of such a reply is not for us (KAFKA-14704)
   }
   if (!reply.records.empty()) {
+    // The leader's log starts in the middle of a batch (KAFKA-6975).
+    if (const auto begin = log_.starts_inside(reply.records)) start_over(io, *begin);
     const Result<Slice> batches = log_.check_follower_batches(reply.records);
     if (!batches) return tl::unexpected(batches.error());
     protocol::BatchCursor cursor(batches->span());

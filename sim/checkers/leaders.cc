@@ -7,6 +7,7 @@ void Leaders::trace(int64_t at, HostId host, const TraceEvent& e, Verdicts& out)
     case TraceKind::raft_role: return raft_role(at, host, e, out);
     case TraceKind::raft_vote_granted: return vote(at, host, e, out);
     case TraceKind::partition_changed: return changed(at, host, e, out);
+    case TraceKind::broker_fenced: return fenced(e.a);
     case TraceKind::became_leader: return became_leader(at, host, e, out);
     case TraceKind::high_watermark: return high_watermark(at, host, e, out);
     case TraceKind::log_removed: partitions_.erase(LogKey{e.b, e.a}); return;
@@ -83,6 +84,12 @@ uint64_t Leaders::isr(LogKey log) const {
 int32_t Leaders::leader(LogKey log) const {
   const auto p = partitions_.find(log);
   return p == partitions_.end() ? -1 : p->second.leader;
+}
+
+// What the log of a controller that died had put it in may never have been committed.
+void Leaders::fenced(int32_t node) {
+  for (auto& [log, p] : partitions_)
+    if (p.isr != uint64_t{1} << node) p.isr &= ~(uint64_t{1} << node);
 }
 
 bool Leaders::in_every_isr(int32_t node) const {

@@ -37,6 +37,7 @@ class Leaders final {
   void raft_role(int64_t at, HostId host, const TraceEvent& e, Verdicts& out);
   void vote(int64_t at, HostId host, const TraceEvent& e, Verdicts& out);
   void changed(int64_t at, HostId host, const TraceEvent& e, Verdicts& out);
+  void fenced(int32_t node);
   void became_leader(int64_t at, HostId host, const TraceEvent& e, Verdicts& out);
   void high_watermark(int64_t at, HostId host, const TraceEvent& e, Verdicts& out);
 

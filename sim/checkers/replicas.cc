@@ -107,11 +107,11 @@ void Replicas::cut(Log&, Replica& r, int64_t to) {
 
 void Replicas::truncated(int64_t at, HostId host, const TraceEvent& e, Verdicts& out) {
   const LogKey key = key_of(e);
-  const int64_t to = e.c, from = e.d;
+  const int64_t to = e.c;
   Log& log = logs_[key];
   Replica& r = log.replicas[host];
   for (const BatchMark& b : r.batches) {
-    if (b.end <= to) continue;
+    if (b.end <= to || b.end <= r.start) continue;
     const BatchMark* committed = find(log.committed, b.base);
     if (!committed || !log.same(*committed, b)) break;
     out.add(at, "R16 truncation",
@@ -120,7 +120,7 @@ void Replicas::truncated(int64_t at, HostId host, const TraceEvent& e, Verdicts&
     break;
   }
   r.former.push_back(r.batches);
-  if (to > from) r.batches.clear();  // it begins anew where its leader's log does
+  if (e.flags) r.batches.clear();  // it begins anew where its leader's log does
   cut(log, r, to);
   if (r.batches.empty()) r.start = r.end = to;
 }

@@ -17,8 +17,9 @@ void Starts::trace(int64_t at, HostId host, const TraceEvent& e, Verdicts& out) 
   switch (e.kind) {
     case TraceKind::log_start_moved: return begins(at, host, key, e.c, out);
     case TraceKind::log_truncated:
-      if (e.c > e.d) begins(at, host, key, e.c, out);  // anew, where its leader's log does
-      return;
+      if (!e.flags) return;
+      logs_[key].replicas[host].start = 0;  // anew: where its leader's log does, or the batch that holds this
+      return begins(at, host, key, e.c, out);
     case TraceKind::log_recovered: logs_[key].replicas[host].start = e.d; return;
     case TraceKind::became_leader: return leads(at, host, key, out);
     default: return;

@@ -363,6 +363,38 @@ TEST(Partition, a_follower_below_the_leaders_start_begins_anew_there) {
   EXPECT_EQ(r.node(3).end(), 4);
 }
 
+TEST(Partition, a_follower_may_begin_inside_a_batch) {
+  for (const Offset start : {Offset{4}, Offset{5}, Offset{6}}) {
+    Rig r;
+    r.lead(1, {1, 2});
+    for (int i = 0; i < 3; ++i) r.node(1).append(3, "a"), r.node(1).settle();
+    r.round(2, 1), r.round(2, 1);
+    r.node(1).turn([&](Io& io) { r.node(1).partition.log().advance_log_start(io.ctx, start); });
+    EXPECT_EQ(r.round(3, 1), ErrorCode::offset_out_of_range);
+    r.node(3).turn([&](Io& io) { r.node(3).partition.start_over(io, start); });
+    r.node(3).settle();
+    r.round(3, 1);
+    EXPECT_EQ(r.node(3).end(), 9);
+    EXPECT_EQ(r.node(3).partition.log().ends().log_start, start);
+    EXPECT_GE(r.node(3).hw(), start);
+  }
+}
+
+// A batch that begins before the end of a log with records is none that its leader could have sent.
+TEST(Partition, a_follower_with_records_does_not_begin_anew_for_a_batch) {
+  Rig r;
+  r.lead(1);
+  for (int i = 0; i < 2; ++i) r.node(1).append(3, "a"), r.node(1).settle();
+  r.round(3, 1);
+  Partition::Fetched reply;
+  reply.asked = r.node(3).partition.next_fetch();
+  protocol::BatchBuilder b({.base_offset = 3});
+  for (int i = 0; i < 5; ++i) b.add_value(1, as_bytes("x"));
+  reply.records = b.finish();
+  EXPECT_FALSE(r.node(3).take(reply).has_value());
+  EXPECT_EQ(r.node(3).end(), 6);
+}
+
 TEST(Partition, the_newest_assignment_waits_for_the_log_to_open) {
   Rig r;
   r.lead(1);

@@ -23,6 +23,7 @@ TraceEvent high_watermark(int64_t offset, int64_t epoch) {
 }
 TraceEvent leads(int64_t epoch) { return {TraceKind::became_leader, 0, 0, kTopic, epoch, 0}; }
 TraceEvent cut(int64_t to, int64_t from) { return {TraceKind::log_truncated, 0, 0, kTopic, to, from}; }
+TraceEvent begins_anew(int64_t at, int64_t from) { return {TraceKind::log_truncated, 1, 0, kTopic, at, from}; }
 TraceEvent changed(int64_t leader, int64_t epoch, int64_t isr) {
   return {TraceKind::partition_changed, 0, 0, kTopic, leader << 32 | epoch, isr};
 }
@@ -59,7 +60,7 @@ TEST(Checkers, deleted_records_are_not_lost) {
   Case c;
   for (HostId h : {0, 1}) c.feed(h, append(0, 3, 0, 10)), c.feed(h, append(3, 1, 0, 11));
   c.feed(0, high_watermark(4, 0));
-  c.feed(0, starts(4)), c.feed(2, cut(4, 0));
+  c.feed(0, starts(4)), c.feed(2, begins_anew(4, 0));
   c.feed(2, leads(1));  // it began where the log does now
   c.feed(2, append(4, 1, 1, 12));
   EXPECT_EQ(c.first(), "");
@@ -73,6 +74,20 @@ TEST(Checkers, deleted_records_are_not_lost) {
   h.polled(1, 0, 0, 1, Written{0, 0, 1}.value(20), c.out);
   h.finish(1, 0, c.out);
   EXPECT_EQ(c.first(), "");
+}
+
+TEST(Checkers, an_empty_log_may_begin_anew_before_its_end) {
+  Case c;
+  for (HostId h : {0, 1}) c.feed(h, append(0, 3, 0, 10)), c.feed(h, append(3, 4, 0, 11));
+  c.feed(0, high_watermark(7, 0));
+  c.feed(0, starts(5)), c.feed(1, starts(5));
+  c.feed(2, begins_anew(5, 0)), c.feed(2, begins_anew(3, 5));  // the batch of 5 begins at 3
+  c.feed(2, append(3, 4, 0, 11)), c.feed(2, starts(5)), c.feed(2, high_watermark(7, 0));
+  EXPECT_EQ(c.first(), "");
+  c.feed(1, starts(7)), c.feed(1, begins_anew(6, 7));  // it held nothing any more
+  EXPECT_EQ(c.first(), "");
+  c.feed(0, begins_anew(3, 7));
+  EXPECT_EQ(c.first(), "R16 truncation");
 }
 
 TEST(Checkers, deletion_before_commit_fires) {
@@ -260,6 +275,17 @@ TEST(Checkers, high_watermark_and_content_of_the_metadata_log_fire) {
   EXPECT_EQ(content.first(), "K11 consistent committed data");
 }
 
+TEST(Checkers, a_fenced_broker_is_in_no_isr_but_its_own) {
+  Case c;
+  c.feed(0, changed(1, 1, 0b1110));  // by a controller that dies, and it is never committed
+  c.feed(1, {TraceKind::broker_fenced, 0, 3, 1, 0, 0});
+  EXPECT_EQ(c.leaders.isr(kLog), 0b0110u);
+  EXPECT_FALSE(c.leaders.in_every_isr(3));
+  c.feed(0, changed(1, 2, 0b0010));
+  c.feed(0, {TraceKind::broker_fenced, 0, 1, 0, 0, 0});
+  EXPECT_EQ(c.leaders.isr(kLog), 0b0010u);
+}
+
 TEST(Checkers, restart_begins_a_new_life) {
   Case c;
   c.feed(0, high_watermark(5, 1));
@@ -312,7 +338,7 @@ TEST(Checkers, what_nobody_asked_to_delete_is_not) {
   EXPECT_EQ(before.first(), "");
   after.starts.asked(kLog, 10), after.begins(0, 11);
   EXPECT_EQ(after.first(), "R17 deleted unasked");
-  copied.starts.trace(1, 0, cut(11, 5), copied.out);
+  copied.starts.trace(1, 0, begins_anew(11, 5), copied.out);
   EXPECT_EQ(copied.first(), "R17 deleted unasked");
   expired.starts.expires(), expired.begins(0, 11);
   all.starts.asked(kLog, -1), all.begins(0, 11);
