@@ -28,6 +28,13 @@ Segment& Log::segment_of(Offset offset) {
 
 // ---- appends
 
+// A slice keeps all of its buffer in memory: of that it must be the better part, or it is copied.
+static bool worth_sharing(const Slice& s) {
+  if (s.size() < kShareBytes) return false;
+  const Buffer* b = s.owner().get();
+  return b && size_t{2} * s.size() >= (b->fill > 0 ? b->fill : b->capacity);
+}
+
 Appended Log::append_as_leader(Ctx& ctx, LeaderEpoch epoch, const Slice& batch) {
   return append_as_leader(ctx, epoch, batch.part(0, kBatchHeaderSize),
                           batch.part(kBatchHeaderSize, batch.size() - kBatchHeaderSize));
@@ -35,7 +42,7 @@ Appended Log::append_as_leader(Ctx& ctx, LeaderEpoch epoch, const Slice& batch) 
 
 Appended Log::append_as_leader(Ctx& ctx, LeaderEpoch epoch, const Slice& header, const Slice& records) {
   KLAMM_ASSERT_REL(header.size(), ==, kBatchHeaderSize);
-  const bool shares = records.size() >= kShareBytes;
+  const bool shares = worth_sharing(records);
   uint8_t* fill;
   TailBatch b;
   b.head = tail_.claim(static_cast<uint32_t>(kBatchHeaderSize + (shares ? 0 : records.size())), &fill);
@@ -82,7 +89,7 @@ std::optional<Offset> Log::starts_inside(const Slice& records) const {
 
 Appended Log::append_as_follower(Ctx& ctx, const Slice& batches) {
   KLAMM_ASSERT(!batches.empty());
-  const Slice all = batches.size() >= kShareBytes ? batches : tail_.copy(batches.span());
+  const Slice all = worth_sharing(batches) ? batches : tail_.copy(batches.span());
   Appended appended{-1, -1};
   for (size_t at = 0; at < all.size();) {
     KLAMM_ASSERT_REL(all.size() - at, >=, kBatchHeaderSize);

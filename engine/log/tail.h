@@ -7,7 +7,7 @@
 
 namespace klamm::log {
 
-inline constexpr uint32_t kShareBytes = 4'096;  // a larger run shares its caller's buffer; a smaller one is copied
+inline constexpr uint32_t kShareBytes = 4'096;  // a larger run may share its caller's buffer; a smaller one is copied
 inline constexpr uint32_t kTailBlockLeast = 4'096;
 inline constexpr uint32_t kTailBlockMost = 65'536;
 

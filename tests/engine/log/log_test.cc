@@ -288,6 +288,29 @@ TEST(Log, what_was_deleted_stays_deleted_though_the_records_were_lost) {
   EXPECT_EQ(w.read_all(80).batches, w.model.batches);
 }
 
+// Many requests with a little for this log must not stay in memory for the sake of that.
+TEST(Log, a_small_part_of_a_large_buffer_does_not_keep_it) {
+  LogWorld w;
+  w.restart();
+  w.settle();
+  const Slice batch = make_batch({.value_bytes = 5'000});
+  const auto size = static_cast<uint32_t>(batch.size());
+  for (const uint32_t whole : {size, 3 * size}) {
+    const BufferRef frame = BufferRef::make(whole);
+    std::memcpy(frame->data(), batch.data(), size);
+    w.turn([&](Io& io) { w.log.append_as_leader(io.ctx, 1, Slice(frame, frame->data(), size)); });
+    EXPECT_EQ(frame->references > 1, whole == size);
+    const Offset end = w.log.ends().submitted;
+    const Slice next = make_batch({.value_bytes = 5'000});
+    std::memcpy(frame->data(), next.data(), size);
+    protocol::place_batch(frame->data(), next.data(), {end, 1});
+    const BufferRef answer = BufferRef::make(whole);
+    std::memcpy(answer->data(), frame->data(), size);
+    w.turn([&](Io& io) { w.log.append_as_follower(io.ctx, Slice(answer, answer->data(), size)); });
+    EXPECT_EQ(answer->references > 1, whole == size);
+  }
+}
+
 // As a follower copies what compaction had left at its leader, of a topic that is compacted no more.
 TEST(Log, gaps_between_good_batches_are_no_damage) {
   LogWorld w;
