@@ -25,7 +25,7 @@ int complain(const std::vector<std::string>& problems) {
   return kBadUsage;
 }
 
-// The file, then the environment, then the command line: the later wins.
+// The file, or the environment where there is none; then the command line, which wins.
 std::string gather(const ServeArguments& a, server::Properties& p) {
   if (!a.file.empty())
     if (std::string why = server::read_properties(a.file, p); !why.empty()) return why;
