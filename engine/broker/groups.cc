@@ -157,17 +157,25 @@ void Turn::groups_carry(const metadata::Delta& delta) {
   drain(out);
   const metadata::Topic* topic = p.image.topic("__consumer_offsets");
   g.topic = topic ? topic->id : Uuid{};
-  if (topic) g.coordinator.set_partitions(static_cast<int32_t>(topic->partitions.size()));
+  if (!topic) return;
+  g.coordinator.set_partitions(static_cast<int32_t>(topic->partitions.size()));
+  groups_configured();
 }
 
 void Turn::groups_topics_deleted(const metadata::Image& before, const metadata::Delta& delta) {
-  for (const Uuid& id : delta.deleted) {
-    const metadata::Topic* topic = before.topic(id);
-    if (!topic) continue;
-    group::Out out;
-    p.groups.coordinator.topic_deleted(ctx(), topic->name, id, out);
-    drain(out);
-  }
+  group::TopicIds gone;
+  for (const Uuid& id : delta.deleted)
+    if (const metadata::Topic* topic = before.topic(id)) gone[topic->name].insert(id);
+  if (gone.empty()) return;
+  group::Out out;
+  p.groups.coordinator.topics_deleted(ctx(), gone, out);
+  drain(out);
+}
+
+// How large a batch the offsets topic takes is the topic's to say, at any time.
+void Turn::groups_configured() {
+  if (!p.groups.topic.zero())
+    p.groups.coordinator.set_max_batch_bytes(settings_of("__consumer_offsets").admission.max_message_bytes);
 }
 
 void Turn::groups_on_time() {

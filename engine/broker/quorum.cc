@@ -150,6 +150,7 @@ void Turn::carry(const metadata::Delta& delta) {
     return std::any_of(delta.configs.begin(), delta.configs.end(), [&](const auto& r) { return r.type == type; });
   };
   if (configures(metadata::ResourceType::broker)) layer_broker_configs();
+  if (!delta.configs.empty()) groups_configured();
   if (configures(metadata::ResourceType::client_metrics)) p.telemetry.subscribe(p.image);
   for (const TopicIdPartition& id : delta.partitions) assign_partition(id);
   replication::Out out;

@@ -96,6 +96,7 @@ struct Turn {
   void groups_committed(const TopicIdPartition& id);
   void groups_carry(const metadata::Delta& delta);
   void groups_topics_deleted(const metadata::Image& before, const metadata::Delta& delta);
+  void groups_configured();
   void groups_on_time();
 
   // ---- forward.cc

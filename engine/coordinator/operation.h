@@ -6,6 +6,7 @@
 #include "engine/base/ctx.h"
 #include "engine/base/error_code.h"
 #include "engine/base/visit.h"
+#include "engine/protocol/batch_builder.h"
 #include "engine/protocol/types.h"
 
 namespace klamm::coordinator {
@@ -20,6 +21,12 @@ struct NewRecord {
     v("key", key), v("value", value), v("tombstone", tombstone);
   }
 };
+
+// In a batch, at most.
+inline size_t record_size(const NewRecord& r) {
+  return protocol::record_size_max(
+      {.key = protocol::Bytes::of(r.key.span()), .value = protocol::Bytes::of(r.value.span())});
+}
 
 // A record of the log, for replay.
 struct ReplayedRecord {
@@ -66,8 +73,9 @@ class Operation final {
   using Origin = typename Core::Origin;
   using Effect = typename Core::Effect;
 
-  Operation(Ctx& context, int32_t partition, const Hard& hard, Out<Core>& out)
-      : ctx(context), partition_(partition), hard_(hard), out_(out) {}
+  // No batch takes more than `records_bytes_most`.
+  Operation(Ctx& context, int32_t partition, const Hard& hard, Out<Core>& out, size_t records_bytes_most)
+      : ctx(context), partition_(partition), hard_(hard), out_(out), records_bytes_most_(records_bytes_most) {}
   Operation(const Operation&) = delete;
   Operation& operator=(const Operation&) = delete;
 
@@ -75,7 +83,14 @@ class Operation final {
   int32_t partition() const { return partition_; }
   const Hard& hard() const { return hard_; }  // with everything recorded so far, committed or not
 
+  // What is recorded so is one batch, or fails as a whole.
   void record(NewRecord r) { records_.push_back(std::move(r)); }
+  // A record that need not share a batch, behind those that do. False: it is too large for any, and is not recorded.
+  bool record_apart(NewRecord r) {
+    if (record_size(r) > records_bytes_most_) return false;
+    apart_.push_back(std::move(r));
+    return true;
+  }
   bool has_records() const { return !records_.empty(); }
   // Leaves once all that was recorded before and by this operation is committed.
   void reply(Origin to, std::vector<Slice> body) { replies_.push_back({std::move(to), std::move(body)}); }
@@ -97,7 +112,9 @@ class Operation final {
   int32_t partition_;
   const Hard& hard_;
   Out<Core>& out_;
+  size_t records_bytes_most_;
   std::vector<NewRecord> records_;
+  std::vector<NewRecord> apart_;
   std::vector<HeldReply> replies_;
   std::vector<Effect> effects_;
 };

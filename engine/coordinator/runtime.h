@@ -19,6 +19,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <span>
 
 #include "engine/base/cow.h"
 #include "engine/base/result.h"
@@ -31,9 +32,8 @@ namespace klamm::coordinator {
 inline constexpr size_t kMaxPendingBatches = 4096;  // of one partition; then operations are refused
 
 struct Options {
-  size_t max_batch_bytes = 1'048'588;     // message.max.bytes of the backing topic
-  size_t max_unpacked_bytes = 256 << 20;  // of a compressed batch that somebody else wrote
-  Duration write_timeout = seconds(5);    // offsets.commit.timeout.ms
+  size_t max_batch_bytes = 1'048'588;   // max.message.bytes of the backing topic, until told anew
+  Duration write_timeout = seconds(5);  // offsets.commit.timeout.ms
 };
 
 template<class Core>
@@ -117,6 +117,17 @@ class Runtime final {
     return it == shards_.end() ? nullptr : &*it->second;
   }
 
+  // Changes the soft state of a shard that may still be loading; no operation, so nothing is recorded or answered.
+  template<class F>  // (Core&)
+  void note(int32_t partition, F&& f) {
+    Shard<Core>* s = find(partition);
+    if (!s || s->status == Status::failed) return;
+    f(s->core);
+    remember_wake(partition, *s);
+  }
+  // Of batches begun from now on.
+  void set_max_batch_bytes(size_t n) { options_.max_batch_bytes = n; }
+
   // ---- time
   Instant next_deadline() const { return calendar_.empty() ? kNever : calendar_.begin()->first; }
   void on_time(Ctx& ctx, Out<Core>& out);
@@ -139,13 +150,17 @@ class Runtime final {
   }
   template<class F>
   void run(Ctx& ctx, int32_t partition, Shard<Core>& s, Out<Core>& out, F&& operation) {
-    Op op(ctx, partition, s.latest, out);
+    Op op(ctx, partition, s.latest, out, most_records_bytes());
     operation(s.core, op);
     settle(ctx, partition, s, op, out);
     remember_wake(partition, s);
   }
   void settle(Ctx& ctx, int32_t partition, Shard<Core>& s, Op& op, Out<Core>& out);
-  void replay_new(Ctx& ctx, Shard<Core>& s, const std::vector<NewRecord>& records);
+  // In one batch.
+  Batch<Core>& take(Ctx& ctx, Shard<Core>& s, std::span<NewRecord> records, size_t bytes);
+  size_t most_records_bytes() const {
+    return options_.max_batch_bytes - std::min(options_.max_batch_bytes, protocol::kBatchHeaderSize);
+  }
   Batch<Core>& batch_for(Shard<Core>& s, size_t bytes);
   void appended(Ctx& ctx, int32_t partition, Shard<Core>& s, Offset base, Out<Core>& out);
   void revert(Ctx& ctx, int32_t partition, Shard<Core>& s, ErrorCode error, Out<Core>& out);

@@ -15,7 +15,7 @@ Result<Offset> Runtime<Core>::load(Ctx& ctx, int32_t partition, ByteSpan batches
   while (cursor.next()) {
     const Result<protocol::BatchHeader> header = protocol::check_batch(cursor.batch());
     if (!header) return damaged();
-    const auto open = protocol::OpenBatch::open(*header, cursor.batch(), options_.max_unpacked_bytes);
+    const auto open = protocol::OpenBatch::open(*header, cursor.batch(), protocol::kPlainMost);
     if (!open) return damaged();
     protocol::RecordCursor records = open->records();
     protocol::Record r;
@@ -44,7 +44,7 @@ void Runtime<Core>::resigned(Ctx& ctx, int32_t partition, Out<Core>& out) {
   if (s.wake != kNever) calendar_.erase({s.wake, partition});
   shards_.erase(it);
   // What these operations record is dropped with the shard.
-  Op op(ctx, partition, s.latest, out);
+  Op op(ctx, partition, s.latest, out, most_records_bytes());
   for (Batch<Core>& b : s.pending) {
     for (HeldEffect<Core>& e : b.effects) s.core.failed(op, e.effect, ErrorCode::not_coordinator);
     for (Held<Core>& h : b.replies) op.refuse_now(std::move(h.to), ErrorCode::not_coordinator);
@@ -57,44 +57,46 @@ void Runtime<Core>::resigned(Ctx& ctx, int32_t partition, Out<Core>& out) {
 template<class Core>
 void Runtime<Core>::settle(Ctx& ctx, int32_t partition, Shard<Core>& s, Op& op, Out<Core>& out) {
   const Instant deadline = ctx.now + options_.write_timeout;
-  Batch<Core>* behind = s.pending.empty() ? nullptr : &s.pending.back();
-  if (!op.records_.empty()) {
-    size_t bytes = 0;
-    for (const NewRecord& r : op.records_)
-      bytes += protocol::record_size_max(
-          {.key = protocol::Bytes::of(r.key.span()), .value = protocol::Bytes::of(r.value.span())});
-    if (bytes + protocol::kBatchHeaderSize > options_.max_batch_bytes) {  // one operation is one batch
-      std::deque<Batch<Core>> refused(1);
-      for (auto& r : op.replies_) refused[0].replies.push_back({deadline, std::move(r.to), {}});
-      for (auto& e : op.effects_) refused[0].effects.push_back({deadline, std::move(e)});
-      fail(ctx, partition, s, std::move(refused), ErrorCode::record_list_too_large, out);
-      return;
-    }
-    behind = &batch_for(s, bytes);
-    behind->bytes += bytes;
-    behind->count += static_cast<int32_t>(op.records_.size());
-    replay_new(ctx, s, op.records_);
-    std::move(op.records_.begin(), op.records_.end(), std::back_inserter(behind->records));
-  }
   KLAMM_ASSERT(op.effects_.empty() || !op.records_.empty());
-  for (auto& e : op.effects_) behind->effects.push_back({deadline, std::move(e)});
+  size_t bytes = 0;
+  for (const NewRecord& r : op.records_) bytes += record_size(r);
+  std::deque<Batch<Core>> refused;
+  if (bytes > most_records_bytes()) {
+    refused.emplace_back();
+    for (auto& r : op.replies_) refused[0].replies.push_back({deadline, std::move(r.to), {}});
+    for (auto& e : op.effects_) refused[0].effects.push_back({deadline, std::move(e)});
+    op.replies_.clear();
+  } else if (!op.records_.empty()) {
+    Batch<Core>& batch = take(ctx, s, op.records_, bytes);
+    for (auto& e : op.effects_) batch.effects.push_back({deadline, std::move(e)});
+  }
+  for (NewRecord& r : op.apart_) {
+    const size_t size = record_size(r);
+    take(ctx, s, {&r, 1}, size);
+  }
   for (auto& r : op.replies_) {
-    if (behind)
-      behind->replies.push_back({deadline, std::move(r.to), std::move(r.body)});
+    if (!s.pending.empty())
+      s.pending.back().replies.push_back({deadline, std::move(r.to), std::move(r.body)});
     else
       out.released.push_back({std::move(r.to), ErrorCode::none, std::move(r.body)});
   }
   send_next(ctx, partition, s, out);
+  if (!refused.empty()) fail(ctx, partition, s, std::move(refused), ErrorCode::record_list_too_large, out);
 }
 
 template<class Core>
-void Runtime<Core>::replay_new(Ctx& ctx, Shard<Core>& s, const std::vector<NewRecord>& records) {
+Batch<Core>& Runtime<Core>::take(Ctx& ctx, Shard<Core>& s, std::span<NewRecord> records, size_t bytes) {
   using protocol::Bytes;
-  for (const NewRecord& r : records) {
+  Batch<Core>& batch = batch_for(s, bytes);
+  batch.bytes += bytes;
+  batch.count += static_cast<int32_t>(records.size());
+  for (NewRecord& r : records) {
     const Bytes value = r.tombstone ? Bytes() : Bytes::of(r.value.span());
     const bool ok = Core::replay(s.latest, ctx.arena(), {Bytes::of(r.key.span()), value, s.next++, -1});
     KLAMM_ASSERT(ok);
+    batch.records.push_back(std::move(r));
   }
+  return batch;
 }
 
 // The batch that takes `bytes` more: the open one, or a new one behind a full one.
@@ -102,7 +104,7 @@ template<class Core>
 Batch<Core>& Runtime<Core>::batch_for(Shard<Core>& s, size_t bytes) {
   if (!s.pending.empty() && s.pending.back().phase == Phase::open) {
     Batch<Core>& b = s.pending.back();
-    if (protocol::kBatchHeaderSize + b.bytes + bytes <= options_.max_batch_bytes) return b;
+    if (b.bytes + bytes <= most_records_bytes()) return b;
     b.phase = Phase::closed;
     b.root = s.latest;
   }

@@ -58,8 +58,7 @@ DescribeGroupsResponse::DescribedGroup Core::describe(Arena& arena, const Hard& 
     member.group_instance_id = m.instance_id ? arena.copy(*m.instance_id) : kNullStr;
     member.client_id = arena.copy(m.client_id);
     member.client_host = arena.copy(m.client_host);
-    if (g.state == State::stable)
-      member.member_metadata = Bytes::of(as_bytes(arena.copy(as_text(m.metadata(*g.protocol)))));
+    if (g.state == State::stable) member.member_metadata = Bytes::of(as_bytes(arena.copy(as_text(g.metadata(m)))));
     member.member_assignment = Bytes::of(as_bytes(arena.copy(m.assignment.text())));
   }
   return out;

@@ -95,6 +95,8 @@ struct Group {
 
   const Member* member(std::string_view id) const;
   Member* member(std::string_view id) { return const_cast<Member*>(std::as_const(*this).member(id)); }
+  // A member's under the protocol of the generation. A record may restore members without one: it is as named "".
+  ByteSpan metadata(const Member& m) const { return m.metadata(protocol ? std::string_view(*protocol) : ""); }
   bool is_leader(std::string_view member_id) const { return leader && *leader == member_id; }
   bool simple() const { return !protocol_type && state == State::empty && pending_members.empty(); }
   bool of_consumers() const { return protocol_type && *protocol_type == kConsumerProtocol; }

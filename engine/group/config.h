@@ -8,7 +8,7 @@
 
 namespace klamm::group {
 
-// Fixed at boot. Kafka's names and defaults.
+// Fixed at boot, but for the offsets topic's own. Kafka's names and defaults.
 struct Config {
   int32_t min_session_timeout_ms = 6000;                            // group.min.session.timeout.ms
   int32_t max_session_timeout_ms = 1'800'000;                       // group.max.session.timeout.ms
@@ -19,7 +19,7 @@ struct Config {
   int64_t offsets_retention_ms = int64_t{7} * 24 * 60 * 60 * 1000;  // offsets.retention.minutes
   int64_t retention_check_ms = 600'000;                             // offsets.retention.check.interval.ms
   int32_t commit_timeout_ms = 5000;                                 // offsets.commit.timeout.ms
-  int32_t max_batch_bytes = 1'048'588;                              // message.max.bytes of the offsets topic
+  int32_t max_batch_bytes = 1'048'588;                              // max.message.bytes of the offsets topic
   int32_t partitions = 50;  // of the offsets topic: offsets.topic.num.partitions until it exists
   template<class V>
   void fields(V& v) const {

@@ -10,16 +10,19 @@ Coordinator::Coordinator(const Config& config)
                 .write_timeout = milliseconds(config.commit_timeout_ms)},
                Core(config)) {}
 
-void Coordinator::topic_deleted(Ctx& ctx, Str topic, const Uuid& id, Out& out) {
+void Coordinator::set_max_batch_bytes(int32_t n) {
+  config_.max_batch_bytes = std::max(n, 0);
+  runtime_.set_max_batch_bytes(static_cast<size_t>(config_.max_batch_bytes));
+}
+
+void Coordinator::topics_deleted(Ctx& ctx, const TopicIds& topics, Out& out) {
   std::vector<int32_t> led;
   runtime_.for_each([&](int32_t partition) { led.push_back(partition); });
   Letters letters;
   for (const int32_t partition : led) {
-    bool all = false;
-    while (!all) {
-      const auto step = [&](Core& core, Core::Op& op) { all = core.delete_topic_offsets(op, topic, id); };
-      if (runtime_.write(ctx, partition, letters, step) != ErrorCode::none) break;
-    }
+    runtime_.note(partition, [&](Core& core) { core.forget_topics(ctx.now, topics); });
+    // What cannot begin now is left to the timer.
+    (void)runtime_.write(ctx, partition, letters, [](Core& core, Core::Op& op) { core.purge(op); });
   }
   deliver(ctx, letters, out);
 }

@@ -43,8 +43,10 @@ class Coordinator final {
   int32_t partition_of(Str group) const { return protocol::coordinator_partition(group, config_.partitions); }
   // How many partitions the offsets topic has, once it exists. Groups do not move: it may not change while one is led.
   void set_partitions(int32_t n) { config_.partitions = n; }
-  // A topic was deleted: its committed offsets go.
-  void topic_deleted(Ctx& ctx, Str topic, const Uuid& id, Out& out);
+  // max.message.bytes of the offsets topic: no batch is larger.
+  void set_max_batch_bytes(int32_t n);
+  // Topics were deleted: their committed offsets go, in shards that are loading once they are active.
+  void topics_deleted(Ctx& ctx, const TopicIds& topics, Out& out);
 
   // ---- the life of a partition; see coordinator::Runtime
   // True: feed the partition's log from the start in chunks of whole batches, then call `loaded`.

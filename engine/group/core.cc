@@ -119,10 +119,8 @@ void Core::on_time(Op& op) {
   for (size_t due = timers_.size(); due > 0 && timers_.next() <= now; --due) {
     Timer timer;
     timers_.pop(now, &timer);
-    if (timer.kind == Timer::Kind::sweep) {
-      sweep(op);
-      continue;
-    }
+    if (timer.kind == Timer::Kind::sweep) sweep(op);
+    if (timer.kind == Timer::Kind::purge) purge(op);
     const auto it = groups_.find(timer.group);
     if (it == groups_.end()) continue;
     Group& g = it->second;
@@ -131,7 +129,8 @@ void Core::on_time(Op& op) {
       case Timer::Kind::join: g.join_timer = {}, complete_join(op, g); break;
       case Timer::Kind::initial_join: g.join_timer = {}, look_again_at_initial(op, g, timer.delay); break;
       case Timer::Kind::sync: g.sync_timer = {}, sync_expired(op, g); break;
-      case Timer::Kind::sweep: break;
+      case Timer::Kind::sweep:
+      case Timer::Kind::purge: break;
     }
   }
 }

@@ -6,6 +6,7 @@
 #pragma once
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,8 +26,15 @@
 
 namespace klamm::group {
 
-inline constexpr size_t kRecordsPerSweep = 1000;  // of one step of the search for expired offsets
+// One step of a search for offsets that have to go.
 inline constexpr size_t kGroupsPerSweep = 1000;
+inline constexpr size_t kOffsetsPerSweep = 2000;  // looked at, of deleted topics
+inline constexpr size_t kRecordsPerSweep = 1000;
+inline constexpr size_t kBytesPerSweep = 1 << 20;           // of records, by one that may be larger
+inline constexpr Duration kSweepPause = milliseconds(100);  // between steps that the log may have taken back
+
+// The ids of topics, by name: several of one name were made and deleted one after another.
+using TopicIds = std::map<std::string, std::set<Uuid>, std::less<>>;
 
 // Who is to be answered: a request alone, or one part of a request that concerns several groups.
 struct Origin {
@@ -103,8 +111,9 @@ class Core final {
   void delete_offsets(Op& op, const Caller& caller, const protocol::OffsetDeleteRequest& request,
                       protocol::OffsetDeleteResponse& response);
   ErrorCode delete_group(Op& op, Str group);
-  // Tombstones for offsets of a topic that is gone. False: there are more, call again.
-  bool delete_topic_offsets(Op& op, Str topic, const Uuid& id);
+  // Topics are gone, and their offsets have to: `purge` makes a step now, and goes on at each turn until it is done.
+  void forget_topics(Instant now, const TopicIds& topics);
+  void purge(Op& op);
 
   // ---- reads, of groups that exist in `hard`
   // The offsets asked for, or with null topics all there are. With `stable`, those of open transactions are refused.
@@ -118,12 +127,12 @@ class Core final {
 
   template<class V>
   void fields(V& v) const {
-    v("groups", groups_), v("timers", timers_), v("sweep", sweep_);
+    v("groups", groups_), v("timers", timers_), v("sweep", sweep_), v("purge", purge_), v("purge_timer", purge_timer_);
   }
 
  private:
   struct Timer {
-    enum class Kind : uint8_t { session, join, initial_join, sync, sweep };
+    enum class Kind : uint8_t { session, join, initial_join, sync, sweep, purge };
     Kind kind = Kind::sweep;
     std::string group;
     std::string member;
@@ -134,6 +143,21 @@ class Core final {
           v("remaining_ms", delay.remaining_ms);
     }
   };
+  // The search for offsets of deleted topics: first in open transactions, so that none can slip into the others behind
+  // its back. What is committed meanwhile is of topics made anew, by their ids.
+  struct Purge {
+    TopicIds topics;
+    TopicIds later;                                                // deleted since it began: another search
+    bool stable = false;                                           // the transactions are done
+    ProducerId producer = std::numeric_limits<ProducerId>::min();  // where it is
+    OffsetKey next;                                                // the next to be looked at there
+    bool dooms(const HardState::Offsets::Entry& entry) const;
+    template<class V>
+    void fields(V& v) const {
+      v("topics", topics), v("later", later), v("stable", stable), v("producer", producer), v("next", next);
+    }
+  };
+  struct Step;  // what is left of its bounds
   struct JoinReply;
 
   // core.cc: finding groups, sessions, timers
@@ -145,7 +169,8 @@ class Core final {
   void session_expired(Op& op, Group& g, const std::string& member_id);
   void sync_expired(Op& op, Group& g);
   void sweep(Op& op);
-  bool sweep_group(Op& op, std::string_view id, size_t& records_left);
+  bool sweep_group(Op& op, std::string_view id, Step& step);
+  bool purge_among(Op& op, const HardState::Offsets& offsets, Step& step);
   void tell(Op& op, const Group& g) const;  // the trace
 
   // join.cc
@@ -178,6 +203,8 @@ class Core final {
   std::map<std::string, Group, std::less<>> groups_;
   Timers<Timer> timers_;
   std::string sweep_;  // while one is under way: the last group it has done
+  Purge purge_;
+  TimerId purge_timer_;  // set while `purge_` has topics
 };
 
 }  // namespace klamm::group

@@ -70,7 +70,7 @@ void Core::answer_join(Op& op, const Ticket& ticket, const JoinReply& reply) con
       auto& member = response.members.add(op.ctx.arena());
       member.member_id = id;
       member.group_instance_id = text_or_null(m.instance_id);
-      member.metadata = protocol::Bytes::of(m.metadata(*g->protocol));
+      member.metadata = protocol::Bytes::of(g->metadata(m));
     }
   if (reply.after_records)
     op.reply({ticket}, encode_body(ticket, response));

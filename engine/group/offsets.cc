@@ -7,6 +7,7 @@
 
 namespace klamm::group {
 
+using coordinator::NewRecord;
 using protocol::OffsetCommitRequest;
 using protocol::OffsetCommitResponse;
 using protocol::OffsetDeleteRequest;
@@ -151,22 +152,66 @@ OffsetFetchResponse::OffsetFetchResponseGroup Core::fetch_offsets(
   return out;
 }
 
-bool Core::delete_topic_offsets(Op& op, Str topic, const Uuid& id) {
-  size_t left = kRecordsPerSweep;
-  const auto doomed = [&](const auto& entry) {
-    return entry.key.topic == topic && (entry.value.topic_id.zero() || entry.value.topic_id == id);
-  };
-  for (const auto& entry : op.hard().offsets) {
-    if (!doomed(entry)) continue;
-    if (left-- == 0) return false;
-    op.record(offset_tombstone(entry.key.view()));
+// ---- searches for offsets that have to go
+
+struct Core::Step {
+  size_t groups = kGroupsPerSweep;
+  size_t offsets = kOffsetsPerSweep;
+  size_t records = kRecordsPerSweep;
+  size_t bytes = kBytesPerSweep;
+  bool full() const { return records == 0 || bytes == 0; }
+  // False: no batch takes it, for the topic's max.message.bytes was lowered. It stays for the searches to come.
+  bool record(Op& op, NewRecord tombstone) {
+    --records;
+    bytes -= std::min(bytes, coordinator::record_size(tombstone));
+    return op.record_apart(std::move(tombstone));
   }
-  for (const auto& open : op.hard().open_transactions)
-    for (const auto& entry : open.value) {
-      if (!doomed(entry) || op.hard().offsets.contains(entry.key)) continue;
-      if (left-- == 0) return false;
-      op.record(offset_tombstone(entry.key.view()));
+};
+
+// ---- offsets of topics that were deleted
+
+bool Core::Purge::dooms(const HardState::Offsets::Entry& entry) const {
+  const auto gone = topics.find(entry.key.topic);
+  return gone != topics.end() && (entry.value.topic_id.zero() || gone->second.contains(entry.value.topic_id));
+}
+
+void Core::forget_topics(Instant now, const TopicIds& topics) {
+  const bool began = !purge_.topics.empty();
+  for (const auto& [name, ids] : topics) (began ? purge_.later : purge_.topics)[name].insert(ids.begin(), ids.end());
+  if (!purge_timer_) purge_timer_ = timers_.set(now, Timer{Timer::Kind::purge, {}, {}, {}});
+}
+
+void Core::purge(Op& op) {
+  timers_.cancel(purge_timer_);
+  Step step;
+  const auto go_on = [&] { purge_timer_ = timers_.set(op.ctx.now, Timer{Timer::Kind::purge, {}, {}, {}}); };
+  while (!purge_.topics.empty()) {
+    auto open = op.hard().open_transactions.lower_bound(purge_.producer);
+    for (; !purge_.stable && !open.at_end(); ++open) {
+      if (open->key != purge_.producer) purge_.producer = open->key, purge_.next = {};
+      if (!purge_among(op, open->value, step)) return go_on();
     }
+    if (!purge_.stable) purge_.stable = true, purge_.next = {};
+    if (!purge_among(op, op.hard().offsets, step)) return go_on();
+    TopicIds later = std::move(purge_.later);
+    purge_ = {};
+    purge_.topics = std::move(later);
+  }
+}
+
+// From `purge_.next` on. False: there are more than the step may take.
+bool Core::purge_among(Op& op, const HardState::Offsets& offsets, Step& step) {
+  for (auto it = offsets.lower_bound(purge_.next); !it.at_end(); ++it) {
+    if (step.offsets == 0 || step.full()) {
+      purge_.next = it->key;
+      return false;
+    }
+    --step.offsets;
+    if (!purge_.dooms(*it)) continue;
+    if (!purge_.stable && op.hard().offsets.contains(it->key)) continue;  // goes with it, or has been overtaken
+    step.record(op, offset_tombstone(it->key.view()));
+  }
+  purge_.next = {};
   return true;
 }
 
@@ -174,12 +219,12 @@ bool Core::delete_topic_offsets(Op& op, Str topic, const Uuid& id) {
 
 // One step of the search: some groups, or part of a large one; the next turn goes on.
 void Core::sweep(Op& op) {
-  size_t groups_left = kGroupsPerSweep, records_left = kRecordsPerSweep;
+  Step step;
   auto it = op.hard().groups.lower_bound(sweep_);
   if (!it.at_end() && !sweep_.empty() && it->key == sweep_) ++it;
   for (; !it.at_end(); ++it) {
-    if (groups_left-- == 0 || !sweep_group(op, it->key, records_left)) {
-      timers_.set(op.ctx.now, Timer{});
+    if (step.groups-- == 0 || !sweep_group(op, it->key, step)) {
+      timers_.set(op.ctx.now + kSweepPause, Timer{});
       return;
     }
     sweep_ = it->key;
@@ -189,7 +234,7 @@ void Core::sweep(Op& op) {
 }
 
 // False: it has more expired offsets than one step may take.
-bool Core::sweep_group(Op& op, std::string_view id, size_t& records_left) {
+bool Core::sweep_group(Op& op, std::string_view id, Step& step) {
   const auto soft = groups_.find(id);
   std::optional<Group> restored;
   if (soft == groups_.end()) restored = Group::restored(id, *op.hard().groups.find(id), op.ctx.arena());
@@ -208,16 +253,14 @@ bool Core::sweep_group(Op& op, std::string_view id, size_t& records_left) {
       all = false;
       return true;
     }
-    room = records_left > 0;
+    room = !step.full();
     if (!room) return false;
-    --records_left;
-    op.record(offset_tombstone(entry.key.view()));
+    if (!step.record(op, offset_tombstone(entry.key.view()))) all = false;
     return true;
   });
   if (!room) return false;
   if (all && g.state == State::empty && g.pending_members.empty() && !op.hard().has_open_transaction(id)) {
-    op.record(group_tombstone(id));
-    groups_.erase(std::string(id));
+    if (op.record_apart(group_tombstone(id))) groups_.erase(std::string(id));
   }
   return true;
 }

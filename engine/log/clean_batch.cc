@@ -57,7 +57,7 @@ void add(BatchBuilder& builder, const Record& r) {
 
 Result<bool> map_batch(const BatchHeader& header, ByteSpan batch, Offset from, KeyOffsets& keys) {
   if (header.control() || header.record_count == 0) return true;
-  const auto open = OpenBatch::open(header, batch, kCleanPlainMost);
+  const auto open = OpenBatch::open(header, batch, protocol::kPlainMost);
   if (!open) return tl::unexpected<Error>(open.error());
   bool room = true;
   const auto read = for_each_record(*open, [&](const Record& r) {
@@ -80,7 +80,7 @@ Result<CleanedBatch> clean_batch(const BatchHeader& h, const Slice& batch, const
   if (rules.use == BatchUse::marker) return unchanged();
   if (h.record_count == 0) return rules.keep_header ? unchanged() : out;
 
-  const auto open = OpenBatch::open(h, batch.span(), kCleanPlainMost);
+  const auto open = OpenBatch::open(h, batch.span(), protocol::kPlainMost);
   if (!open) return tl::unexpected<Error>(open.error());
   const bool horizon_passed = h.has_delete_horizon() && h.base_timestamp <= rules.now_ms;
   std::vector<bool> stays;

@@ -7,8 +7,6 @@
 
 namespace klamm::log {
 
-inline constexpr size_t kCleanPlainMost = 256 << 20;  // a batch that unpacks to more is not touched: an error
-
 // Puts the keys of the batch's records from `from` on. False: there was no room. Not for a batch that was aborted: it
 // must not take the place of others. `batch` has passed check_batch, which gave `header`; corrupt_message or
 // message_too_large if its records cannot be read.

@@ -1,5 +1,6 @@
 // A group coordinator that loads its partition of __consumer_offsets from a disk that is not what it was.
 #include "engine/protocol/messages/find_coordinator.h"
+#include "engine/protocol/messages/incremental_alter_configs.h"
 #include "engine/protocol/messages/offset_commit.h"
 #include "engine/protocol/messages/offset_fetch.h"
 #include "tests/engine/broker/wired_node.h"
@@ -107,6 +108,44 @@ TEST_F(GroupsLoad, any_failure_of_the_disk_ends_the_node_or_does_no_harm) {
     x.node.disk.fail_in(0);
     x.stop();
   }
+}
+
+// How large its batches may be is the topic's to say, whatever it was at the boot.
+TEST_F(GroupsLoad, the_offsets_topic_says_how_large_a_batch_may_be) {
+  x.boot();
+  x.run_for(seconds(1));
+  const ConnId client = x.connect();
+  const auto commit = [&](Str metadata) {
+    protocol::OffsetCommitRequest m;
+    m.group_id = "g";
+    m.generation_id_or_member_epoch = -1;
+    auto& t = m.topics.add(x.arena());
+    t.name = "t";
+    auto& p = t.partitions.add(x.arena());
+    p.committed_offset = 43;
+    p.committed_metadata = metadata;
+    x.ask(client, 8, m);
+    x.run_for(milliseconds(100));
+    return static_cast<ErrorCode>(x.take<protocol::OffsetCommitResponse>(client, 8).topics[0].partitions[0].error_code);
+  };
+  const auto configure = [&](Str value) {
+    protocol::IncrementalAlterConfigsRequest m;
+    auto& r = m.resources.add(x.arena());
+    r.resource_type = 2;
+    r.resource_name = "__consumer_offsets";
+    auto& c = r.configs.add(x.arena());
+    c.name = "max.message.bytes";
+    c.value = value;
+    x.ask(client, 1, m);
+    x.run_for(milliseconds(100));
+    EXPECT_EQ(x.take<protocol::IncrementalAlterConfigsResponse>(client, 1).responses[0].error_code, 0);
+  };
+  const std::string long_text(2'000, 'm');
+  configure("1000");
+  EXPECT_EQ(commit(""), ErrorCode::none);
+  EXPECT_EQ(commit(long_text), ErrorCode::unknown_server_error);
+  configure("10000");
+  EXPECT_EQ(commit(long_text), ErrorCode::none);
 }
 
 }  // namespace

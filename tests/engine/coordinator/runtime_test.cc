@@ -203,6 +203,49 @@ TEST(Runtime, an_operation_too_large_for_a_batch_leaves_no_trace) {
   EXPECT_TRUE(lab.shard().latest.empty());
 }
 
+TEST(Runtime, records_apart_take_as_many_batches_as_they_need) {
+  Lab lab;
+  lab.elect(0);
+  lab.runtime.set_max_batch_bytes(1'000);
+  auto c = lab.ctx();
+  lab.runtime.write(c, kPartition, lab.out, [&](Sums&, Sums::Op& op) {
+    for (int32_t i = 0; i < 200; ++i) {
+      Writer k, v;
+      k.i32(i), v.i64(1);
+      op.record_apart({k.finish_contiguous(), v.finish_contiguous()});
+    }
+    const std::string large(2'000, 'x');
+    EXPECT_FALSE(op.record_apart({Slice::copy("k"), Slice::copy(large)}));
+    op.record({Slice::copy("k"), Slice::copy(large)});  // together with nothing, and too large: it fails alone
+    op.reply(1, {});
+  });
+  lab.collect();
+  EXPECT_EQ(lab.answers, (std::vector<std::pair<uint64_t, ErrorCode>>{{1, ErrorCode::unknown_server_error}}));
+  EXPECT_EQ(lab.shard().latest.size(), 200u);
+  int batches = 0;
+  for (; !lab.sent.empty(); ++batches) {
+    EXPECT_LE(lab.sent[0].batch.size(), 1'000u);
+    lab.end_append(ErrorCode::none);
+  }
+  EXPECT_GT(batches, 3);
+  lab.high_watermark(200);
+  EXPECT_EQ(lab.shard().committed.size(), 200u);
+}
+
+TEST(Runtime, what_produce_admits_can_be_loaded) {
+  Lab lab;
+  const std::string large((256 << 20) + 1, '\0');
+  protocol::BatchBuilder builder({.compression = protocol::Compression::zstd});
+  Writer k;
+  k.i32(7);
+  const Slice key = k.finish_contiguous();
+  builder.add({.key = protocol::Bytes::of(key.span()), .value = protocol::Bytes::of(as_bytes(large))});
+  const Slice batch = builder.finish();
+  auto c = lab.ctx();
+  ASSERT_TRUE(lab.runtime.elected(kPartition, 1));
+  EXPECT_TRUE(lab.runtime.load(c, kPartition, batch.span()));
+}
+
 TEST(Runtime, who_waits_too_long_is_told_so) {
   Lab lab;
   lab.elect(0);

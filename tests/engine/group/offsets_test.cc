@@ -151,10 +151,10 @@ TEST(Offsets, of_a_topic_made_anew_are_not_the_old_ones) {
   Rig rig;
   rig.commit({.offset = 5});
   auto c = rig.ctx();
-  rig.coordinator.topic_deleted(c, "t", TwoTopics::uuid('x'), rig.out);
+  rig.coordinator.topics_deleted(c, {{"t", {TwoTopics::uuid('x')}}}, rig.out);
   rig.carry();
   EXPECT_EQ(rig.fetch(), 5) << "another topic of that name";
-  rig.coordinator.topic_deleted(c, "t", TwoTopics::uuid('t'), rig.out);
+  rig.coordinator.topics_deleted(c, {{"t", {TwoTopics::uuid('t')}}}, rig.out);
   rig.carry();
   EXPECT_EQ(rig.fetch(), -1);
 }

@@ -394,5 +394,16 @@ TEST(CleanBatch, what_cannot_be_read_is_an_error) {
   EXPECT_FALSE(map_batch(lies, good.span(), 0, keys));
 }
 
+TEST(CleanBatch, reads_all_that_produce_admits) {
+  const std::string large((256 << 20) + 1, '\0');
+  BatchBuilder builder({.compression = Compression::zstd});
+  builder.add({.key = Bytes::of(span_of("k")), .value = Bytes::of(span_of(large))});
+  const Slice batch = builder.finish();
+  const BatchHeader h = protocol::check_batch(batch.span()).value();
+  KeyOffsets keys({.key = {1, 2}, .bytes_max = 10'000});
+  EXPECT_TRUE(map_batch(h, batch.span(), 0, keys));
+  EXPECT_TRUE(clean_batch(h, batch, keys, {}));
+}
+
 }  // namespace
 }  // namespace klamm::log
