@@ -371,6 +371,8 @@ int sim_main(int argc, char** argv) {
   app.add_option("--flaw", a.flaws, "put a historic flaw back (repeatable): the museum's id or the switch's name");
   app.add_option("--config", a.config, "key=value for every broker (repeatable)");
   app.add_option("--brokers", a.run.brokers, "number of brokers")->check(CLI::Range(1, 9));
+  app.add_option("--controllers", a.run.controllers, "how many brokers are controllers (0: all)")
+      ->check(CLI::Range(0, 9));
   app.add_option("--partitions", a.run.partitions, "partitions of the topic")->check(CLI::Range(1, 1000));
   app.add_option("--rate", a.run.records_per_second, "records a second")->check(CLI::Range(0, 1'000'000));
   app.add_option("--seconds", seconds, "virtual length of the phase with faults")->check(CLI::Range(0.1, 86'400.0));

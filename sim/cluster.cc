@@ -18,24 +18,26 @@ std::string with_id(std::string value, int32_t id) {
 HostSpec broker(const ClusterSpec& spec, uint32_t i) {
   const int32_t id = node_of(i);
   const std::string name = broker_name(i);
+  const uint32_t controllers = spec.controllers == 0 ? spec.brokers : std::min(spec.controllers, spec.brokers);
+  const bool controller = i < controllers;
   std::string voters;
-  for (uint32_t k = 0; k < spec.brokers; ++k)
+  for (uint32_t k = 0; k < controllers; ++k)
     voters +=
         (k ? "," : "") + std::to_string(node_of(k)) + "@" + broker_name(k) + ":" + std::to_string(kControllerPort);
   const std::string replicas = std::to_string(std::min<uint32_t>(spec.brokers, 3));
   HostSpec h{name, &make_broker, {}};
   h.boot.flaws = spec.flaws;
-  h.boot.listeners = {{"PLAINTEXT", name, kClientPort, name, kClientPort},
-                      {"CONTROLLER", name, kControllerPort, name, kControllerPort}};
+  h.boot.listeners = {{"PLAINTEXT", name, kClientPort, name, kClientPort}};
+  if (controller) h.boot.listeners.push_back({"CONTROLLER", name, kControllerPort, name, kControllerPort});
   h.boot.directories = {"/data"};
   h.boot.properties = {
-      {"process.roles", "broker,controller"},
+      {"process.roles", controller ? "broker,controller" : "broker"},
       {"node.id", std::to_string(id)},
       {"controller.quorum.voters", voters},
       {"controller.listener.names", "CONTROLLER"},
       {"inter.broker.listener.name", "PLAINTEXT"},
       {"listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"},
-      {"listeners", "PLAINTEXT://" + name + ":9092,CONTROLLER://" + name + ":9093"},
+      {"listeners", "PLAINTEXT://" + name + ":9092" + (controller ? ",CONTROLLER://" + name + ":9093" : "")},
       {"advertised.listeners", "PLAINTEXT://" + name + ":9092"},
       {"log.dirs", "/data"},
       {"default.replication.factor", replicas},

@@ -1,4 +1,5 @@
-// The cluster under test: brokers that are controllers too, and hosts of clients, as `klamm cluster` would start them.
+// The cluster under test: brokers, the first of them controllers too, and hosts of clients, as `klamm cluster` would
+// start them.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -19,6 +20,7 @@ struct ClusterSpec {
   uint32_t clients = 3;
   Flaws flaws;
   std::map<std::string, std::string> config;  // goes to every broker; "{id}" in a value is its node id
+  uint32_t controllers = 0;                   // the first so many brokers; 0: all
 };
 
 // Broker i of [0, brokers) is host i with node id i + 1; the clients follow.

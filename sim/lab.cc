@@ -6,7 +6,8 @@ namespace klamm::sim {
 
 Lab::Lab(const LabOptions& options)
     : options_(options),
-      world_(Tape(options.seed), {}, cluster_hosts({options.brokers, options.clients, options.flaws, options.config})) {
+      world_(Tape(options.seed), {},
+             cluster_hosts({options.brokers, options.clients, options.flaws, options.config, options.controllers})) {
   for (HostId h = 0; h < world_.hosts(); ++h) world_.start(h, *this);
 }
 

@@ -20,6 +20,7 @@ struct LabOptions {
   uint32_t clients = 1;
   Flaws flaws;
   std::map<std::string, std::string> config;  // of every broker
+  uint32_t controllers = 0;                   // the first so many brokers; 0: all
 };
 
 class Lab final : public Observer {

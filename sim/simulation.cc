@@ -89,9 +89,19 @@ Changes::Options draw_changes(const RunOptions& o, Tape& tape) {
   return {.host = o.brokers + 2, .records = o.rough && d.below(tape, 4) == 3};
 }
 
-World make_world(const RunOptions& options) {
+// In an eighth not every broker is a controller: who has no vote must find the leader of the quorum that others chose.
+void draw_roles(RunOptions& o, Tape& tape) {
+  Draws d{stream(kSwarm), 13, 0};
+  if (!o.rough || o.fail_disk || o.controllers != 0 || o.brokers != 3 || d.below(tape, 8) != 7) return;
+  o.controllers = o.brokers;
+  o.brokers += static_cast<uint32_t>(1 + d.below(tape, 2));
+}
+
+// May change how many brokers there are.
+World make_world(RunOptions& options) {
   Tape tape(options.seed, options.tape_mode);
   tape.keep_log(options.log_choices);
+  draw_roles(options, tape);
   const WorldOptions world = draw_world(options, tape);
   std::map<std::string, std::string> config = options.config;
   if (options.fail_disk) config.emplace("log.roll.ms", "700");  // so that segments end while one looks
@@ -110,7 +120,8 @@ World make_world(const RunOptions& options) {
     config.emplace("log.roll.ms", "900");
     if (Draws{stream(kSwarm), 9, 0}.below(tape, 3) == 2) config.emplace("log.cleaner.dedupe.buffer.size", "30000");
   }
-  return World(std::move(tape), world, cluster_hosts({options.brokers, 3, options.flaws, std::move(config)}));
+  return World(std::move(tape), world,
+               cluster_hosts({options.brokers, 3, options.flaws, std::move(config), options.controllers}));
 }
 
 WorkloadOptions make_load(const RunOptions& o, Tape& tape) {

@@ -37,7 +37,8 @@ struct RunOptions {
   bool fail_disk = false;
   bool rough = true;  // the swarm draws delays, cuts, slow disks; else a calm world
   Promise promise = Promise::drawn;
-  uint32_t brokers = 3;
+  uint32_t brokers = 3;      // a swarm's run may add some that are no controllers
+  uint32_t controllers = 0;  // the first so many brokers; 0: all
   int32_t partitions = 6;
   uint32_t producers = 1;
   uint32_t consumers = 2;

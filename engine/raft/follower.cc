@@ -1,7 +1,7 @@
 // Follower: knows the leader of its epoch and fetches from it.
 //   -> Prospective (voters): the leader was not heard of for the fetch timeout, or its process is gone, or it resigned
 //   -> Follower, Unattached: a later epoch is heard of, with or without a leader
-// An observer that loses its leader stays, and asks the other voters too.
+// An observer that loses its leader stays, and asks the voters in turn, the lost one among them.
 #include <algorithm>
 
 #include "engine/raft/raft.h"
@@ -24,8 +24,9 @@ void Raft::tick_follower(Step& s) {
     if (is_voter()) return become_prospective(s, 1);
     f.fetch_at = kNever;
   }
+  // While an observer searches only the search calls: calls to the lost leader beside it would leave it no turn.
+  if (searching(f)) return search_leader(s);
   if (Peer* p = peer(hard_.leader); p && may_call(s, *p)) fetch_from(s, *p);
-  if (!is_voter() && f.fetch_at == kNever) search_leader(s);
 }
 
 // A dead process is not a slow one: when the leader's address refuses us, an election is due at once. Safe at any time;

@@ -320,9 +320,9 @@ Instant Raft::next_deadline() const {
                  [&](const Resigned& x) { at = x.election_at, retry_unless(x.acknowledged); },
                  [&](const Follower& x) {
                    at = x.fetch_at;
+                   if (searching(x)) return search();
                    for (const Peer& p : peers_)
                      if (p.id == hard_.leader) retry(p);
-                   if (!is_voter() && x.fetch_at == kNever) search();
                  },
              },
              state_);

@@ -201,6 +201,7 @@ class Raft final {
   void note_failure(Step& s, Peer& p);
   void fetch_from(Step& s, Peer& p);
   void search_leader(Step& s);
+  bool searching(const Follower& f) const { return !is_voter() && f.fetch_at == kNever; }
   bool calling() const;
 
   // votes.cc: what prospectives and candidates share, and the answer to those who ask for a vote

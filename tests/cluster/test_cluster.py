@@ -1,12 +1,14 @@
 """klamm cluster: what scripts build upon."""
 import os
 import pathlib
+import struct
 import subprocess
 import time
 
 import pytest
 
 from conftest import KLAMM
+from wire import Client
 
 
 def alive(pid):
@@ -67,3 +69,30 @@ def test_id_in_values_and_bad_values(cluster):
     bad = subprocess.run([KLAMM, "cluster", "2", "--config", "num.partitions=0"], capture_output=True, text=True,
                          stdin=subprocess.DEVNULL)
     assert bad.returncode == 2 and "num.partitions=0" in bad.stderr
+
+
+def unfenced(port):
+    """Ids of the brokers that a broker tells clients of."""
+    answer = Client(port).ask(3, 1, struct.pack(">i", 0))  # Metadata of no topic
+    count, at, ids = struct.unpack(">i", answer[:4])[0], 4, set()
+    for _ in range(count):
+        broker, host = struct.unpack(">ih", answer[at:at + 6])
+        at += 6 + host + 4
+        rack = struct.unpack(">h", answer[at:at + 2])[0]
+        at += 2 + max(rack, 0)
+        ids.add(broker)
+    return ids
+
+
+def test_brokers_without_a_vote_survive_the_active_controller(cluster):
+    c = cluster("5", "--processes", "--config", "broker.session.timeout.ms=2000",
+                "--config", "broker.heartbeat.interval.ms=500")
+    assert "process.roles=broker\n" in pathlib.Path(c.nodes[4]["properties"]).read_text()
+    c.kill(1)  # the first of a fresh quorum leads it
+    time.sleep(4)
+    assert unfenced(c.nodes[4]["port"]) == {2, 3, 4, 5}
+    c.kill(5)
+    restarted = c.restart(5)
+    assert unfenced(c.nodes[4]["port"]) == unfenced(c.nodes[5]["port"]) == {2, 3, 4, 5}
+    assert restarted.end()[0] == 0
+    assert c.end()[0] == 0

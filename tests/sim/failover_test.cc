@@ -94,5 +94,36 @@ TEST(Failover, a_leader_that_lives_is_not_waited_for) {
   EXPECT_EQ(world.leader(p), 2);
 }
 
+// Who has no vote finds the controller that the others chose: running, before its session ends, and from a restart on.
+TEST(Failover, brokers_without_a_vote_find_the_next_controller) {
+  for (uint64_t seed = 1; seed <= 4; ++seed) {
+    Lab lab({.seed = seed, .brokers = 5, .controllers = 3});
+    lab.run_for(seconds(1));
+    const auto unfenced = [&] {
+      const uint64_t token = lab.ask(0, "describe", client::Describe{});
+      client::Description found;
+      EXPECT_TRUE(lab.run_until_answered(token, seconds(60)));
+      const std::vector<Slice> answers = lab.take(token);
+      EXPECT_TRUE(!answers.empty() && client::unpack(answers.back(), found));
+      std::set<int32_t> ids;
+      for (const auto& b : found.brokers) ids.insert(b.id);
+      return ids;
+    };
+    EXPECT_EQ(unfenced(), (std::set<int32_t>{1, 2, 3, 4, 5})) << "seed " << seed;
+    const int32_t old = node_of(static_cast<HostId>(lab.leaders().raft_leader()));
+    ASSERT_LE(old, 3);
+    lab.kill(old);
+    lab.run_for(seconds(12));
+    lab.kill(5);
+    lab.run_for(seconds(1));
+    lab.start(5);
+    lab.run_for(seconds(2));
+    std::set<int32_t> rest{1, 2, 3, 4, 5};
+    rest.erase(old);
+    EXPECT_EQ(unfenced(), rest) << "seed " << seed;
+    EXPECT_TRUE(lab.verdicts().empty());
+  }
+}
+
 }  // namespace
 }  // namespace klamm::sim

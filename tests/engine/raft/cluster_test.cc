@@ -189,5 +189,48 @@ TEST(raft_cluster, cut_off_leader_resigns) {
   EXPECT_EQ(c.raft(3).leader(), c.raft(*c.leader()).leader());
 }
 
+// Where the old leader's port refuses, an observer must not wait for it: it asks the voters, from its own start on too.
+TEST(raft_cluster, observers_find_the_successor_of_a_dead_leader) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    ClusterOptions o;
+    o.seed = seed;
+    o.lose_percent = o.double_percent = 0;
+    o.observers = 2;
+    Cluster c(o);
+    c.run_for(milliseconds(200));
+    ASSERT_TRUE(c.leader() && c.propose()) << "seed " << seed;
+    c.run_for(milliseconds(100));
+    const size_t old = *c.leader();
+    c.crash(old, Cluster::Crash::process);
+    c.run_for(milliseconds(500));
+    ASSERT_TRUE(c.leader() && *c.leader() != old) << "seed " << seed << c.text();
+    EXPECT_EQ(c.raft(3).leader(), c.raft(*c.leader()).leader()) << "seed " << seed << c.text();
+    c.crash(4, Cluster::Crash::process);
+    c.restart(4);
+    ASSERT_TRUE(c.propose());
+    const auto all = static_cast<Offset>(c.log(*c.leader()).size());
+    c.run_for(milliseconds(500));
+    for (size_t observer : {3, 4}) EXPECT_EQ(c.raft(observer).committed(), all) << "seed " << seed << c.text();
+  }
+}
+
+// It may have been a pause: the leader is asked again like the others, and followed on.
+TEST(raft_cluster, an_observer_returns_to_a_leader_that_was_silent) {
+  ClusterOptions o;
+  o.lose_percent = o.double_percent = 0;
+  o.observers = 1;
+  Cluster c(o);
+  c.run_for(milliseconds(200));
+  const size_t leader = *c.leader();
+  c.cut(3, leader, true);
+  c.run_for(seconds(5));
+  c.heal();
+  c.run_for(seconds(1));
+  ASSERT_TRUE(c.propose());
+  c.run_for(milliseconds(700));
+  EXPECT_EQ(*c.leader(), leader);
+  EXPECT_EQ(c.raft(3).committed(), static_cast<Offset>(c.log(leader).size())) << c.text();
+}
+
 }  // namespace
 }  // namespace klamm::raft

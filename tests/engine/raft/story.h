@@ -2,6 +2,7 @@
 // cores say what they do. All draws are zero.
 //
 //   boot ID...            the voters of the quorum start (all that are ever named by a `boot`)
+//   observe ID...         observers start, or start again
 //   deliver [ID -> ID]    messages arrive: all under way now, or those of one direction
 //   sync [ID...]          what these (or all) have written becomes durable
 //   settle                deliver and sync until nothing is left to do without time
@@ -45,6 +46,8 @@ class Story {
     const auto id = [&](size_t i) { return std::stoi(words.at(i)); };
     if (verb == "boot") {
       for (const std::string& w : words) voters_.insert(NodeId{std::stoi(w)});
+      for (size_t i = 0; i < words.size(); ++i) boot(id(i));
+    } else if (verb == "observe") {
       for (size_t i = 0; i < words.size(); ++i) boot(id(i));
     } else if (verb == "deliver") {
       deliver(words.empty() ? 0 : id(0), words.empty() ? 0 : id(1));
