@@ -255,11 +255,10 @@ MaybeRefused apply(const Operation& op, const ConfigResource& r, const std::vect
 // With eligible leader replicas (KIP-966) all brokers must mean the same by it, and it must be set.
 MaybeRefused check_min_isr(const Operation& op, const ConfigResource& r, const std::vector<Edit>& edits,
                            const Properties& before, const Properties& after) {
-  constexpr char kName[] = "min.insync.replicas";
   if (r.type != ResourceType::broker || !op.elr_enabled()) return std::nullopt;
-  if (r.name.empty() && before.count(kName) && !after.count(kName))
+  if (r.name.empty() && before.count(kMinIsr) && !after.count(kMinIsr))
     return bad_config("Cluster-level min.insync.replicas cannot be removed while ELR is enabled.");
-  if (!r.name.empty() && std::any_of(edits.begin(), edits.end(), [&](const Edit& e) { return e.name == kName; }))
+  if (!r.name.empty() && std::any_of(edits.begin(), edits.end(), [&](const Edit& e) { return e.name == kMinIsr; }))
     return bad_config("Broker-level min.insync.replicas cannot be altered while ELR is enabled.");
   return std::nullopt;
 }
@@ -269,15 +268,6 @@ Properties now_set(const Operation& op, const ConfigResource& r) {
   if (const metadata::ConfigMap* configs = op.image.config(r))
     for (const auto& [name, value] : *configs) out[name] = value;
   return out;
-}
-
-void emit_config(Operation& op, const ConfigResource& r, const std::string& name, const std::string* value) {
-  protocol::ConfigRecord record;
-  record.resource_type = static_cast<int8_t>(r.type);
-  record.resource_name = r.name;
-  record.name = name;
-  record.value = value ? Str(*value) : kNullStr;
-  op.emit(0, record);
 }
 
 void emit_difference(Operation& op, const ConfigResource& r, const Properties& before, const Properties& after) {
@@ -319,6 +309,20 @@ void alter(Operation& op, const Request& q, Response& a, bool afresh, EditsOf ed
 }
 
 }  // namespace
+
+void emit_config(Operation& op, const ConfigResource& r, const std::string& name, const std::string* value) {
+  protocol::ConfigRecord record;
+  record.resource_type = static_cast<int8_t>(r.type);
+  record.resource_name = r.name;
+  record.name = name;
+  record.value = value ? Str(*value) : kNullStr;
+  op.emit(0, record);
+  const bool topic = r.type == ResourceType::topic;
+  if (name != kMinIsr || !(topic || r.type == ResourceType::broker) || !op.elr_enabled()) return;
+  protocol::ClearElrRecord clear;  // of all topics, when no name is given
+  if (topic) clear.topic_name = r.name;
+  op.emit(0, clear);
+}
 
 void incremental_alter_configs(Operation& op, int16_t, const protocol::IncrementalAlterConfigsRequest& q,
                                protocol::IncrementalAlterConfigsResponse& a) {

@@ -117,6 +117,10 @@ std::vector<UsableBroker> usable_brokers(const metadata::Image& image);
 
 // A dynamic config of brokers, this node's own before the cluster's; null: neither is set.
 const std::string* dynamic_broker_config(const Operation& op, std::string_view name);
+inline constexpr char kMinIsr[] = "min.insync.replicas";
+// A config set, or with null removed. Another min.insync.replicas ends all eligibility under it (KIP-966): who was
+// eligible holds what was acknowledged under the former one, and may lack what is acknowledged from then on.
+void emit_config(Operation& op, const metadata::ConfigResource& r, const std::string& name, const std::string* value);
 // The configs of a topic to be, as CreateTopics answers them.
 void effective_configs(Operation& op, const metadata::Properties& overrides,
                        protocol::CreateTopicsResponse::CreatableTopicResult& out);

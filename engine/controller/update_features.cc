@@ -55,7 +55,19 @@ std::optional<Refusal> check(const Operation& op, const Update& u, Upgrade type)
   return std::nullopt;
 }
 
+// With eligible leader replicas (KIP-966) all brokers must mean the same by min.insync.replicas, and it must be set.
+void agree_on_min_isr(Operation& op) {
+  using metadata::ResourceType;
+  const metadata::ConfigResource all{ResourceType::broker, ""};
+  const std::string own = std::to_string(op.options.min_insync_replicas);
+  if (!op.image.config(all, kMinIsr)) emit_config(op, all, kMinIsr, &own);
+  for (const auto& [resource, configs] : op.image.configs())
+    if (resource.type == ResourceType::broker && !resource.name.empty() && op.image.config(resource, kMinIsr))
+      emit_config(op, resource, kMinIsr, nullptr);
+}
+
 void emit_level(Operation& op, const Update& u) {
+  if (u.feature == metadata::kElrVersion && u.max_version_level > 0) agree_on_min_isr(op);
   if (u.max_version_level == op.image.feature(u.feature)) return;
   protocol::FeatureLevelRecord r;
   r.name = u.feature;

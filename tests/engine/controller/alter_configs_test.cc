@@ -179,5 +179,53 @@ TEST(AlterConfigs, validate_only_changes_nothing) {
   EXPECT_EQ(lab.log.size(), before);
 }
 
+// Two replicas were needed, one of them left in good order: eligible (KIP-966). Once one is enough, what is
+// acknowledged from then on it lacks.
+class EligibleLab : public ConfigLab {
+ public:
+  EligibleLab() {
+    for (int id : {2, 3}) start_broker(id);
+    EXPECT_EQ(change({kBroker, ""}, {{"min.insync.replicas", "2"}}), E::none);
+    make("u", {{"min.insync.replicas", "2"}});
+    make("v", {});
+    refused(2), refused(3);
+    EXPECT_EQ(eligible("u"), std::vector{NodeId{3}});
+    EXPECT_EQ(eligible("v"), std::vector{NodeId{3}});
+  }
+  std::vector<NodeId> eligible(const char* topic) { return partition(topic).elr; }
+
+ private:
+  void make(const char* name, const std::vector<std::pair<std::string, const char*>>& configs) {
+    EXPECT_EQ(create_one({name, -1, -1, configs, {{0, {1, 2, 3}}}}), E::none);
+  }
+};
+
+TEST(AlterConfigs, another_min_isr_ends_eligibility) {
+  const Resource u{kTopic, "u"}, all{kBroker, ""};
+  EligibleLab lowered;
+  EXPECT_EQ(lowered.change(u, {{"min.insync.replicas", "1"}}), E::none);
+  EXPECT_TRUE(lowered.eligible("u").empty());
+  EXPECT_FALSE(lowered.eligible("v").empty());
+  // The only one in sync dies: who is not up to date must not lead.
+  lowered.refused(1);
+  ASSERT_EQ(lowered.register_broker(3, 2, lowered.epoch_of(3)), E::none);
+  EXPECT_FALSE(lowered.beat(3).is_fenced);
+  EXPECT_EQ(lowered.partition("u").leader, kNoNode);
+  EXPECT_EQ(lowered.partition("v").leader, NodeId{3});
+
+  EligibleLab replaced;
+  EXPECT_EQ(replaced.replace(u, {}), E::none);
+  EXPECT_TRUE(replaced.eligible("u").empty());
+
+  EligibleLab cluster;
+  EXPECT_EQ(cluster.change(all, {{"min.insync.replicas", "1"}}), E::none);
+  EXPECT_TRUE(cluster.eligible("u").empty() && cluster.eligible("v").empty());
+
+  EligibleLab other;
+  EXPECT_EQ(other.change(u, {{"retention.ms", "1"}}), E::none);
+  EXPECT_EQ(other.change(u, {{"min.insync.replicas", "2"}}), E::none);  // as it is
+  EXPECT_FALSE(other.eligible("u").empty());
+}
+
 }  // namespace
 }  // namespace klamm::controller

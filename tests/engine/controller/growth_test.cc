@@ -207,5 +207,27 @@ TEST(UpdateFeatures, a_cluster_without_elr_has_none) {
   EXPECT_TRUE(lab.partition("t").elr.empty());
 }
 
+// With it all brokers must mean the same by min.insync.replicas, and it must be set.
+TEST(UpdateFeatures, a_cluster_that_begins_with_elr_has_one_min_isr) {
+  Options options = lab_options();
+  options.bootstrap_elr = false;
+  options.min_insync_replicas = 2;
+  Lab lab(options);
+  lab.start_broker(1);
+  const metadata::ConfigResource own{metadata::ResourceType::broker, "1"}, all{metadata::ResourceType::broker, ""};
+  protocol::IncrementalAlterConfigsRequest q;
+  auto& r = q.resources.add(lab.scratch.arena);
+  r.resource_type = static_cast<int8_t>(own.type), r.resource_name = "1";
+  auto& c = r.configs.add(lab.scratch.arena);
+  c.name = "min.insync.replicas", c.value = "3";
+  ASSERT_EQ(lab.ask<protocol::IncrementalAlterConfigsResponse>(q, 1)->responses[0].error_code, 0);
+  ASSERT_NE(lab.controller.latest().config(own, "min.insync.replicas"), nullptr);
+  const auto enable = update(lab, {{"eligible.leader.replicas.version", 1}});
+  ASSERT_EQ(lab.ask<protocol::UpdateFeaturesResponse>(enable, 2)->error_code, 0);
+  EXPECT_EQ(lab.controller.latest().config(own, "min.insync.replicas"), nullptr);
+  ASSERT_NE(lab.controller.latest().config(all, "min.insync.replicas"), nullptr);
+  EXPECT_EQ(*lab.controller.latest().config(all, "min.insync.replicas"), "2");
+}
+
 }  // namespace
 }  // namespace klamm::controller

@@ -260,6 +260,7 @@ class Lab {
     KLAMM_ASSERT(state_hash(image) == state_hash(again));
     for (const auto& [id, topic] : image.topics()) {
       const std::string* min = image.config({metadata::ResourceType::topic, topic.name}, "min.insync.replicas");
+      if (!min) min = image.config({metadata::ResourceType::broker, ""}, "min.insync.replicas");
       for (const auto& [index, p] : topic.partitions)
         check_one(image, p, effective_min_isr(min ? std::stoi(*min) : 1, p.replicas.size()));
     }
