@@ -114,6 +114,7 @@ struct Reading {
   void roles(BrokerConfig& c);
   void directories(BrokerConfig& c);
   void quorum(BrokerConfig& c);
+  bool own_controller(const BrokerConfig& c, const Endpoint& server) const;
   void listeners(BrokerConfig& c);
   void security(const BrokerConfig& c);
 };
@@ -216,6 +217,24 @@ void Reading::directories(BrokerConfig& c) {
   if (c.metadata_log_dir.empty() && !c.log_dirs.empty()) c.metadata_log_dir = c.log_dirs[0];
 }
 
+// Whether it is this very node's: on the port of its controller listener, and at a name that is surely its own. Taking
+// another's for ours would found a second cluster.
+bool Reading::own_controller(const BrokerConfig& c, const Endpoint& server) const {
+  const auto loopback = [](const std::string& host) {
+    return host == "localhost" || host == "::1" || host.starts_with("127.");
+  };
+  const auto any = [](const std::string& host) { return host.empty() || host == "0.0.0.0" || host == "::"; };
+  const auto advertised = [&](const std::string& host) {
+    return std::any_of(c.advertised_listeners.begin(), c.advertised_listeners.end(),
+                       [&](const Endpoint& e) { return e.host == host; });
+  };
+  return std::any_of(c.listeners.begin(), c.listeners.end(), [&](const Endpoint& e) {
+    if (!c.controller_listener(e.listener) || e.port != server.port || any(server.host)) return false;
+    if (any(e.host)) return loopback(server.host) || advertised(server.host);
+    return e.host == server.host || (loopback(e.host) && loopback(server.host));
+  });
+}
+
 void Reading::quorum(BrokerConfig& c) {
   const std::string value = text("controller.quorum.voters"), servers = text("controller.quorum.bootstrap.servers");
   for (std::string_view item : config_list(value)) {
@@ -232,10 +251,20 @@ void Reading::quorum(BrokerConfig& c) {
   for (size_t i = 1; i < c.voters.size(); ++i)
     if (c.voters[i].id == c.voters[i - 1].id)
       wrong("controller.quorum.voters", value, "each voter must have a different id");
+  if (c.voters.size() > kMostVoters)
+    wrong("controller.quorum.voters", value, "at most " + std::to_string(kMostVoters) + " voters are possible");
   for (std::string_view item : config_list(servers))
     if (auto e = host_port("controller.quorum.bootstrap.servers", item)) c.bootstrap_servers.push_back(std::move(*e));
-  if (c.voters.empty() && c.bootstrap_servers.empty())
+  if (value.empty() && servers.empty())
     wrong("controller.quorum.voters", value, "this or controller.quorum.bootstrap.servers must name the controllers");
+  if (value.empty() && !servers.empty()) {
+    if (c.controller && c.bootstrap_servers.size() == 1 && own_controller(c, c.bootstrap_servers[0]))
+      c.voters.push_back({NodeId{c.node_id}, c.bootstrap_servers[0].host, c.bootstrap_servers[0].port});
+    else
+      wrong("controller.quorum.bootstrap.servers", servers,
+            "controllers are not discovered by this version: name all of them in controller.quorum.voters, "
+            "ID@HOST:PORT,...");
+  }
   const bool voter =
       std::any_of(c.voters.begin(), c.voters.end(), [&](const Voter& v) { return v.id.value == c.node_id; });
   if (!c.voters.empty() && voter != c.controller)

@@ -153,6 +153,8 @@ struct Endpoint {
   }
 };
 
+inline constexpr size_t kMostVoters = 63;
+
 struct Voter {
   NodeId id;
   std::string host;
@@ -172,11 +174,11 @@ struct BrokerConfig {
   std::vector<Endpoint> listeners;             // all, to be bound; an index is a ListenerId
   std::vector<Endpoint> advertised_listeners;  // of the broker role, with what clients are told
   std::vector<std::string> controller_listener_names;
-  std::string inter_broker_listener_name;                     // one of the listeners where the node is a broker
-  std::vector<Voter> voters;                                  // controller.quorum.voters, by id
-  std::vector<Endpoint> bootstrap_servers;                    // controller.quorum.bootstrap.servers
-  std::vector<std::string> log_dirs;                          // at least one
-  std::string metadata_log_dir;                               // one of log_dirs, or a directory of its own
+  std::string inter_broker_listener_name;   // one of the listeners where the node is a broker
+  std::vector<Voter> voters;                // controller.quorum.voters, by id; at least one, at most kMostVoters
+  std::vector<Endpoint> bootstrap_servers;  // controller.quorum.bootstrap.servers
+  std::vector<std::string> log_dirs;        // at least one
+  std::string metadata_log_dir;             // one of log_dirs, or a directory of its own
   std::map<std::string, uint32_t> max_connections_overrides;  // max.connections.per.ip.overrides
   TopicConfig topic_defaults;                                 // what a topic without overrides has
 

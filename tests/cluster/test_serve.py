@@ -6,6 +6,7 @@ import socket
 import struct
 
 import pytest
+from conftest import Serve, free_ports
 from wire import receive
 
 
@@ -47,6 +48,59 @@ def test_environment_as_in_containers(serve):
     node = serve(env={"KAFKA_NODE_ID": "7", "KAFKA_NUM_PARTITIONS": "0"})
     assert node.process.wait(5) == 2
     assert "num.partitions=0: Value must be at least 1" in node.text()
+
+
+SHIPPED = """
+process.roles=broker,controller
+node.id=1
+controller.quorum.bootstrap.servers=localhost:{controller}
+listeners=PLAINTEXT://:{broker},CONTROLLER://:{controller}
+inter.broker.listener.name=PLAINTEXT
+advertised.listeners=PLAINTEXT://localhost:{broker},CONTROLLER://localhost:{controller}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL
+num.network.threads=3
+num.io.threads=8
+socket.send.buffer.bytes=102400
+socket.receive.buffer.bytes=102400
+socket.request.max.bytes=104857600
+log.dirs={directory}
+num.partitions=1
+num.recovery.threads.per.data.dir=1
+offsets.topic.replication.factor=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+log.retention.hours=168
+log.segment.bytes=1073741824
+log.retention.check.interval.ms=300000
+"""
+
+
+@pytest.mark.parametrize("way", ["file", "environment"])
+def test_the_properties_that_kafka_ships(tmp_path, way):
+    broker, controller = free_ports(2)
+    text = SHIPPED.format(broker=broker, controller=controller, directory=tmp_path / "logs")
+    if way == "file":
+        (tmp_path / "server.properties").write_text(text)
+        node = Serve(tmp_path, "server.properties")
+    else:
+        pairs = [line.split("=", 1) for line in text.split()]
+        node = Serve(tmp_path, env={"KAFKA_" + key.upper().replace(".", "_"): value for key, value in pairs})
+    try:
+        assert struct.unpack(">h", api_versions(node.ready() and broker)[:2]) == (0,)
+        assert node.end()[0] == 0
+    finally:
+        node.end(signal.SIGKILL)
+
+
+def test_controllers_that_would_have_to_be_discovered(tmp_path):
+    node = Serve(tmp_path, "--config", "process.roles=broker", "--config", "node.id=2",
+                 "--config", "listeners=PLAINTEXT://127.0.0.1:0",
+                 "--config", "controller.quorum.bootstrap.servers=localhost:9093")
+    assert node.process.wait(5) == 2
+    assert node.text().count("\n") == 1 and "controller.quorum.voters" in node.text()
 
 
 @pytest.mark.parametrize("config, said", [

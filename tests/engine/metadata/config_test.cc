@@ -133,6 +133,84 @@ TEST(BrokerConfig, bad_values_name_key_value_and_what_is_allowed) {
   EXPECT_NE(one("compression.gzip.level", "0"), "none");
 }
 
+// config/server.properties of Kafka 4.3, as it comes.
+Properties shipped() {
+  return {{"process.roles", "broker,controller"},
+          {"node.id", "1"},
+          {"controller.quorum.bootstrap.servers", "localhost:9093"},
+          {"listeners", "PLAINTEXT://:9092,CONTROLLER://:9093"},
+          {"inter.broker.listener.name", "PLAINTEXT"},
+          {"advertised.listeners", "PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093"},
+          {"controller.listener.names", "CONTROLLER"},
+          {"listener.security.protocol.map",
+           "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL"},
+          {"num.network.threads", "3"},
+          {"num.io.threads", "8"},
+          {"socket.send.buffer.bytes", "102400"},
+          {"socket.receive.buffer.bytes", "102400"},
+          {"socket.request.max.bytes", "104857600"},
+          {"log.dirs", "/tmp/kraft-combined-logs"},
+          {"num.partitions", "1"},
+          {"num.recovery.threads.per.data.dir", "1"},
+          {"offsets.topic.replication.factor", "1"},
+          {"share.coordinator.state.topic.replication.factor", "1"},
+          {"share.coordinator.state.topic.min.isr", "1"},
+          {"transaction.state.log.replication.factor", "1"},
+          {"transaction.state.log.min.isr", "1"},
+          {"log.retention.hours", "168"},
+          {"log.segment.bytes", "1073741824"},
+          {"log.retention.check.interval.ms", "300000"}};
+}
+
+TEST(BrokerConfig, the_only_bootstrap_server_may_be_the_node_itself) {
+  const auto voters = [](const Properties& changes) {
+    Properties p = shipped();
+    for (const auto& [k, v] : changes) p[k] = v;
+    ConfigReport report;
+    const BrokerConfig c = parse_broker_config(p, report);
+    std::string out;
+    for (const Voter& v : c.voters) out += std::to_string(v.id.value) + "@" + v.host + ":" + std::to_string(v.port);
+    return report.errors.empty() ? out : report.errors[0].text();
+  };
+  const std::string refused =
+      ": controllers are not discovered by this version: name all of them in controller.quorum.voters, "
+      "ID@HOST:PORT,...";
+  const auto server = [](const char* value) { return Properties{{"controller.quorum.bootstrap.servers", value}}; };
+  EXPECT_EQ(voters({}), "1@localhost:9093");
+  EXPECT_EQ(voters(server("127.0.0.1:9093")), "1@127.0.0.1:9093");
+  EXPECT_EQ(voters({{"process.roles", "controller"},
+                    {"listeners", "CONTROLLER://:9093"},
+                    {"advertised.listeners", "CONTROLLER://localhost:9093"}}),
+            "1@localhost:9093");
+  EXPECT_EQ(voters({{"listeners", "PLAINTEXT://kafka:9092,CONTROLLER://kafka:9093"},
+                    {"advertised.listeners", "PLAINTEXT://localhost:9092"},
+                    {"controller.quorum.bootstrap.servers", "kafka:9093"}}),
+            "1@kafka:9093");
+  EXPECT_EQ(voters({{"advertised.listeners", "PLAINTEXT://kafka:9092"},
+                    {"controller.quorum.bootstrap.servers", "kafka:9093"}}),
+            "1@kafka:9093");
+  // Another's, or perhaps another's.
+  for (const char* other : {"localhost:9094", "kafka:9093", "localhost:9093,localhost:9094"})
+    EXPECT_EQ(voters(server(other)), "controller.quorum.bootstrap.servers=" + std::string(other) + refused);
+  EXPECT_EQ(voters({{"process.roles", "broker"},
+                    {"node.id", "2"},
+                    {"listeners", "PLAINTEXT://localhost:9092"},
+                    {"advertised.listeners", "PLAINTEXT://localhost:9092"}}),
+            "controller.quorum.bootstrap.servers=localhost:9093" + refused);
+  EXPECT_EQ(voters({{"controller.quorum.voters", "1@a:1"}}), "1@a:1");
+}
+
+TEST(BrokerConfig, voters_are_of_a_number) {
+  const auto errors = [](int count) {
+    std::string voters;
+    for (int i = 1; i <= count; ++i) voters += (i == 1 ? "" : ",") + std::to_string(i) + "@h:" + std::to_string(i);
+    const ConfigReport r = report_of(combined(), {{"controller.quorum.voters", voters}});
+    return r.errors.size();
+  };
+  EXPECT_EQ(errors(63), 0u);
+  EXPECT_EQ(errors(64), 1u);
+}
+
 TEST(TopicConfig, overrides_then_broker_synonyms_then_defaults) {
   const Properties broker{{"log.retention.hours", "2"}, {"message.max.bytes", "99"}, {"log.roll.ms", "7000"}};
   const TopicConfig c =
