@@ -27,6 +27,7 @@ void TraceRing::event(const TraceEvent& e) {
   ring_[count_++ % ring_.size()] = e;
   switch (e.kind) {
     case TraceKind::controller_active:
+    case TraceKind::controller_sought:
     case TraceKind::broker_registered:
     case TraceKind::broker_fenced:
     case TraceKind::broker_unfenced:
@@ -42,6 +43,8 @@ void TraceRing::tell(const TraceEvent& e) const {
   switch (e.kind) {
     case TraceKind::controller_active:
       return log_.info("controller", "Active controller in epoch " + a + " from offset " + b);
+    case TraceKind::controller_sought:
+      return log_.info("raft", "Looking for the active controller among controller.quorum.voters");
     case TraceKind::broker_registered: return log_.info("controller", "Registered broker " + a + " with epoch " + b);
     case TraceKind::broker_fenced: {
       constexpr const char* kWhy[] = {"its session has expired", "its listener refuses connections", "it asked for it"};

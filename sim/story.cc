@@ -120,6 +120,7 @@ std::string Story::render(const TraceEvent& e) {
     case TraceKind::raft_vote_granted:
       return std::string(e.c ? "would vote" : "votes") + " for " + n(e.b) + " in epoch " + n(e.a);
     case TraceKind::controller_active: return "is the active controller in epoch " + n(e.a);
+    case TraceKind::controller_sought: return "looks for the active controller";
     case TraceKind::broker_registered: return "registers broker " + n(e.a) + " with broker epoch " + n(e.b);
     case TraceKind::broker_fenced: {
       static constexpr const char* kWhy[] = {"its session ended", "its process is gone", "it asked"};

@@ -17,6 +17,7 @@ namespace klamm {
   X(raft_role)           /* epoch, role (raft::Role), leader, log end */                                      \
   X(raft_vote_granted)   /* epoch, candidate, pre-vote */                                                     \
   X(controller_active)   /* epoch, offset */                                                                  \
+  X(controller_sought)   /* node id: it knows no leader of the quorum, or hears none, for a while */          \
   X(broker_registered)   /* broker, broker epoch */                                                           \
   X(broker_fenced)       /* broker, reason: 0 session, 1 refused, 2 asked */                                  \
   X(broker_unfenced)     /* broker */                                                                         \

@@ -71,6 +71,7 @@ Instant Node::next_deadline() const {
   if (p.startup.phase == Phase::ended) return kNever;
   if (p.startup.closes_on) return Instant{0};
   Instant at = earlier(p.calls.next_deadline(), earlier(p.startup.give_up, p.startup.close_by));
+  at = earlier(at, p.startup.ask_at);
   at = earlier(at, p.server.next_deadline());
   at = earlier(at, earlier(p.produces.next_deadline(), p.fetches.next_deadline()));
   at = earlier(at, earlier(p.deletes.next_deadline(), p.telemetry.next_deadline()));
@@ -141,6 +142,7 @@ void Turn::run(std::span<const Event> events) {
     drain(out);
     drain();
   }
+  tell_search();
   if (!p.stirred.empty()) p.again = true;
   if (p.startup.phase >= Phase::leaving) poll_shutdown();
 }
@@ -218,6 +220,7 @@ void Turn::on_answer(const net::Answer& a) {
       p.replicas.on_alter_answer(io, a.error, a.body, out);
       return drain(out);
     }
+    case kStartup: return cluster_id_answered(a);
     case kLifecycle: return lifecycle_answered(a);
     case kForward: return forward_answered(a);
     case kProducerIds: return producer_ids_answered(*this, a);
@@ -252,6 +255,7 @@ void Turn::on_time() {
     p.controller->on_time(ctx(), out);
     drain(out);
   }
+  if (p.startup.ask_at <= now) ask_cluster_id();
   if (p.checkpoint_at <= now && p.startup.phase == Phase::running) {
     p.replicas.want_checkpoint();
     p.checkpoint_at = now + p.config.checkpoint_interval();

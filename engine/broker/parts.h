@@ -59,7 +59,7 @@ enum Channel : uint16_t {
 };
 
 // ---- starting and stopping
-enum class Phase : uint8_t { fresh, locking, loading, formatting, running, leaving, closing, ended };
+enum class Phase : uint8_t { fresh, locking, loading, asking, formatting, running, leaving, closing, ended };
 
 struct Startup {
   Phase phase = Phase::fresh;
@@ -73,9 +73,11 @@ struct Startup {
   uint32_t clean_files = 0;                                // directories that had one
   bool clean = false;                                      // all had: the former life ended in good order
   bool ready_told = false;
-  Instant give_up = kNever;   // while stopping: wait for other nodes no more
-  bool closes_on = false;     // closing, and the disk has done something for it: the next turn sets close_by
-  Instant close_by = kNever;  // closing: wait for the disk no more
+  Instant ask_at = kNever;     // while asking: for the cluster id, once more
+  Instant sought_at = kNever;  // when it is told (again) that the controller is looked for; kNever: it is not
+  Instant give_up = kNever;    // while stopping: wait for other nodes no more
+  bool closes_on = false;      // closing, and the disk has done something for it: the next turn sets close_by
+  Instant close_by = kNever;   // closing: wait for the disk no more
   // The partition is in this life's hands.
   void forget(const std::pair<std::string, int32_t>& partition) {
     recovery_points.erase(partition), high_watermarks.erase(partition), log_starts.erase(partition);
@@ -89,6 +91,7 @@ struct Startup {
         v("cleaned_to", cleaned_to);
     v("homes", homes);
     v("clean_epoch", clean_epoch), v("clean_files", clean_files), v("clean", clean), v("ready_told", ready_told);
+    v("ask_at", ask_at), v("sought_at", sought_at);
     v("give_up", give_up), v("closes_on", closes_on), v("close_by", close_by);
   }
 };

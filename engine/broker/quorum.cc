@@ -20,6 +20,9 @@ void Turn::drain(quorum::Out& out) {
   }
   for (Reply& r : out.replies) reply(std::move(r));
   if (!out.fatal.empty()) return fatal(1, out.fatal);
+  if (out.foreign)
+    return fatal(
+        2, "the controllers belong to another cluster than this node, whose cluster.id is " + p.startup.cluster_id);
   if (out.leadership) {
     const quorum::Leadership& now = *out.leadership;
     if (p.controller && p.controller->active() && (!now.active || now.epoch != p.controller->epoch())) {

@@ -91,6 +91,18 @@ void Turn::look_at_peers() {
     if (peer < kControllerPeers) p.stirred.insert({{}, Wait::doubt});
 }
 
+// For who waits in front of a node that finds none. It needs no deadline: each attempt is a turn.
+void Turn::tell_search() {
+  constexpr Duration kFirst = seconds(1), kAgain = seconds(30);
+  Startup& s = p.startup;
+  const bool seeks = s.phase == Phase::asking || (s.phase == Phase::running && p.quorum && p.quorum->seeks_leader());
+  if (!seeks) return void(s.sought_at = kNever);
+  if (s.sought_at == kNever) s.sought_at = ctx().now + kFirst;
+  if (ctx().now < s.sought_at) return;
+  s.sought_at = ctx().now + kAgain;
+  ctx().trace.event({TraceKind::controller_sought, 0, p.config.node_id});
+}
+
 Instant Turn::doubt_ends(NodeId leader) const {
   const metadata::Broker* b = leader == kNoNode ? nullptr : p.image.broker(leader);
   return broker::doubt_ends({b && !b->fenced, p.calls.broke_at(broker_peer(leader))});

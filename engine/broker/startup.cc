@@ -1,6 +1,7 @@
 // From directories to a running node, and back in good order.
 //
 //   fresh ──> loading (lock, meta.properties, checkpoints, listing) ──> formatting (what was empty) ──> running
+//             loading ──> asking (for the id of the cluster, where nobody has given one) ──> formatting
 //   running ──stop──> leaving (controlled shutdown) ──> closing (logs, checkpoints, quorum) ──> ended
 #include <algorithm>
 
@@ -28,27 +29,12 @@ enum Step : uint16_t {
 };
 constexpr uint32_t kRecoveryFile = 1, kCleanerFileNumber = 5;  // of those that replace_file keeps apart
 constexpr uint32_t kMetaMost = 64 * 1024;
+static_assert(metadata::kMostVoters <= raft::kMaxVoters);
 constexpr const char* kMetaFile = "meta.properties";
 constexpr Duration kLeavePatience = milliseconds(500);   // for the controller to move leaders away
 constexpr Duration kResignPatience = milliseconds(400);  // for the quorum to hear that its leader stops
 constexpr Duration kClosePatience = milliseconds(400);   // with a disk that answers nothing when the logs are to close
 constexpr Duration kStallPatience = seconds(5);          // with one that has answered
-
-// Nodes of one static quorum that were given no id must come to the same one by themselves.
-std::string derived_cluster_id(const metadata::BrokerConfig& config) {
-  Uuid u;
-  std::string all;
-  for (const auto& v : config.voters)
-    all += std::to_string(v.id.value) + "@" + v.host + ":" + std::to_string(v.port) + ",";
-  for (size_t half = 0; half < 2; ++half) {
-    const std::string text = all + (half ? "high" : "low");
-    uint64_t h = 0x243f6a8885a308d3;
-    for (char c : text) h = (h ^ static_cast<uint8_t>(c)) * 0x100000001b3, h ^= h >> 29;
-    for (size_t i = 0; i < 8; ++i) u.bytes[8 * half + i] = static_cast<uint8_t>(h >> (8 * i));
-  }
-  u.bytes[0] = static_cast<uint8_t>(u.bytes[0] & 0x7f);
-  return u.text();
-}
 
 replication::ReplicasConfig replicas_config(const metadata::BrokerConfig& c) {
   replication::ReplicasConfig r;
@@ -188,8 +174,15 @@ void Turn::format_directories() {
     s.directory_ids[i] = meta->directory_id;
   }
   if (s.cluster_id.empty())
-    s.cluster_id =
-        p.config.voters.size() > 1 ? derived_cluster_id(p.config) : ctx().chance.uuid(Stream::cluster_id, 0, 0).text();
+    find_cluster_id();
+  else
+    give_identities();
+}
+
+// To the directories that have none.
+void Turn::give_identities() {
+  Startup& s = p.startup;
+  const std::string own = std::to_string(p.config.node_id);
   s.phase = Phase::formatting;
   for (uint32_t i = 0; i < s.meta.size(); ++i) {
     if (s.meta[i]) continue;

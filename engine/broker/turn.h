@@ -26,6 +26,7 @@ struct Turn {
   void start();
   void startup_ended(const Owner& owner, const StorageEnd& end);
   void format_directories();
+  void give_identities();
   bool replace_file(uint32_t dir, uint32_t which, const char* path, const std::string& content);
   void run_node();
   void maybe_ready();
@@ -34,6 +35,11 @@ struct Turn {
   void poll_shutdown();
   void wait_for_logs();
   void write_checkpoints(replication::Checkpoints found, bool clean);
+
+  // ---- cluster_id.cc: where it comes from when nobody has given one
+  void find_cluster_id();
+  void ask_cluster_id();
+  void cluster_id_answered(const net::Answer& answer);
 
   // ---- calls.cc: requests to other nodes and to oneself, replies
   void call(uint64_t peer, Channel channel, NodeId to, int16_t api, int16_t version, std::vector<Slice> body,
@@ -77,6 +83,7 @@ struct Turn {
   void suspect(const metadata::Broker& broker);
   void follower_closed(ConnId conn);
   void look_at_peers();
+  void tell_search();
   Instant doubt_ends(NodeId leader) const;  // rules.h
   bool waits_in_doubt(Request& request, std::optional<Instant> until, Instant doubt_ends);
   void wait_to_lead(Request& request, const std::vector<TopicIdPartition>& opening);

@@ -227,6 +227,12 @@ std::vector<Slice> top_error(int16_t version, ErrorCode error) {
 
 // ---- answers in
 
+Answered refused(int16_t error) {
+  Answered a;
+  a.foreign = static_cast<ErrorCode>(error) == ErrorCode::inconsistent_cluster_id;
+  return a;
+}
+
 template<class M>
 const auto* take_answer(Arena& a, ApiVersion as, ByteSpan bytes, M& m) {
   Reader reader(bytes);
@@ -238,7 +244,7 @@ const auto* take_answer(Arena& a, ApiVersion as, ByteSpan bytes, M& m) {
 Answered take_fetch_answer(Arena& a, ApiVersion as, ByteSpan bytes) {
   p::FetchResponse m;
   Reader reader(bytes);
-  if (!p::decode(reader, a, as.version, m) || !reader.ok() || m.error_code != 0) return {};
+  if (!p::decode(reader, a, as.version, m) || !reader.ok() || m.error_code != 0) return refused(m.error_code);
   if (m.responses.size() != 1 || m.responses[0].partitions.size() != 1) return {};
   const auto& t = m.responses[0].partitions[0];
   if (m.responses[0].topic_id != kMetadataTopicId || t.partition_index != 0) return {};
@@ -248,7 +254,7 @@ Answered take_fetch_answer(Arena& a, ApiVersion as, ByteSpan bytes) {
   f.log_start = t.log_start_offset;
   if (t.diverging_epoch.epoch >= 0 && t.diverging_epoch.end_offset >= 0)
     f.diverging = OffsetAndEpoch{t.diverging_epoch.end_offset, t.diverging_epoch.epoch};
-  return {f, t.records.span()};
+  return {f, t.records.span(), false};
 }
 
 }  // namespace
@@ -307,20 +313,20 @@ Answered decode_answer(Arena& arena, ApiVersion as, ByteSpan bytes) {
   if (as.api == kVote) {
     p::VoteResponse m;
     const auto* t = take_answer(arena, as, bytes, m);
-    if (!t) return {};
-    return {raft::VoteAnswer{verdict(t->error_code, t->leader_epoch, t->leader_id), t->vote_granted}, {}};
+    if (!t) return refused(m.error_code);
+    return {raft::VoteAnswer{verdict(t->error_code, t->leader_epoch, t->leader_id), t->vote_granted}, {}, false};
   }
   if (as.api == kBeginQuorumEpoch) {
     p::BeginQuorumEpochResponse m;
     const auto* t = take_answer(arena, as, bytes, m);
-    if (!t) return {};
-    return {raft::BeginAnswer{verdict(t->error_code, t->leader_epoch, t->leader_id)}, {}};
+    if (!t) return refused(m.error_code);
+    return {raft::BeginAnswer{verdict(t->error_code, t->leader_epoch, t->leader_id)}, {}, false};
   }
   KLAMM_ASSERT_REL(as.api, ==, kEndQuorumEpoch);
   p::EndQuorumEpochResponse m;
   const auto* t = take_answer(arena, as, bytes, m);
-  if (!t) return {};
-  return {raft::EndAnswer{verdict(t->error_code, t->leader_epoch, t->leader_id)}, {}};
+  if (!t) return refused(m.error_code);
+  return {raft::EndAnswer{verdict(t->error_code, t->leader_epoch, t->leader_id)}, {}, false};
 }
 
 Slice encode_leader_change(Arena& arena, const LeaderChange& change) {

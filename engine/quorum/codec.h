@@ -53,6 +53,7 @@ std::vector<Slice> encode_error(ApiVersion as, ErrorCode error);
 struct Answered {
   std::optional<raft::AnswerBody> body;  // nothing: an error at the top, or malformed. A FetchAnswer has no runs yet
   ByteSpan records;                      // within the bytes given
+  bool foreign = false;                  // it says that we are of another cluster
 };
 Answered decode_answer(Arena& arena, ApiVersion as, ByteSpan bytes);
 

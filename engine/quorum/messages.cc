@@ -1,5 +1,6 @@
 // The quorum's conversation: requests taken apart, calls and replies put together, held back until they may leave.
 #include <algorithm>
+#include <bit>
 
 #include "engine/protocol/record_batch.h"
 #include "engine/quorum/quorum.h"
@@ -24,14 +25,22 @@ void Quorum::on_answer(Io& io, const net::Answer& answer, Out& out) {
   raft::Answer a;
   a.from = options_.voters[answer.owner.step].id;
   a.call = answer.owner.key;
-  a.body = take_answer(io, answer, carried);
+  a.body = take_answer(io, answer, carried, out);
   step(io, a, carried, out);
 }
 
-raft::AnswerBody Quorum::take_answer(Io& io, const net::Answer& answer, Carried& carried) const {
+// One voter may be the stranger itself; when most say it, it is us.
+void Quorum::note_kinship(uint16_t voter, bool foreign, Out& out) {
+  const uint64_t bit = uint64_t{1} << voter;
+  foreign_ = foreign ? foreign_ | bit : foreign_ & ~bit;
+  out.foreign = static_cast<size_t>(std::popcount(foreign_)) > options_.voters.size() / 2;
+}
+
+raft::AnswerBody Quorum::take_answer(Io& io, const net::Answer& answer, Carried& carried, Out& out) {
   if (answer.error != IoError::none) return raft::NoAnswer{answer.error == IoError::refused};
   if (!log_.ready()) return raft::NoAnswer{};
   Answered answered = decode_answer(io.ctx.arena(), {answer.api, answer.version}, answer.body.span());
+  note_kinship(answer.owner.step, answered.foreign, out);
   if (!answered.body) return raft::NoAnswer{};
   auto* fetched = std::get_if<raft::FetchAnswer>(&*answered.body);
   if (!fetched || answered.records.empty()) return std::move(*answered.body);

@@ -96,6 +96,7 @@ struct Out {
   bool committed = false;                // committed() has grown
   bool readable = false;                 // a read that had to wait may be repeated
   bool resigned = false;                 // after resign(stopping): nothing more to wait for
+  bool foreign = false;                  // most voters say that they are of another cluster: this node must end
   std::string fatal;                     // not empty: this node must end (with this reason)
 };
 
@@ -133,6 +134,7 @@ class Quorum final {
   Offset committed() const { return started() ? std::max<Offset>(raft_->committed(), 0) : 0; }
   Offset log_end() const { return started() ? raft_->log().end : 0; }
   Offset log_start() const { return started() ? raft_->log().start : 0; }
+  bool seeks_leader() const { return started() && raft_->seeks_leader(); }
   raft::Role role() const { return started() ? raft_->role() : raft::Role::unattached; }
   // Committed batches from `from` (at most committed()) on.
   CommittedRead read(Io& io, Offset from);
@@ -153,7 +155,7 @@ class Quorum final {
     v("log", log_), v("state_file", state_file_), v("snapshots", snapshots_), v("loaded", loaded_), v("raft", raft_),
         v("told", told_), v("may_cut", may_cut_), v("cut_at", cut_at_);
     v("durable_version", durable_version_), v("sync_asked", sync_asked_), v("held", held_), v("cold", cold_);
-    v("reader_waits", reader_waits_), v("resigned", resigned_);
+    v("reader_waits", reader_waits_), v("resigned", resigned_), v("foreign", foreign_);
   }
 
  private:
@@ -203,7 +205,8 @@ class Quorum final {
   void send_fetch_reply(Io& io, const raft::Needs& needs, const Ticket& ticket, raft::FetchReply reply, Out& out);
   void deliver(const raft::Needs& needs, Reply reply, Out& out);
   void on_cold(Io& io, const log::ColdEnd& end, Out& out);
-  raft::AnswerBody take_answer(Io& io, const net::Answer& answer, Carried& carried) const;
+  raft::AnswerBody take_answer(Io& io, const net::Answer& answer, Carried& carried, Out& out);
+  void note_kinship(uint16_t voter, bool foreign, Out& out);
   std::optional<Endpoint> endpoint(NodeId id) const;
   // describe.cc
   void describe(Io& io, const Ticket& ticket, ByteSpan body, Out& out) const;
@@ -224,6 +227,7 @@ class Quorum final {
   std::vector<ColdFetch> cold_;  // at most kMaxColdFetches
   bool reader_waits_ = false;    // a read of committed batches was told to wait
   bool resigned_ = false;        // told
+  uint64_t foreign_ = 0;         // voters, by place, that said last that they are of another cluster
 };
 
 }  // namespace klamm::quorum

@@ -173,6 +173,11 @@ ErrorCode Raft::learn(Step& s, LeaderEpoch epoch, NodeId leader) {
   return unknown ? ErrorCode::inconsistent_voter_set : ErrorCode::none;
 }
 
+bool Raft::seeks_leader() const {
+  if (const auto* f = std::get_if<Follower>(&state_)) return searching(*f);
+  return role() != Role::leader && role() != Role::resigned;
+}
+
 ErrorCode Raft::check_sender(LeaderEpoch epoch, NodeId sender) const {
   if (epoch < hard_.epoch) return ErrorCode::fenced_leader_epoch;
   if (sender.value < 0) return ErrorCode::invalid_request;

@@ -141,6 +141,7 @@ class Raft final {
   Role role() const { return static_cast<Role>(state_.index()); }
   LeaderEpoch epoch() const { return hard_.epoch; }
   NodeId leader() const { return hard_.leader; }  // of epoch(); -1: none known
+  bool seeks_leader() const;                      // knows none, or hears none
   bool is_voter() const { return rank_ >= 0; }
   const HardState& hard_state() const { return hard_; }
   uint64_t hard_state_version() const { return hard_version_; }

@@ -183,3 +183,36 @@ def test_half_a_request_then_silence_keeps_others_served(serve):
     with socket.create_connection(("127.0.0.1", node.port), timeout=5) as half:
         half.sendall(struct.pack(">ihh", 100, 18, 0))
         assert struct.unpack(">h", api_versions(node.port)[:2]) == (0,)
+
+
+def joining(tmp_path, *, roles, node, ports, voters, env=None):
+    names = (["CONTROLLER"] if roles == "controller" else ["PLAINTEXT"])
+    listeners = ",".join(f"{name}://127.0.0.1:{port}" for name, port in zip(names, ports))
+    properties = {"process.roles": roles, "node.id": node, "listeners": listeners, "controller.quorum.voters": voters,
+                  "log.dirs": tmp_path / f"node-{node}"}
+    return Serve(tmp_path, *(part for key, value in properties.items() for part in ("--config", f"{key}={value}")),
+                 env=env)
+
+
+def test_nodes_that_were_given_no_cluster_id_take_it_from_the_only_controller(tmp_path):
+    *brokers, controller = free_ports(4)
+    voters = f"1@127.0.0.1:{controller}"
+    nodes = [joining(tmp_path, roles="broker", node=id, ports=[port], voters=voters)
+             for id, port in zip((2, 3), brokers)]
+    try:
+        for node in nodes:  # nothing is there yet: they say what they wait for
+            node.wait_for("Looking for the active controller")
+        nodes.append(joining(tmp_path, roles="controller", node=1, ports=[controller], voters=voters))
+        for node in nodes:
+            node.ready()
+        ids = {re.search("cluster.id=(.+)", (tmp_path / f"node-{id}/meta.properties").read_text())[1]
+               for id in (1, 2, 3)}
+        assert len(ids) == 1
+        stranger = joining(tmp_path, roles="broker", node=4, ports=[brokers[2]], voters=voters,
+                           env={"CLUSTER_ID": "another-cluster-of-nodes"})
+        nodes.append(stranger)
+        assert stranger.process.wait(10) == 2
+        assert "belong to another cluster than this node, whose cluster.id is another-cluster-of-nodes" in stranger.text()
+    finally:
+        for node in nodes:
+            node.end(signal.SIGKILL)

@@ -331,5 +331,15 @@ TEST(quorum, damaged_state_file_is_fatal) {
   EXPECT_NE(w.node(0).fatal, "");
 }
 
+// Whoever most voters call a stranger is one, and must end; one voter that says so of all others is one itself.
+TEST(quorum, a_node_of_another_cluster_is_told_so) {
+  for (int stranger : {2, 3}) {
+    World w({.voters = 3, .observers = 1, .stranger = stranger});
+    w.run_until([] { return false; }, seconds(10));
+    EXPECT_TRUE(w.active().has_value());
+    for (int i = 0; i < 4; ++i) EXPECT_EQ(w.node(i).foreign, i == stranger) << i;
+  }
+}
+
 }  // namespace
 }  // namespace klamm::quorum

@@ -18,6 +18,7 @@ struct WorldOptions {
   int observers = 0;
   uint64_t seed = 0;  // 0: nothing is lost, the least delay, storage in order
   Flaws flaws;
+  int stranger = -1;  // a node of another cluster, by number
 };
 
 class World {
@@ -38,6 +39,7 @@ class World {
     std::vector<Reply> replies;  // to requests of the test itself
     bool resigned = false;
     std::string fatal;
+    bool foreign = false;
     std::vector<Leadership> told;
     bool reads_stall = false;  // of its log
     std::vector<std::pair<Owner, Event>> stalled;
@@ -53,7 +55,7 @@ class World {
     Options o;
     o.self = NodeId{static_cast<int32_t>(i) + 1};
     o.directory.bytes[0] = static_cast<uint8_t>(i + 1);
-    o.cluster_id = "a-cluster";
+    o.cluster_id = static_cast<int>(i) == options_.stranger ? "another" : "a-cluster";
     o.listener = "CONTROLLER";
     for (int v = 1; v <= options_.voters; ++v)
       o.voters.push_back({NodeId{v}, "host" + std::to_string(v), static_cast<uint16_t>(9000 + v)});
@@ -100,6 +102,7 @@ class World {
     for (Reply& r : out.replies) reply(i, std::move(r));
     if (out.leadership) n.told.push_back(*out.leadership);
     n.resigned |= out.resigned;
+    n.foreign |= out.foreign;
     if (!out.fatal.empty()) n.fatal = out.fatal, kill(i, false);
     world_.scratch.arena.reset();
   }
