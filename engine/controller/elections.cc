@@ -28,13 +28,13 @@ const std::string* topic_config(const Operation& op, const Topic& topic, std::st
   return dynamic_broker_config(op, name);
 }
 int32_t min_insync_replicas(const Operation& op, const Topic& topic) {
-  const std::string* text = topic_config(op, topic, "min.insync.replicas");
-  if (!text) return op.options.min_insync_replicas;
-  return static_cast<int32_t>(std::clamp<int64_t>(metadata::parse_integer(*text).value_or(1), 1, 0x7fffffff));
+  const std::string* text = topic_config(op, topic, kMinIsr);
+  return text ? metadata::topic_integer(kMinIsr, *text) : op.options.min_insync_replicas;
 }
 bool unclean_allowed(const Operation& op, const Topic& topic) {
-  const std::string* text = topic_config(op, topic, "unclean.leader.election.enable");
-  return text ? *text == "true" : op.options.unclean_leader_election;
+  constexpr char kName[] = "unclean.leader.election.enable";
+  const std::string* text = topic_config(op, topic, kName);
+  return text ? metadata::topic_boolean(kName, *text) : op.options.unclean_leader_election;
 }
 
 int64_t mask(const std::vector<NodeId>& nodes) {

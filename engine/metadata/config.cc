@@ -27,6 +27,21 @@ void read(const ConfigDef&, std::string_view text, Millionths& out) {
   out.value = parse_millionths(trimmed(text)).value_or(0);
 }
 
+// Of a text that may not be allowed: then the default counts, if there is one.
+template<class T>
+void read_or_default(const ConfigDef& def, std::string_view text, T& out) {
+  if (!config_fault(def, text)) return read(def, text, out);
+  if (def.default_value) read(def, def.default_value, out);
+}
+template<class T>
+T topic_value(std::string_view name, std::string_view text) {
+  const ConfigDef* def = find_config(ConfigScope::topic, name);
+  KLAMM_ASSERT(def != nullptr);
+  T out{};
+  read_or_default(*def, text, out);
+  return out;
+}
+
 const std::string* set(const Properties& properties, std::string_view name) {
   const auto at = properties.find(std::string(name));
   return at == properties.end() ? nullptr : &at->second;
@@ -410,9 +425,7 @@ TopicConfig make_topic_config(const Properties& overrides, const Properties& bro
   const auto member = [&](const char* name, auto& out) {
     const ConfigDef* def = find_config(ConfigScope::topic, name);
     KLAMM_ASSERT(def != nullptr);
-    std::optional<std::string> value = topic_config_value(*def, overrides, broker);
-    if (value && config_fault(*def, *value)) value = def->default_value;
-    if (value) read(*def, *value, out);
+    if (const auto value = topic_config_value(*def, overrides, broker)) read_or_default(*def, *value, out);
   };
 #define KLAMM_X(type, m, name) member(name, c.m);
   KLAMM_TOPIC_CONFIGS(KLAMM_X)
@@ -420,6 +433,9 @@ TopicConfig make_topic_config(const Properties& overrides, const Properties& bro
   member("internal.segment.bytes", c.segment_bytes);
   return c;
 }
+
+int32_t topic_integer(std::string_view name, const std::string& text) { return topic_value<int32_t>(name, text); }
+bool topic_boolean(std::string_view name, const std::string& text) { return topic_value<bool>(name, text); }
 
 std::optional<std::string> topic_config_fault(const Properties& overrides, const Properties& broker) {
   for (const auto& [name, value] : overrides)

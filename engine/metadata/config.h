@@ -231,6 +231,9 @@ CleanerConfig make_cleaner_config(const Properties& broker);
 
 // Overrides must have been checked; a value that is not allowed reads as its default.
 TopicConfig make_topic_config(const Properties& overrides, const Properties& broker);
+// The same of one config whose text is at hand.
+int32_t topic_integer(std::string_view name, const std::string& text);
+bool topic_boolean(std::string_view name, const std::string& text);
 
 // What is wrong with all of a topic's overrides, in Kafka's words for CreateTopics and AlterConfigs; nothing if all is
 // well.

@@ -196,6 +196,30 @@ TEST(Elections, unclean_only_where_it_is_allowed) {
   EXPECT_EQ(lab.partition("u").leader, kNoNode);
 }
 
+// Texts are as brokers read them, blanks and capitals taken: else they mean other things to both.
+TEST(Elections, configs_are_read_as_they_were_checked) {
+  Lab lab;
+  for (int id : {1, 2, 3}) lab.start_broker(id);
+  ASSERT_EQ(lab.create_one({.name = "t",
+                            .partitions = -1,
+                            .factor = -1,
+                            .configs = {{"unclean.leader.election.enable", " TRUE"}},
+                            .assignments = {{0, {1, 2}}}}),
+            ErrorCode::none);
+  ASSERT_EQ(lab.create_one({.name = "u",
+                            .partitions = -1,
+                            .factor = -1,
+                            .configs = {{"min.insync.replicas", " 2 "}},
+                            .assignments = {{0, {1, 3}}}}),
+            ErrorCode::none);
+  ASSERT_EQ(lab.alter_isr({.topic = "t", .isr = {1}}), ErrorCode::none);
+  lab.refused(1);
+  EXPECT_EQ(lab.partition("t").leader, NodeId{2});
+  EXPECT_EQ(lab.partition("t").recovery, LeaderRecovery::recovering);
+  EXPECT_EQ(lab.partition("u").isr, std::vector{NodeId{3}});
+  EXPECT_EQ(lab.partition("u").elr, std::vector{NodeId{1}});
+}
+
 TEST(Placement, spreads_leaders_and_racks) {
   for (uint64_t seed : {0, 1, 2, 3, 4, 5}) {
     TestChance chance;
