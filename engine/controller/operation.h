@@ -107,6 +107,8 @@ void shift_partitions(Operation& op, const std::vector<TopicIdPartition>& partit
 // Of the records of one append, with what lies beside them: what the quorum takes.
 inline constexpr size_t kAppendBytesMax = 8 << 20;
 
+inline constexpr size_t kLogDirsMax = 1000;  // of a broker
+
 // ---- new partitions
 inline constexpr int64_t kPartitionsMax = 10'000;  // in one request: they go into one batch
 // On these brokers; without an isr when none of them is active.

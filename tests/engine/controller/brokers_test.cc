@@ -50,6 +50,23 @@ TEST(Registration, errors) {
   EXPECT_EQ(error(), ErrorCode::invalid_registration);  // another's directory
 }
 
+TEST(Registration, directories_are_unlike_all_others_and_of_a_number) {
+  Lab lab;
+  lab.start_broker(2);
+  const auto error = [&](size_t count, size_t twice = SIZE_MAX, uint64_t another = 0) {
+    auto q = lab.registration(1, 1);
+    q.log_dirs = {};
+    for (size_t i = 0; i < count; ++i) q.log_dirs.push_back(lab.scratch.arena, test_uuid(5'000 + i % twice));
+    if (another != 0) q.log_dirs.push_back(lab.scratch.arena, test_uuid(another));
+    return static_cast<ErrorCode>(lab.ask<protocol::BrokerRegistrationResponse>(q, 4)->error_code);
+  };
+  EXPECT_EQ(error(80'000), ErrorCode::invalid_registration);
+  EXPECT_EQ(error(kLogDirsMax + 1), ErrorCode::invalid_registration);
+  EXPECT_EQ(error(kLogDirsMax, kLogDirsMax - 1), ErrorCode::invalid_registration);
+  EXPECT_EQ(error(kLogDirsMax - 1, SIZE_MAX, 1002), ErrorCode::invalid_registration);
+  EXPECT_EQ(error(kLogDirsMax), ErrorCode::none);
+}
+
 TEST(Registration, a_broker_is_fenced_until_it_has_seen_its_registration) {
   Lab lab;
   ASSERT_EQ(lab.register_broker(1, 1), ErrorCode::none);
