@@ -222,6 +222,7 @@ std::optional<Offset> Log::find_time(int64_t timestamp) const {
 }
 
 bool Log::lacks_times(Offset offset) const {
+  if (segments_.empty()) return false;
   const Segment& s = segment_of(offset);
   return !s.times_loaded && offset <= std::max(ends_.log_start, s.base);
 }

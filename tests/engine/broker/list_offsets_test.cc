@@ -81,6 +81,12 @@ TEST_F(ListOffsetsOfOneSegment, by_time_go_on_where_they_were_however_much_is_on
   EXPECT_EQ(at(-3), 151);
 }
 
+TEST_F(ListOffsets, by_time_of_an_empty_log_find_nothing) {
+  for (const int64_t time : {kBegin, int64_t{0}, int64_t{-3}}) EXPECT_EQ(at(time), -1);
+  restart();
+  for (const int64_t time : {kBegin, int64_t{0}, int64_t{-3}}) EXPECT_EQ(at(time), -1);
+}
+
 TEST_F(ListOffsets, by_time_find_their_segment_after_a_restart) {
   for (int i = 0; i < 150; ++i) write(kBegin + 10 * i);
   restart();
