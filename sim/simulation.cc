@@ -118,7 +118,10 @@ World make_world(RunOptions& options) {
     config.emplace("log.cleaner.backoff.ms", "150");
     config.emplace("replica.high.watermark.checkpoint.interval.ms", "400");
     config.emplace("log.roll.ms", "900");
-    if (Draws{stream(kSwarm), 9, 0}.below(tape, 3) == 2) config.emplace("log.cleaner.dedupe.buffer.size", "30000");
+    if (Draws{stream(kSwarm), 9, 0}.below(tape, 3) == 2) {
+      config.emplace("log.cleaner.threads", "0");  // each would want a MiB
+      config.emplace("log.cleaner.dedupe.buffer.size", "30000");
+    }
   }
   return World(std::move(tape), world,
                cluster_hosts({options.brokers, 3, options.flaws, std::move(config), options.controllers}));

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/metadata/config_together.h"
+
 namespace klamm::metadata {
 namespace {
 
@@ -86,6 +88,13 @@ constexpr std::string_view kTopicTyped[] = {
 #undef KLAMM_X
 };
 
+// Names of listeners and of security protocols mean the same in capitals and small letters.
+std::string capitals(std::string_view name) {
+  std::string out(trimmed(name));
+  for (char& c : out) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  return out;
+}
+
 bool among(std::span<const std::string_view> names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
@@ -104,6 +113,10 @@ bool has_effect(std::string_view name) {
 }
 
 // ---- reading a broker's properties, problem by problem
+constexpr char kProtocolMap[] = "listener.security.protocol.map";
+// Names and addresses, as Kafka tells them from anything else.
+constexpr std::string_view kInHosts = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-%._:";
+
 struct Reading {
   const Properties& properties;
   ConfigReport& report;
@@ -111,11 +124,7 @@ struct Reading {
   void wrong(std::string_view key, std::string_view value, std::string wanted) {
     report.errors.push_back({std::string(key), std::string(value), std::move(wanted)});
   }
-  std::string text(std::string_view name) const {
-    if (const std::string* own = set(properties, name)) return *own;
-    const ConfigDef* def = find_config(ConfigScope::broker, name);
-    return def && def->default_value && !def->required() ? def->default_value : "";
-  }
+  std::string text(std::string_view name) const { return broker_config_text(properties, name); }
   void check_all();
   void connections(BrokerConfig& c);
   template<class T>
@@ -131,6 +140,7 @@ struct Reading {
   void quorum(BrokerConfig& c);
   bool own_controller(const BrokerConfig& c, const Endpoint& server) const;
   void listeners(BrokerConfig& c);
+  std::map<std::string, std::string> protocols(const BrokerConfig& c);
   void security(const BrokerConfig& c);
 };
 
@@ -186,8 +196,7 @@ std::vector<Endpoint> Reading::endpoints(std::string_view key) {
     }
     std::optional<Endpoint> e = host_port(key, item.substr(mark + 3));
     if (!e) continue;
-    e->listener = item.substr(0, mark);
-    for (char& c : e->listener) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+    e->listener = capitals(item.substr(0, mark));
     for (const Endpoint& other : out) {
       if (other.listener == e->listener) wrong(key, item, "each listener must have a different name");
       if (other.port == e->port && e->port != 0 && other.host == e->host)
@@ -205,7 +214,10 @@ void Reading::connections(BrokerConfig& c) {
     const size_t colon = item.rfind(':');
     const std::optional<int64_t> most =
         colon == item.npos ? std::nullopt : parse_integer(trimmed(item.substr(colon + 1)));
-    if (!most || *most < 0 || *most > INT32_MAX)
+    if (trimmed(item.substr(0, colon)).find_first_not_of(kInHosts) != item.npos)
+      wrong("max.connections.per.ip.overrides", value,
+            "max.connections.per.ip.overrides contains invalid addresses : " + std::string(item.substr(0, colon)));
+    else if (!most || *most < 0 || *most > INT32_MAX)
       wrong("max.connections.per.ip.overrides", item,
             "an address and a number of connections are wanted, ADDRESS:NUMBER");
     else
@@ -309,14 +321,21 @@ void Reading::listeners(BrokerConfig& c) {
   const auto listens = [&](const std::string& name) {
     return std::any_of(c.listeners.begin(), c.listeners.end(), [&](const Endpoint& e) { return e.listener == name; });
   };
-  for (const Endpoint& e : c.advertised_listeners)
+  for (const Endpoint& e : c.advertised_listeners) {
     if (!listens(e.listener))
       wrong("advertised.listeners", e.listener, "only listeners of this node can be advertised");
+    if (e.host == "0.0.0.0")
+      wrong("advertised.listeners", text("advertised.listeners"),
+            "advertised.listeners cannot use the nonroutable meta-address 0.0.0.0. Use a routable IP address.");
+  }
   for (const Endpoint& e : c.listeners)
     if (!stated && !c.controller_listener(e.listener)) c.advertised_listeners.push_back(e);
 
   const std::string* named = set(properties, "inter.broker.listener.name");
-  c.inter_broker_listener_name = named ? *named : text("security.inter.broker.protocol");
+  if (named && set(properties, "security.inter.broker.protocol"))
+    wrong("inter.broker.listener.name", *named,
+          "Only one of inter.broker.listener.name and security.inter.broker.protocol should be set.");
+  c.inter_broker_listener_name = capitals(named ? *named : text("security.inter.broker.protocol"));
   if (c.broker && broker && !listens(c.inter_broker_listener_name)) {
     if (named) wrong("inter.broker.listener.name", *named, "it must be one of the listeners");
     for (const Endpoint& e : c.listeners)  // unnamed: the first that clients have
@@ -327,25 +346,48 @@ void Reading::listeners(BrokerConfig& c) {
   }
 }
 
+// The security protocol of each listener. Without a map a controller's is PLAINTEXT.
+std::map<std::string, std::string> Reading::protocols(const BrokerConfig& c) {
+  constexpr std::string_view kKnown[] = {"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"};
+  std::map<std::string, std::string> out;
+  if (!set(properties, kProtocolMap))
+    for (const std::string& name : c.controller_listener_names) out[name] = "PLAINTEXT";
+  const std::string value = text(kProtocolMap);
+  for (std::string_view pair : config_list(value)) {
+    const size_t colon = pair.rfind(':');
+    if (colon == pair.npos) {
+      wrong(kProtocolMap, pair, "listeners and their security protocols are wanted as NAME:PROTOCOL");
+      continue;
+    }
+    const std::string_view protocol = trimmed(pair.substr(colon + 1));
+    std::string& own = out[capitals(pair.substr(0, colon))] = capitals(protocol);
+    if (!among(kKnown, own))
+      wrong(kProtocolMap, value,
+            "Invalid security protocol `" + std::string(protocol) + "` defined in listener.security.protocol.map");
+  }
+  return out;
+}
+
 // Every listener needs a security protocol; only PLAINTEXT is served so far.
 void Reading::security(const BrokerConfig& c) {
-  const std::string value = text("listener.security.protocol.map");
-  const bool mapped = set(properties, "listener.security.protocol.map") != nullptr;
+  const std::string value = text(kProtocolMap);
+  const std::map<std::string, std::string> all = protocols(c);
   for (const Endpoint& e : c.listeners) {
-    std::string_view protocol = !mapped && c.controller_listener(e.listener) ? "PLAINTEXT" : "";
-    for (std::string_view pair : config_list(value)) {
-      const size_t colon = pair.find(':');
-      if (colon != pair.npos && pair.substr(0, colon) == e.listener) protocol = pair.substr(colon + 1);
-    }
-    if (protocol.empty())
-      wrong("listener.security.protocol.map", value, "no security protocol is stated for listener " + e.listener);
-    if (!protocol.empty() && protocol != "PLAINTEXT")
-      wrong("listener.security.protocol.map", value,
-            "only PLAINTEXT is served by this version (listener " + e.listener + ")");
+    const auto at = all.find(e.listener);
+    if (at == all.end())
+      wrong(kProtocolMap, value, "no security protocol is stated for listener " + e.listener);
+    else if (at->second != "PLAINTEXT")
+      wrong(kProtocolMap, value, "only PLAINTEXT is served by this version (listener " + e.listener + ")");
   }
 }
 
 }  // namespace
+
+std::string broker_config_text(const Properties& properties, std::string_view name) {
+  if (const std::string* own = set(properties, name)) return *own;
+  const ConfigDef* def = find_config(ConfigScope::broker, name);
+  return def && def->default_value && !def->required() ? def->default_value : "";
+}
 
 bool TopicConfig::compacted() const {
   return std::find(cleanup_policy.begin(), cleanup_policy.end(), "compact") != cleanup_policy.end();
@@ -373,13 +415,8 @@ BrokerConfig parse_broker_config(const Properties& properties, ConfigReport& rep
   r.security(c);
   r.quorum(c);
   r.connections(c);
+  check_together(properties, c, report);
   c.topic_defaults = make_topic_config({}, properties);
-  if (c.heartbeat_interval >= c.session_timeout)
-    r.wrong("broker.heartbeat.interval.ms", r.text("broker.heartbeat.interval.ms"),
-            "it must be less than broker.session.timeout.ms");
-  if (c.replica_fetch_wait_max > c.replica_lag_max)
-    r.wrong("replica.fetch.wait.max.ms", r.text("replica.fetch.wait.max.ms"),
-            "it must not be greater than replica.lag.time.max.ms");
   return c;
 }
 
@@ -401,9 +438,10 @@ std::optional<std::string> topic_config_value(const ConfigDef& def, const Proper
     const size_t star = synonym.find('*');
     const std::string* value = set(broker, synonym.substr(0, star));
     if (!value) continue;
+    const int64_t n = parse_integer(trimmed(*value)).value_or(0);
+    if (n < 0 && std::string_view(def.name) == "retention.ms") return "-1";  // for ever, however it is said
     if (star == synonym.npos) return *value;
     const int64_t factor = parse_integer(synonym.substr(star + 1)).value_or(1);
-    const int64_t n = parse_integer(trimmed(*value)).value_or(0);
     return std::to_string(n < 0 ? n : n * factor);
   }
   if (!def.default_value) return std::nullopt;

@@ -211,6 +211,80 @@ TEST(BrokerConfig, voters_are_of_a_number) {
   EXPECT_EQ(errors(64), 1u);
 }
 
+// As Kafka's ListenerName: but for the names that controller.listener.names says, which are taken as they are.
+TEST(BrokerConfig, capitals_and_small_letters_name_the_same_listener) {
+  Properties p = combined();
+  p["listeners"] = "internal://127.0.0.1:9092,Controller://127.0.0.1:9093";
+  p["listener.security.protocol.map"] = "internal:plaintext, controller : Plaintext";
+  p["inter.broker.listener.name"] = "Internal";
+  ConfigReport report;
+  const BrokerConfig c = parse_broker_config(p, report);
+  EXPECT_TRUE(report.errors.empty()) << report.errors[0].text();
+  EXPECT_EQ(c.inter_broker_listener_name, "INTERNAL");
+  ASSERT_EQ(c.listeners.size(), 2u);
+  EXPECT_EQ(c.listeners[1].listener, "CONTROLLER");
+  p["security.inter.broker.protocol"] = "plaintext";
+  EXPECT_FALSE(report_of(p, {}).errors.empty()) << "both of them";
+  p.erase("inter.broker.listener.name");
+  EXPECT_TRUE(report_of(p, {}).errors.empty());
+  EXPECT_FALSE(report_of(p, {{"controller.listener.names", "controller"}}).errors.empty());
+  EXPECT_EQ(report_of(p, {{"listener.security.protocol.map", "INTERNAL:tsl,CONTROLLER:PLAINTEXT"}}).errors[0].wanted,
+            "Invalid security protocol `tsl` defined in listener.security.protocol.map");
+}
+
+TEST(BrokerConfig, properties_that_do_not_go_together_are_refused_as_kafka_refuses_them) {
+  const struct {
+    Properties given;
+    const char* wanted;
+  } cases[] = {
+      {{{"broker.id", "2"}}, "You must set `node.id` to the same value as `broker.id`."},
+      {{{"log.roll.ms", "0"}}, "log.roll.ms must be greater than or equal to 1"},
+      {{{"log.roll.jitter.ms", "-1"}}, "log.roll.jitter.ms must be greater than or equal to 0"},
+      {{{"log.retention.ms", "0"}}, "log.retention.ms must be unlimited (-1) or, greater than or equal to 1"},
+      {{{"log.retention.hours", "0"}}, "log.retention.ms must be unlimited (-1) or, greater than or equal to 1"},
+      {{{"log.cleaner.dedupe.buffer.size", "4000000"}, {"log.cleaner.threads", "4"}},
+       "log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread."},
+      {{{"replica.socket.timeout.ms", "400"}},
+       "replica.socket.timeout.ms should always be at least replica.fetch.wait.max.ms to prevent unnecessary socket "
+       "timeouts"},
+      {{{"replica.lag.time.max.ms", "400"}},
+       "replica.fetch.wait.max.ms should always be less than or equal to replica.lag.time.max.ms to prevent frequent "
+       "changes in ISR"},
+      {{{"queued.max.request.bytes", "1000"}},
+       "queued.max.request.bytes must be larger or equal to socket.request.max.bytes"},
+      {{{"max.connections.per.ip", "0"}},
+       "max.connections.per.ip can be set to zero only if max.connections.per.ip.overrides property is set."},
+      {{{"max.connections.per.ip.overrides", "a b:1"}},
+       "max.connections.per.ip.overrides contains invalid addresses : a b"},
+      {{{"connections.max.idle.ms", "100"}},
+       "connection.failed.authentication.delay.ms=100 should always be less than connections.max.idle.ms=100 to "
+       "prevent failed authentication responses from timing out"},
+      {{{"advertised.listeners", "PLAINTEXT://0.0.0.0:9092"}},
+       "advertised.listeners cannot use the nonroutable meta-address 0.0.0.0. Use a routable IP address."},
+      {{{"group.consumer.max.session.timeout.ms", "44000"}, {"group.consumer.session.timeout.ms", "44000"}},
+       "group.consumer.max.session.timeout.ms must be greater than or equal to "
+       "group.consumer.min.session.timeout.ms"},
+      {{{"group.share.session.timeout.ms", "70000"}},
+       "group.share.session.timeout.ms must be less than or equal to group.share.max.session.timeout.ms"},
+  };
+  for (const auto& c : cases) {
+    const ConfigReport r = report_of(combined(), c.given);
+    ASSERT_FALSE(r.errors.empty()) << c.wanted;
+    EXPECT_EQ(r.errors[0].wanted, c.wanted);
+  }
+  for (const Properties& good : {Properties{{"log.retention.ms", "-5"}},
+                                 {{"queued.max.request.bytes", "-1"}},
+                                 {{"connections.max.idle.ms", "-1"}},
+                                 {{"broker.id", "1"}},
+                                 {{"max.connections.per.ip", "0"}, {"max.connections.per.ip.overrides", "::1:4"}}})
+    EXPECT_TRUE(report_of(combined(), good).errors.empty()) << good.begin()->first;
+}
+
+TEST(TopicConfig, a_retention_below_zero_is_for_ever_however_it_is_said) {
+  for (const char* name : {"log.retention.ms", "log.retention.minutes", "log.retention.hours"})
+    EXPECT_EQ(make_topic_config({}, {{name, "-7"}}).retention_ms, -1) << name;
+}
+
 TEST(TopicConfig, overrides_then_broker_synonyms_then_defaults) {
   const Properties broker{{"log.retention.hours", "2"}, {"message.max.bytes", "99"}, {"log.roll.ms", "7000"}};
   const TopicConfig c =
