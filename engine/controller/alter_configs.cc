@@ -39,9 +39,11 @@ MaybeRefused check_resource(const Operation& op, const ConfigResource& r) {
       if (r.name.empty()) return std::nullopt;
       const auto id = metadata::parse_integer(r.name);
       if (!id || *id > INT32_MAX || *id < INT32_MIN)
-        return bad_request("Node id must be an integer, but it is: " + r.name);
-      if (op.image.broker(NodeId{static_cast<int32_t>(*id)})) return std::nullopt;
-      return bad_request("Unexpected broker id " + r.name + ".");
+        return bad_request("Unable to parse broker name as a base 10 number.");
+      if (*id < 0) return bad_request("Invalid negative broker ID.");
+      const NodeId node{static_cast<int32_t>(*id)};  // a controller has configs too
+      if (op.image.broker(node) || op.image.controllers().find(node) || node == op.options.node) return std::nullopt;
+      return Refusal{ErrorCode::broker_id_not_registered, "No node with id " + std::to_string(*id) + " found."};
     }
     case ResourceType::client_metrics:
       return r.name.empty() ? bad_request("Subscription name can't be empty") : std::nullopt;
@@ -82,8 +84,7 @@ bool per_listener(std::string_view name) {
   return std::find(std::begin(kSecurity), std::end(kSecurity), name) != std::end(kSecurity);
 }
 
-// Sizes of pools of threads may at most be doubled or halved at once (KIP-226).
-MaybeRefused check_broker(const Operation& op, bool everywhere, const ConfigDef& def, const std::string& value) {
+MaybeRefused check_broker(bool everywhere, const ConfigDef& def, const std::string& value) {
   const std::string_view name = def.name;
   if (def.update == ConfigUpdate::read_only)
     return bad_request("Cannot update these configs dynamically: [" + std::string(name) + "]");
@@ -94,20 +95,8 @@ MaybeRefused check_broker(const Operation& op, bool everywhere, const ConfigDef&
   if (def.update == ConfigUpdate::per_broker && everywhere)
     return bad_request("Cannot update these configs at default cluster level, broker id must be specified: [" +
                        std::string(name) + "]");
-  if (auto refusal = metadata::config_refusal(def, value)) return bad_request(*refusal);
-  constexpr std::string_view kPools[] = {"background.threads",
-                                         "log.cleaner.threads",
-                                         "num.io.threads",
-                                         "num.network.threads",
-                                         "num.recovery.threads.per.data.dir",
-                                         "num.replica.fetchers"};
-  if (std::find(std::begin(kPools), std::end(kPools), name) == std::end(kPools)) return std::nullopt;
-  const auto now = metadata::parse_integer(broker_value(op, name)), next = metadata::parse_integer(value);
-  if (now && next && (*next > *now * 2 || *next < *now / 2))
-    return bad_request("Dynamic thread count update validation failed for " + std::string(name) + "=" + value +
-                       ": value should not be more than double or less than half the current value " +
-                       std::to_string(*now));
-  return std::nullopt;
+  const auto refusal = metadata::config_refusal(def, value);
+  return refusal ? bad_request(*refusal) : std::nullopt;
 }
 
 // Kafka bounds the interval in another place than the rest, with another error.
@@ -167,7 +156,7 @@ MaybeRefused check_value(const Operation& op, const ConfigResource& r, const std
                          const std::string& value) {
   const ConfigDef* def = metadata::find_config(scope_of(r.type), name);
   switch (r.type) {
-    case ResourceType::broker: return def ? check_broker(op, r.name.empty(), *def, value) : std::nullopt;
+    case ResourceType::broker: return def ? check_broker(r.name.empty(), *def, value) : std::nullopt;
     case ResourceType::client_metrics:
       return def ? check_client_metrics(*def, value) : bad_request("Unknown client metrics configuration: " + name);
     case ResourceType::group:
@@ -277,6 +266,23 @@ void emit_difference(Operation& op, const ConfigResource& r, const Properties& b
     if (!after.count(name)) emit_config(op, r, name, nullptr);
 }
 
+struct How {
+  bool afresh = false;  // what was set before goes
+  bool validate_only = false;
+};
+
+// Copies what is set only now that the resource is a good one, and each is looked at once: what a request costs follows
+// its size.
+MaybeRefused alter_one(Operation& op, const ConfigResource& r, const std::vector<Edit>& edits, How how) {
+  if (auto refused = check_resource(op, r)) return refused;
+  const Properties before = now_set(op, r);
+  Properties after = how.afresh ? Properties() : before;
+  if (auto refused = apply(op, r, edits, after)) return refused;
+  if (auto refused = check_min_isr(op, r, edits, before, after)) return refused;
+  if (!how.validate_only) emit_difference(op, r, before, after);
+  return std::nullopt;
+}
+
 // `edits_of`: a resource's edits; `afresh`: what was set before goes.
 template<class Request, class Response, class EditsOf>
 void alter(Operation& op, const Request& q, Response& a, bool afresh, EditsOf edits_of) {
@@ -287,24 +293,16 @@ void alter(Operation& op, const Request& q, Response& a, bool afresh, EditsOf ed
   for (const auto& r : q.resources) ++times[resource(r)];
   for (const auto& r : q.resources) {
     const ConfigResource id = resource(r);
-    const Properties before = now_set(op, id);
-    Properties after = afresh ? Properties() : before;
     MaybeRefused refused;
-    if (times[id] > 1) refused = bad_request("Each resource must appear at most once.");
-    if (!refused) refused = check_resource(op, id);
-    const std::vector<Edit> edits = edits_of(r);
-    if (!refused) refused = apply(op, id, edits, after);
-    if (!refused) refused = check_min_isr(op, id, edits, before, after);
+    if (times[id] > 1)
+      refused = bad_request("Each resource must appear at most once.");
+    else
+      refused = alter_one(op, id, edits_of(r), {afresh, q.validate_only});
     auto& out = a.responses.add(op.ctx.arena());
     out.resource_type = r.resource_type;
     out.resource_name = r.resource_name;
-    out.error_message = kNullStr;
-    if (refused) {
-      out.error_code = static_cast<int16_t>(refused->code);
-      out.error_message = op.text(refused->message);
-    } else if (!q.validate_only) {
-      emit_difference(op, id, before, after);
-    }
+    out.error_message = refused ? op.text(refused->message) : kNullStr;
+    if (refused) out.error_code = static_cast<int16_t>(refused->code);
   }
 }
 

@@ -27,9 +27,7 @@ std::optional<Refusal> grow(Operation& op, const NewPartitions& t) {
   const size_t factor = topic->partitions.find(0)->replicas.size();
   Placement placement(op.ctx.chance, op.draws.placement, usable_brokers(op.image));
   if (t.assignments.is_null())
-    if (auto fault = placement.fault(static_cast<int32_t>(factor)))
-      return Refusal{ErrorCode::invalid_replication_factor,
-                     "Unable to replicate the partition " + std::to_string(factor) + " time(s): " + *fault};
+    if (auto fault = placement.fault(static_cast<int32_t>(factor))) return not_placed(factor, *fault);
   std::vector<Slice> records;
   for (size_t i = 0; i < more; ++i) {
     std::vector<NodeId> replicas;
@@ -39,10 +37,10 @@ std::optional<Refusal> grow(Operation& op, const NewPartitions& t) {
       if (auto refused = check_replicas(op, t.assignments[i].broker_ids, factor)) return refused;
       for (int32_t id : t.assignments[i].broker_ids) replicas.push_back(NodeId{id});
     }
+    const int32_t index = now + static_cast<int32_t>(i);
     const PartitionInfo p = new_partition(op, std::move(replicas));
-    if (p.isr.empty())
-      return Refusal{ErrorCode::invalid_replica_assignment, "All brokers of a new partition are fenced or leaving."};
-    records.push_back(checked_partition_record(op.ctx.arena(), {topic->id, now + static_cast<int32_t>(i)}, p));
+    if (p.isr.empty()) return t.assignments.is_null() ? not_placed(factor, kNoneActive) : none_active(index);
+    records.push_back(checked_partition_record(op.ctx.arena(), {topic->id, index}, p));
   }
   for (Slice& record : records) op.records.push_back(std::move(record));
   return std::nullopt;

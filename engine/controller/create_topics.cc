@@ -53,6 +53,17 @@ std::vector<UsableBroker> usable_brokers(const metadata::Image& image) {
   return out;
 }
 
+Refusal not_placed(size_t factor, const std::string& why) {
+  return {ErrorCode::invalid_replication_factor,
+          "Unable to replicate the partition " + std::to_string(factor) + " time(s): " + why};
+}
+
+Refusal none_active(int32_t partition) {
+  return {ErrorCode::invalid_replica_assignment,
+          "All brokers specified in the manual partition assignment for partition " + std::to_string(partition) +
+              " are fenced or in controlled shutdown."};
+}
+
 namespace {
 
 constexpr char kMetadataTopic[] = "__cluster_metadata";
@@ -102,19 +113,15 @@ MaybeRefused plan_assigned(const Operation& op, const NewTopic& t, Plan& plan) {
   std::map<int32_t, PartitionInfo> planned;
   size_t factor = 0;
   for (const auto& a : t.assignments) {
-    const std::string index = std::to_string(a.partition_index);
     if (planned.contains(a.partition_index))
       return Refusal{ErrorCode::invalid_replica_assignment,
-                     "Found multiple manual partition assignments for partition " + index};
+                     "Found multiple manual partition assignments for partition " + std::to_string(a.partition_index)};
     if (auto refused = check_replicas(op, a.broker_ids, factor)) return refused;
     factor = a.broker_ids.size();
     std::vector<NodeId> replicas;
     for (int32_t id : a.broker_ids) replicas.push_back(NodeId{id});
     PartitionInfo p = new_partition(op, std::move(replicas));
-    if (p.isr.empty())
-      return Refusal{ErrorCode::invalid_replica_assignment,
-                     "All brokers specified in the manual partition assignment for partition " + index +
-                         " are fenced or in controlled shutdown."};
+    if (p.isr.empty()) return none_active(a.partition_index);
     planned[a.partition_index] = std::move(p);
   }
   int32_t expected = 0;
@@ -135,15 +142,11 @@ MaybeRefused plan_placed(Operation& op, const NewTopic& t, Plan& plan) {
     return Refusal{ErrorCode::invalid_partitions, "Number of partitions was set to an invalid non-positive value."};
   const int32_t count = t.num_partitions == -1 ? op.options.default_partitions : t.num_partitions;
   const int16_t factor = t.replication_factor == -1 ? op.options.default_replication_factor : t.replication_factor;
-  const auto refuse = [&](const std::string& why) {
-    return Refusal{ErrorCode::invalid_replication_factor,
-                   "Unable to replicate the partition " + std::to_string(factor) + " time(s): " + why};
-  };
   Placement placement(op.ctx.chance, op.draws.placement, usable_brokers(op.image));
-  if (auto fault = placement.fault(factor)) return refuse(*fault);
+  if (auto fault = placement.fault(factor)) return not_placed(static_cast<size_t>(factor), *fault);
   for (int32_t i = 0; i < count; ++i) {
     PartitionInfo p = new_partition(op, placement.next(factor));
-    if (p.isr.empty()) return refuse("All brokers are currently fenced or in controlled shutdown.");
+    if (p.isr.empty()) return not_placed(static_cast<size_t>(factor), kNoneActive);
     plan.partitions.push_back(std::move(p));
   }
   return std::nullopt;
@@ -174,7 +177,8 @@ void refuse(Operation& op, const Refusal& r, CreateResponse::CreatableTopicResul
   out.error_message = op.text(r.message);
 }
 
-void create(Operation& op, const NewTopic& t, CreateResponse::CreatableTopicResult& out) {
+void create(Operation& op, const NewTopic& t, std::span<const TopicDefault> defaults,
+            CreateResponse::CreatableTopicResult& out) {
   Plan plan;
   MaybeRefused refused = check_name(op, t.name);
   if (!refused) refused = plan_configs(op, t, plan);
@@ -186,7 +190,7 @@ void create(Operation& op, const NewTopic& t, CreateResponse::CreatableTopicResu
   out.topic_id = id;
   out.num_partitions = static_cast<int32_t>(plan.partitions.size());
   out.replication_factor = static_cast<int16_t>(plan.partitions[0].replicas.size());
-  effective_configs(op, plan.configs, out);
+  effective_configs(op, defaults, plan.configs, out);
   emit_topic(op, t.name, id, plan);
 }
 
@@ -207,6 +211,7 @@ void create_topics(Operation& op, int16_t, const CreateRequest& q, CreateRespons
   Arena& arena = op.ctx.arena();
   std::map<Str, int> times;
   for (const NewTopic& t : q.topics) ++times[t.name];
+  const std::vector<TopicDefault> defaults = topic_defaults(op);
   const bool too_many = wanted_partitions(op, q) > kPartitionsMax;
   for (const NewTopic& t : q.topics) {
     int& n = times[t.name];
@@ -224,7 +229,7 @@ void create_topics(Operation& op, int16_t, const CreateRequest& q, CreateRespons
     else if (too_many)
       refuse(op, {ErrorCode::policy_violation, "Excessively large number of partitions per request."}, out);
     else
-      create(op, t, out);
+      create(op, t, defaults, out);
     n = 0;
   }
   if (q.validate_only) op.records.clear();

@@ -3,6 +3,7 @@
 // directly, since it is dropped with the leadership.
 #pragma once
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -116,6 +117,10 @@ PartitionInfo new_partition(const Operation& op, std::vector<NodeId> replicas);
 // What is wrong with replicas that the client chose; `factor`: as many as other partitions have, 0: any number.
 std::optional<Refusal> check_replicas(const Operation& op, const List<int32_t>& ids, size_t factor);
 std::vector<UsableBroker> usable_brokers(const metadata::Image& image);
+// Why brokers could not be chosen for a partition, and what is wrong with chosen ones that are all out of service.
+Refusal not_placed(size_t factor, const std::string& why);
+Refusal none_active(int32_t partition);
+inline constexpr char kNoneActive[] = "All brokers are currently fenced or in controlled shutdown.";
 
 // A dynamic config of brokers, this node's own before the cluster's; null: neither is set.
 const std::string* dynamic_broker_config(const Operation& op, std::string_view name);
@@ -123,8 +128,15 @@ inline constexpr char kMinIsr[] = "min.insync.replicas";
 // A config set, or with null removed. Another min.insync.replicas ends all eligibility under it (KIP-966): who was
 // eligible holds what was acknowledged under the former one, and may lack what is acknowledged from then on.
 void emit_config(Operation& op, const metadata::ConfigResource& r, const std::string& name, const std::string* value);
+// What a topic has without an override, and where it comes from: the same for all topics of a request.
+struct TopicDefault {
+  const metadata::ConfigDef* def;
+  Str value;  // lives until the turn ends
+  int8_t source;
+};
+std::vector<TopicDefault> topic_defaults(Operation& op);
 // The configs of a topic to be, as CreateTopics answers them.
-void effective_configs(Operation& op, const metadata::Properties& overrides,
+void effective_configs(Operation& op, std::span<const TopicDefault> defaults, const metadata::Properties& overrides,
                        protocol::CreateTopicsResponse::CreatableTopicResult& out);
 
 }  // namespace klamm::controller

@@ -33,8 +33,7 @@ bool sets(const metadata::Properties& layer, const metadata::ConfigDef& def) {
 
 }  // namespace
 
-void effective_configs(Operation& op, const metadata::Properties& overrides,
-                       CreateResponse::CreatableTopicResult& out) {
+std::vector<TopicDefault> topic_defaults(Operation& op) {
   const struct {
     ConfigSource source;
     metadata::Properties properties;
@@ -44,8 +43,8 @@ void effective_configs(Operation& op, const metadata::Properties& overrides,
       {ConfigSource::static_broker, op.options.properties},
   };
   static const metadata::Properties kNone;
+  std::vector<TopicDefault> out;
   for (const metadata::ConfigDef& def : metadata::config_defs(metadata::ConfigScope::topic)) {
-    if (def.internal && !overrides.contains(def.name)) continue;
     ConfigSource source = ConfigSource::none;
     const metadata::Properties* broker = &kNone;
     for (const auto& layer : layers) {
@@ -54,13 +53,22 @@ void effective_configs(Operation& op, const metadata::Properties& overrides,
       broker = &layer.properties;
       break;
     }
-    if (overrides.contains(def.name)) source = ConfigSource::topic;
-    const std::optional<std::string> value = metadata::topic_config_value(def, overrides, *broker);
+    const std::optional<std::string> value = metadata::topic_config_value(def, {}, *broker);
+    out.push_back({&def, value ? op.text(*value) : kNullStr, static_cast<int8_t>(source)});
+  }
+  return out;
+}
+
+void effective_configs(Operation& op, std::span<const TopicDefault> defaults, const metadata::Properties& overrides,
+                       CreateResponse::CreatableTopicResult& out) {
+  for (const TopicDefault& d : defaults) {
+    const auto own = overrides.find(d.def->name);
+    if (d.def->internal && own == overrides.end()) continue;
     auto& c = out.configs.add(op.ctx.arena());
-    c.name = def.name;
-    c.value = value ? op.text(*value) : kNullStr;
-    c.config_source = static_cast<int8_t>(source);
-    c.is_sensitive = def.sensitive();
+    c.name = d.def->name;
+    c.value = own == overrides.end() ? d.value : op.text(own->second);
+    c.config_source = own == overrides.end() ? d.source : static_cast<int8_t>(ConfigSource::topic);
+    c.is_sensitive = d.def->sensitive();
   }
 }
 

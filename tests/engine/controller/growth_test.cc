@@ -102,6 +102,25 @@ TEST(CreatePartitions, a_topic_twice_spoils_only_itself_and_validation_makes_not
   EXPECT_EQ(lab.controller.latest().topic("t")->partitions.size(), 2u);
 }
 
+TEST(CreatePartitions, without_a_live_replica_are_refused_in_the_words_of_new_topics) {
+  Lab lab;
+  start_cluster(lab);
+  const auto told = [&](const Growth& g) {
+    const auto response = lab.ask<protocol::CreatePartitionsResponse>(growth(lab, {g}), 3);
+    const auto& r = response->results[0];
+    return std::make_pair(static_cast<E>(r.error_code), std::string(r.error_message));
+  };
+  for (const int id : {1, 2}) lab.beat(id, {.fence = true});
+  EXPECT_EQ(
+      told({"t", 3}),
+      (std::make_pair(E::invalid_replication_factor,
+                      std::string("Unable to replicate the partition 2 time(s): All brokers are currently fenced."))));
+  EXPECT_EQ(told({"t", 4, Replicas{{1, 2}, {2, 1}}}),
+            (std::make_pair(E::invalid_replica_assignment,
+                            std::string("All brokers specified in the manual partition assignment for partition 2 are "
+                                        "fenced or in controlled shutdown."))));
+}
+
 // ---- features
 
 struct Level {
