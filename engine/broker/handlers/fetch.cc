@@ -36,6 +36,7 @@ struct Serving {
   NodeId replica = kNoNode;  // the follower that asks; -1: a consumer
   int64_t bytes = 0;
   int64_t left = 0;          // of max_bytes
+  int64_t wanted = 0;        // min_bytes, of which no more than max_bytes can ever come
   bool must_answer = false;  // an error or a divergence is news
   bool cold = false;
   std::deque<std::vector<Slice>> pieces;  // hold what the response's records point to
@@ -255,7 +256,7 @@ void let_go_of_standing(Turn& t, const Serving& s) {
 }  // namespace
 
 void handle_fetch(Turn& t, Request& r, std::optional<Instant> until) {
-  Serving s{t, r, {}, {}, kNoNode, 0, 0, false, false, {}, {}, {}};
+  Serving s{t, r, {}, {}, kNoNode, 0, 0, 0, false, false, {}, {}, {}};
   if (!decode_body(r, t.arena(), s.q)) return t.close(r.ticket);
   const int16_t version = r.ticket.version;
   make_plain(t.arena(), s.q);
@@ -267,6 +268,7 @@ void handle_fetch(Turn& t, Request& r, std::optional<Instant> until) {
   if (!until && s.follower()) let_go_of_standing(t, s);
   if (!until) until = t.ctx().now + milliseconds(std::max(s.q.max_wait_ms, 0));
   s.left = s.follower() ? s.q.max_bytes : std::min(s.q.max_bytes, t.p.config.fetch_max_bytes);
+  s.wanted = std::min<int64_t>(s.q.min_bytes, s.left);
   size_t partitions = 0, known = 0;
   for (const auto& topic : s.q.topics) {
     auto& out = s.m.responses.add(t.arena());
@@ -290,7 +292,7 @@ void handle_fetch(Turn& t, Request& r, std::optional<Instant> until) {
   }
   // What this fetch acknowledged may commit records: others are told before this request waits or is answered.
   t.drain(s.moved);
-  const bool enough = s.must_answer || s.bytes >= s.q.min_bytes || known == 0;
+  const bool enough = s.must_answer || s.bytes >= s.wanted || known == 0;
   if (s.cold && s.bytes == 0 && !s.must_answer) return park(t, s, std::max(*until, t.ctx().now + kColdPatience));
   if (!enough && t.ctx().now < *until) return park(t, s, *until);
   finish(t, s, partitions);

@@ -1,5 +1,9 @@
 // A Fetch as Kafka reads it: a map from partitions to what is wanted of them, in the order of the first naming.
+#include <algorithm>
 #include <map>
+#include <tuple>
+#include <utility>
+#include <vector>
 
 #include "engine/broker/handlers.h"
 #include "engine/protocol/messages/fetch.h"
@@ -20,13 +24,13 @@ bool ascending(const List<FetchRequest::FetchPartition>& partitions) {
 
 // Nothing to merge or to leave out, as in nearly every request.
 bool plain(const FetchRequest& q) {
-  const FetchRequest::FetchTopic* before = nullptr;
+  std::vector<std::pair<Str, Uuid>> topics;
   for (const auto& topic : q.topics) {
     if (!ascending(topic.partitions)) return false;
-    if (before && before->topic == topic.topic && before->topic_id == topic.topic_id) return false;
-    before = &topic;
+    topics.push_back({topic.topic, topic.topic_id});
   }
-  return true;
+  std::sort(topics.begin(), topics.end());
+  return std::adjacent_find(topics.begin(), topics.end()) == topics.end();
 }
 
 }  // namespace
@@ -38,24 +42,28 @@ void make_plain(Arena& arena, FetchRequest& q) {
       if (p.last_fetched_epoch < 0) p.last_fetched_epoch = kNoEpoch;
     }
   if (plain(q)) return;
-  List<FetchRequest::FetchTopic> topics;
-  std::map<int32_t, size_t> place;  // of the last topic's partitions
-  for (const auto& topic : q.topics) {
-    if (topic.partitions.empty()) continue;
-    if (topics.empty() || topics.back().topic != topic.topic || topics.back().topic_id != topic.topic_id) {
-      place.clear();
-      auto& out = topics.add(arena);
-      out.topic = topic.topic;
-      out.topic_id = topic.topic_id;
-    }
-    List<FetchRequest::FetchPartition>& out = topics.back().partitions;
+  struct Wanted {
+    const FetchRequest::FetchTopic* topic;
+    const FetchRequest::FetchPartition* partition;
+  };
+  std::vector<Wanted> wanted;
+  std::map<std::tuple<Str, Uuid, int32_t>, size_t> places;  // in `wanted`
+  for (const auto& topic : q.topics)
     for (const auto& p : topic.partitions) {
-      const auto [it, fresh] = place.emplace(p.partition, out.size());
+      const auto [it, fresh] = places.emplace(std::tuple{topic.topic, topic.topic_id, p.partition}, wanted.size());
       if (fresh)
-        out.push_back(arena, p);
+        wanted.push_back({&topic, &p});
       else
-        out[it->second] = p;
+        wanted[it->second].partition = &p;
     }
+  List<FetchRequest::FetchTopic> topics;
+  for (const Wanted& w : wanted) {
+    if (topics.empty() || topics.back().topic != w.topic->topic || topics.back().topic_id != w.topic->topic_id) {
+      auto& out = topics.add(arena);
+      out.topic = w.topic->topic;
+      out.topic_id = w.topic->topic_id;
+    }
+    topics.back().partitions.push_back(arena, *w.partition);
   }
   q.topics = topics;
 }
