@@ -54,8 +54,17 @@ struct Located {
 Located locate(Turn& t, Str topic, const Uuid& id, bool by_id, int32_t partition);
 // A partition that this broker will lead once its log is open.
 bool opens_to_lead(const Turn& t, const Located& at);
-// Brokers that take part, with their endpoint for clients of this listener; null: none of that name.
-const metadata::BrokerEndpoint* endpoint_of(Turn& t, const Request& request, const metadata::Broker& broker);
+// Where a request came from, for as long as the answer takes.
+struct Asker {
+  Asker(const Ticket& t, ListenerId l) : ticket(t), listener(l) {}
+  Asker(const Request& r) : ticket(r.ticket), listener(r.listener) {}  // NOLINT: a request is asked by somebody
+  Ticket ticket;
+  ListenerId listener;
+};
+// A broker's endpoint for clients of this listener; null: none of that name.
+const metadata::BrokerEndpoint* endpoint_of(Turn& t, const Asker& asker, const metadata::Broker& broker);
+// Whether clients of this listener cannot reach a replica: it is out of service, or has no endpoint for them.
+bool offline(Turn& t, const Asker& asker, NodeId replica);
 bool internal_topic(Str name);
 // All operations that a principal may do where nobody is refused, as Kafka's bit field (KIP-430).
 int32_t topic_operations();

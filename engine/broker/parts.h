@@ -118,11 +118,12 @@ struct ProducePartition {
 };
 struct ParkedProduce {
   Ticket ticket;
+  ListenerId listener;  // it came by
   int16_t acks = -1;
   std::vector<ProducePartition> partitions;  // in the order of the request
   template<class V>
   void fields(V& v) const {
-    v("ticket", ticket), v("acks", acks), v("partitions", partitions);
+    v("ticket", ticket), v("listener", listener), v("acks", acks), v("partitions", partitions);
   }
 };
 // A Produce on its way: the partitions that are appended so far, and the request, which holds the others.

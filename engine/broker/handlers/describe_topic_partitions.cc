@@ -21,18 +21,14 @@ void add_nodes(Arena& arena, const std::vector<NodeId>& nodes, List<int32_t>& ou
 void add_partition(Turn& t, const Request& r, int32_t index, const metadata::PartitionInfo& info,
                    DescribeTopicPartitionsResponse::DescribeTopicPartitionsResponsePartition& y) {
   y.partition_index = index;
-  const metadata::Broker* leader = info.leader == kNoNode ? nullptr : t.p.image.broker(info.leader);
-  const bool reached = leader && !leader->fenced && endpoint_of(t, r, *leader);
-  y.leader_id = reached ? info.leader.value : -1;  // and no error, unlike Metadata
+  y.leader_id = offline(t, r, info.leader) ? -1 : info.leader.value;  // and no error, unlike Metadata
   y.leader_epoch = info.leader_epoch;
   add_nodes(t.arena(), info.replicas, y.replica_nodes);
   add_nodes(t.arena(), info.isr, y.isr_nodes);
   add_nodes(t.arena(), info.elr, y.eligible_leader_replicas);
   add_nodes(t.arena(), info.last_known_elr, y.last_known_elr);
-  for (NodeId n : info.replicas) {
-    const metadata::Broker* b = t.p.image.broker(n);
-    if (!b || b->fenced) y.offline_replicas.push_back(t.arena(), n.value);
-  }
+  for (NodeId n : info.replicas)
+    if (offline(t, r, n)) y.offline_replicas.push_back(t.arena(), n.value);
 }
 
 void refuse_all(Turn& t, const Request& r, const DescribeTopicPartitionsRequest& q) {

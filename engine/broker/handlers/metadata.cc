@@ -41,11 +41,11 @@ void add_topic(Answering& a, const metadata::Topic& topic) {
       y.leader_id = -1;
     } else if (!endpoint_of(t, a.r, *leader)) {
       y.error_code = code(a.r.ticket.version >= 6 ? ErrorCode::listener_not_found : ErrorCode::leader_not_available);
+      y.leader_id = -1;
     }
     for (NodeId n : info.replicas) {
       y.replica_nodes.push_back(t.arena(), n.value);
-      const metadata::Broker* b = t.p.image.broker(n);
-      if (!b || b->fenced) y.offline_replicas.push_back(t.arena(), n.value);
+      if (offline(t, a.r, n)) y.offline_replicas.push_back(t.arena(), n.value);
     }
     for (NodeId n : info.isr) y.isr_nodes.push_back(t.arena(), n.value);
   }

@@ -154,19 +154,20 @@ bool settled(const Turn& t, int16_t acks, ProducePartition& x) {
   return true;
 }
 
-void add_leader(Turn& t, const Ticket& ticket, const ProducePartition& x, ProduceResponse& m,
+void add_leader(Turn& t, const ParkedProduce& done, const ProducePartition& x, ProduceResponse& m,
                 ProduceResponse::PartitionProduceResponse& y) {
-  if (ticket.version < 10 || static_cast<ErrorCode>(x.error) != ErrorCode::not_leader_or_follower) return;
+  if (done.ticket.version < 10 || static_cast<ErrorCode>(x.error) != ErrorCode::not_leader_or_follower) return;
   const metadata::PartitionInfo* info = t.p.image.partition(x.id);
   if (!info) return;
   y.current_leader.leader_id = info->leader.value;
   y.current_leader.leader_epoch = info->leader_epoch;
   const metadata::Broker* b = info->leader == kNoNode ? nullptr : t.p.image.broker(info->leader);
-  if (!b || b->endpoints.empty()) return;
+  const metadata::BrokerEndpoint* at = b ? endpoint_of(t, {done.ticket, done.listener}, *b) : nullptr;
+  if (!at) return;
   for (const auto& known : m.node_endpoints)
     if (known.node_id == info->leader.value) return;
   auto& e = m.node_endpoints.add(t.arena());
-  e.node_id = b->id.value, e.host = b->endpoints[0].host, e.port = b->endpoints[0].port;
+  e.node_id = b->id.value, e.host = at->host, e.port = at->port;
   e.rack = b->rack ? Str(*b->rack) : kNullStr;
 }
 
@@ -192,7 +193,7 @@ void finish(Turn& t, const ParkedProduce& done) {
       for (const auto& e : x.record_errors) y.record_errors.push_back(t.arena(), {e.index, e.reason});
       if (!x.message.empty()) y.error_message = x.message;
     }
-    add_leader(t, done.ticket, x, m, y);
+    add_leader(t, done, x, m, y);
   }
   if (done.acks == 0) return t.p.server.skip(t.io, done.ticket);
   t.answer(done.ticket, m, 128 + 64 * done.partitions.size());
@@ -287,6 +288,7 @@ void handle_produce(Turn& t, Request& r) {
   if (t.p.producing) return t.p.produces_next.push_back(std::move(r));
   ProduceWork work;
   work.parked.ticket = r.ticket;
+  work.parked.listener = r.listener;
   work.request = std::move(r);
   go_on(t, std::move(work));
 }

@@ -22,11 +22,16 @@ bool opens_to_lead(const Turn& t, const Located& at) {
   return at.replica && at.replica->opens_to_lead(NodeId{t.p.config.node_id});
 }
 
-const metadata::BrokerEndpoint* endpoint_of(Turn& t, const Request& request, const metadata::Broker& broker) {
-  const size_t i = request.listener.value;
-  if (!request.ticket.conn || i >= t.p.boot.listeners.size())
+const metadata::BrokerEndpoint* endpoint_of(Turn& t, const Asker& asker, const metadata::Broker& broker) {
+  const size_t i = asker.listener.value;
+  if (!asker.ticket.conn || i >= t.p.boot.listeners.size())
     return broker.endpoints.empty() ? nullptr : &broker.endpoints[0];
   return broker.endpoint(t.p.boot.listeners[i].name);
+}
+
+bool offline(Turn& t, const Asker& asker, NodeId replica) {
+  const metadata::Broker* b = t.p.image.broker(replica);
+  return !b || b->fenced || !endpoint_of(t, asker, *b);
 }
 
 bool internal_topic(Str name) {
