@@ -155,7 +155,8 @@ void Turn::carry(const metadata::Delta& delta) {
   if (configures(metadata::ResourceType::broker)) layer_broker_configs();
   if (!delta.configs.empty()) groups_configured();
   if (configures(metadata::ResourceType::client_metrics)) p.telemetry.subscribe(p.image);
-  for (const TopicIdPartition& id : delta.partitions) assign_partition(id);
+  std::vector<size_t> held;
+  for (const TopicIdPartition& id : delta.partitions) assign_partition(id, held);
   replication::Out out;
   for (const metadata::ConfigResource& r : delta.configs) {
     if (r.type != metadata::ResourceType::topic) continue;
@@ -187,7 +188,23 @@ void Turn::update_brokers() {
   for (net::Answer& a : lost) p.mailbox.push_back(std::move(a));
 }
 
-void Turn::assign_partition(const TopicIdPartition& id) {
+// The directory that holds the fewest partitions, the first of several. `held`: how many each one does, those that will
+// be opened among them; counted once for all partitions of a change.
+DirId Turn::directory_for_new(std::vector<size_t>& held) const {
+  if (held.empty()) {
+    held.resize(p.config.log_dirs.size());
+    const auto count = [&](DirId dir) {
+      if (dir.value < held.size()) ++held[dir.value];
+    };
+    for (const auto& [id, partition] : p.replicas.all()) count(partition->log().options().dir);
+    for (const auto& [name, dir] : p.startup.homes) count(dir);
+  }
+  const auto least = std::min_element(held.begin(), held.end());
+  ++*least;
+  return DirId{static_cast<uint32_t>(least - held.begin())};
+}
+
+void Turn::assign_partition(const TopicIdPartition& id, std::vector<size_t>& held) {
   const metadata::Topic* topic = p.image.topic(id.topic);
   const metadata::PartitionInfo* info = p.image.partition(id);
   KLAMM_ASSERT(topic != nullptr && info != nullptr);
@@ -204,9 +221,10 @@ void Turn::assign_partition(const TopicIdPartition& id) {
     return it == map.end() || !p.startup.homes.count(key) ? Offset{0} : it->second;
   };
   const auto home = p.startup.homes.find(key);
-  w.place.dir = home != p.startup.homes.end()
-                    ? home->second
-                    : DirId{static_cast<uint32_t>(id.partition) % static_cast<uint32_t>(p.config.log_dirs.size())};
+  if (home != p.startup.homes.end())
+    w.place.dir = home->second;
+  else if (!p.replicas.find(id))
+    w.place.dir = directory_for_new(held);
   w.place.from = {look(p.startup.recovery_points), look(p.startup.log_starts), p.startup.clean,
                   look(p.startup.cleaned_to)};
   w.place.high_watermark = look(p.startup.high_watermarks);

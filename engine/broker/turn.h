@@ -67,7 +67,8 @@ struct Turn {
   void probe_brokers();
   void carry(const metadata::Delta& delta);
   void update_brokers();
-  void assign_partition(const TopicIdPartition& id);
+  DirId directory_for_new(std::vector<size_t>& held) const;
+  void assign_partition(const TopicIdPartition& id, std::vector<size_t>& held);
   void layer_broker_configs();
   replication::CompactionConfig compaction_config() const;
   metadata::TopicConfig topic_config(const std::string& topic) const;

@@ -17,7 +17,6 @@ class LoneNode {
  public:
   explicit LoneNode(std::map<std::string, std::string> properties = {}) {
     boot_.listeners = {{"PLAINTEXT", "here", 9092, "here", 9092}, {"CONTROLLER", "here", 9093, "here", 9093}};
-    boot_.directories = {"/data"};
     boot_.properties = {{"process.roles", "broker,controller"},
                         {"node.id", "1"},
                         {"controller.quorum.voters", "1@here:9093"},
@@ -27,6 +26,8 @@ class LoneNode {
                         {"listeners", "PLAINTEXT://here:9092,CONTROLLER://here:9093"},
                         {"log.dirs", "/data"}};
     for (const auto& [k, v] : properties) boot_.properties[k] = v;
+    for (std::string_view dir : metadata::config_list(boot_.properties["log.dirs"]))
+      boot_.directories.emplace_back(dir);
     if (boot_.properties["process.roles"] == "broker") boot_.listeners.pop_back();
   }
 
