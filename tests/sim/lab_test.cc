@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 
 #include "engine/client/verbs.h"
 
@@ -275,12 +275,13 @@ TEST(Lab, a_node_ends_over_a_damaged_snapshot) {
   EXPECT_EQ(lab.verdicts().list()[0].rule, "exit");
 }
 
-TEST(Lab, fork_is_quick_and_independent) {
+TEST(Lab, fork_costs_less_than_what_led_there_and_is_independent) {
   Lab lab({.seed = 9});
+  const std::clock_t begun = std::clock();
   lab.run_for(seconds(2));
-  const auto begun = std::chrono::steady_clock::now();
+  const std::clock_t there = std::clock();
   Lab fork = lab;
-  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::milliseconds(50));
+  EXPECT_LT(std::clock() - there, there - begun);
   fork.kill(1);
   lab.run_for(seconds(1)), fork.run_for(seconds(1));
   EXPECT_TRUE(lab.is_up(1));

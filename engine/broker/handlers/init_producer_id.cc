@@ -26,10 +26,7 @@ void give(Turn& t, const Ticket& ticket) {
 
 void ask(Turn& t) {
   ProducerIds& ids = t.p.producer_ids;
-  if (ids.asked || t.ctx().now < ids.retry) {
-    if (ids.retry != kNever && t.ctx().now < ids.retry) return;
-    if (ids.asked) return;
-  }
+  if (ids.asked || (ids.retry != kNever && t.ctx().now < ids.retry)) return;
   protocol::AllocateProducerIdsRequest m;
   m.broker_id = t.p.config.node_id;
   m.broker_epoch = t.p.lifecycle.epoch();
