@@ -1,5 +1,5 @@
 // What only the active controller can do goes there in an Envelope; what it answers goes back to the client (KIP-590).
-#include "engine/broker/turn.h"
+#include "engine/broker/handlers.h"
 #include "engine/protocol/api_table.h"
 #include "engine/protocol/frame.h"
 #include "engine/protocol/messages/create_topics.h"
@@ -11,7 +11,6 @@ namespace klamm::broker {
 namespace {
 
 constexpr Duration kRetry = milliseconds(20);
-constexpr Duration kAutoCreateForget = seconds(5);
 
 Slice principal() {
   protocol::DefaultPrincipalData who;
@@ -98,11 +97,12 @@ void Turn::forward_failed(const Request& request, ErrorCode error) {
   reply(controller::error_reply(arena(), request.ticket, request.frame.of(request.body()), error));
 }
 
-void Turn::forward(const Request& request) {
+void Turn::forward(const Request& request, ForwardAs as) {
   if (!well_formed(*this, request)) return close(request.ticket);
   if (p.forwards.waiting.size() >= Forwards::kMost) return forward_failed(request, ErrorCode::request_timed_out);
   const uint64_t id = ++p.forwards.last;
-  p.forwards.waiting[id] = {request, ctx().now + p.config.request_timeout, false};
+  if (!as.creates.empty()) p.forwards.creating.insert(as.creates);
+  p.forwards.waiting[id] = {request, std::move(as), ctx().now + p.config.request_timeout, false};
   forward_send(id);
 }
 
@@ -110,26 +110,23 @@ void Turn::forward_send(uint64_t id) {
   const auto it = p.forwards.waiting.find(id);
   if (it == p.forwards.waiting.end() || it->second.under_way) return;
   Forwarded& f = it->second;
-  if (ctx().now >= f.deadline) {
-    const Request request = std::move(f.request);
-    p.forwards.waiting.erase(it);
-    return forward_failed(request, ErrorCode::request_timed_out);
-  }
+  if (ctx().now >= f.deadline) return forward_failed(p.forwards.take(id), ErrorCode::request_timed_out);
   const NodeId leader = active_controller();
   const Duration left = f.deadline - ctx().now;
   const Owner owner{kForward, 0, id};
   if (leader == NodeId{p.config.node_id}) {
     f.under_way = true;
     return call(controller_peer(leader), kForwardChannel, leader, f.request.ticket.api, f.request.ticket.version,
-                {f.request.frame.of(f.request.body())}, owner, left);
+                {f.body()}, owner, left);
   }
   protocol::EnvelopeRequest m;
-  m.request_data = protocol::Bytes::of(f.request.frame.span());
+  const Slice frame = f.frame();
+  m.request_data = protocol::Bytes::of(frame.span());
   const Slice who = principal();
   m.request_principal = protocol::Bytes::of(who.span());
   const uint8_t address[4] = {127, 0, 0, 1};
   m.client_host_address = protocol::Bytes::of(address);
-  Writer w(f.request.frame.size() + 64);
+  Writer w(frame.size() + 64);
   encode(w, 0, m);
   KLAMM_ASSERT(w.ok());
   f.under_way = call_controller(protocol::EnvelopeRequest::kApiKey, 0, w.finish(), owner, left);
@@ -157,30 +154,30 @@ void Turn::forward_answered(const net::Answer& a) {
                        protocol::decode_response_header(inner, arena(), {ticket.api, ticket.version}, header) &&
                        header.correlation_id == ticket.correlation;
     if (!whole) {
-      const Request request = std::move(f.request);
-      p.forwards.waiting.erase(it);
+      const Request request = p.forwards.take(a.owner.key);
       // Its version is not the controller's: the client is to ask anew what is served.
       if (error == ErrorCode::unsupported_version) return close(ticket);
       return forward_failed(request, ErrorCode::unknown_server_error);
     }
     body = a.body.of(m.response_data.span().subspan(inner.position()));
   }
-  const bool ours =
-      f.request.ticket.conn == ConnId{} && f.request.ticket.slot == 0;  // nobody waits: an automatic creation
-  p.forwards.waiting.erase(it);
-  if (!ours) reply(Reply{ticket, {body}, false});
+  if (f.as.part) {
+    std::optional<Slice> all = complete_alter_configs(arena(), f.request, *f.as.part, body);
+    if (!all) return forward_failed(p.forwards.take(a.owner.key), ErrorCode::unknown_server_error);
+    body = std::move(*all);
+  }
+  p.forwards.take(a.owner.key);
+  reply(Reply{ticket, {body}, false});
 }
 
 void Turn::forward_on_time() {
   uint64_t id;
   while (p.forwards.retries.pop(ctx().now, &id)) forward_send(id);
-  std::erase_if(p.auto_create.under_way, [&](const auto& e) { return e.second <= ctx().now; });
 }
 
 // Asks the controller for a topic that a client named; nobody waits for it.
 void Turn::create_topic_for(const std::string& topic) {
-  if (p.auto_create.under_way.size() >= AutoCreate::kMost) return;
-  if (!p.auto_create.under_way.emplace(topic, ctx().now + kAutoCreateForget).second) return;
+  if (p.forwards.creating.size() >= Forwards::kCreatingMost || p.forwards.creating.count(topic)) return;
   protocol::CreateTopicsRequest m;
   auto& t = m.topics.add(arena());
   t.name = arena().copy(topic);
@@ -211,7 +208,7 @@ void Turn::create_topic_for(const std::string& topic) {
   r.ticket = Ticket{ConnId{}, 0, 0, protocol::CreateTopicsRequest::kApiKey, 7, false};
   r.frame = w.finish_contiguous();
   r.body_at = static_cast<uint32_t>(body_at);
-  forward(r);
+  forward(r, {topic, std::nullopt});
 }
 
 // The controller's side: the inner request is served as if it had come by itself, for the principal that it names.

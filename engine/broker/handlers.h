@@ -24,9 +24,13 @@ void handle_describe_producers(Turn& t, Request& request);
 void handle_security_off(Turn& t, Request& request);
 void handle_raft_voters(Turn& t, Request& request);
 void handle_describe_configs(Turn& t, Request& request);
+void handle_alter_configs(Turn& t, Request& request);
 void handle_list_config_resources(Turn& t, Request& request);
 void handle_get_telemetry_subscriptions(Turn& t, Request& request);
 void handle_push_telemetry(Turn& t, Request& request);
+
+// The answer to all of a request that was altered by the controller in part; nothing: the controller's makes no sense.
+std::optional<Slice> complete_alter_configs(Arena& arena, const Request& request, const Part& part, const Slice& body);
 
 // Deletions that wait for other replicas.
 void deletes_on_time(Turn& t);

@@ -39,10 +39,6 @@ enum Module : uint16_t {
   kAlter,
   kProducerIds,
   kControllerRegistration,
-  kCheckpoints,
-  kGroups,
-  kGroupsTopic,
-  kAutoCreate,
 };
 
 // Peers of net::Calls: brokers by node id, controllers' listeners above them.
@@ -208,24 +204,67 @@ using ParkedProduces = parked::Parked<WaitKey, ParkedProduce>;
 using ParkedDeletes = parked::Parked<WaitKey, ParkedDelete>;
 using ParkedFetches = parked::Parked<WaitKey, ParkedFetch>;
 
+// What this broker has itself to say to a part of a request. An empty message: none.
+struct Judged {
+  int16_t error = 0;
+  std::string message;
+  friend bool operator==(const Judged&, const Judged&) = default;
+  template<class V>
+  void fields(V& v) const {
+    v("error", error), v("message", message);
+  }
+};
+// What is left of a request for the controller.
+struct Part {
+  Slice frame;
+  uint32_t body_at = 0;
+  std::vector<std::optional<Judged>> judged;  // of each resource of the whole; nothing: it is in `frame`
+  template<class V>
+  void fields(V& v) const {
+    v("frame", frame), v("body_at", body_at), v("judged", judged);
+  }
+};
+struct ForwardAs {
+  std::string creates;       // the topic that it is to create because a client named it; empty: a client waits
+  std::optional<Part> part;  // none: all of it goes
+  template<class V>
+  void fields(V& v) const {
+    v("creates", creates), v("part", part);
+  }
+};
 // A client's request on its way to the active controller, in an Envelope (KIP-590).
 struct Forwarded {
   Request request;
+  ForwardAs as;
   Instant deadline;
   bool under_way = false;
+  Slice frame() const { return as.part ? as.part->frame : request.frame; }
+  Slice body() const {
+    const Slice all = frame();
+    return all.of(all.span().subspan(as.part ? as.part->body_at : request.body_at));
+  }
   template<class V>
   void fields(V& v) const {
-    v("ticket", request.ticket), v("frame", request.frame), v("deadline", deadline), v("under_way", under_way);
+    v("ticket", request.ticket), v("frame", request.frame), v("as", as), v("deadline", deadline),
+        v("under_way", under_way);
   }
 };
 struct Forwards {
   static constexpr size_t kMost = 4096;
+  static constexpr size_t kCreatingMost = 1000;  // more are asked for again by those who want them
   std::map<uint64_t, Forwarded> waiting;
+  std::set<std::string> creating;  // each is what one of those that wait creates
   uint64_t last = 0;
   Timers<uint64_t> retries;
+  // It is answered, or will not be.
+  Request take(uint64_t id) {
+    auto taken = waiting.extract(id);
+    creating.erase(taken.mapped().as.creates);
+    return std::move(taken.mapped().request);
+  }
   template<class V>
   void fields(V& v) const {
-    v("waiting", waiting), v("last", last), v("retries", retries);
+    v("waiting", waiting), v("creating", creating), v("last", last), v("retries", retries);
   }
 };
 
@@ -248,16 +287,6 @@ struct ProducerIds {
   template<class V>
   void fields(V& v) const {
     v("next", next), v("end", end), v("asked", asked), v("waiting", waiting), v("retry", retry);
-  }
-};
-
-// Topics that are being created because somebody asked for them.
-struct AutoCreate {
-  static constexpr size_t kMost = 1000;      // more are asked for again by those who want them
-  std::map<std::string, Instant> under_way;  // name -> when to forget about it
-  template<class V>
-  void fields(V& v) const {
-    v("under_way", under_way);
   }
 };
 
@@ -361,7 +390,6 @@ struct Parts {
   std::map<DirId, DiskSpace> disks;
   Forwards forwards;
   ProducerIds producer_ids;
-  AutoCreate auto_create;
   LocalCalls local;
   Envelopes envelopes;
   std::deque<Letter> mailbox;  // empty between turns
@@ -385,8 +413,7 @@ struct Parts {
     v("groups", groups), v("stirred_groups", stirred_groups), v("produces", produces), v("producing", producing),
         v("produces_next", produces_next), v("fetches", fetches), v("standing", standing), v("sessions", sessions),
         v("telemetry", telemetry), v("deletes", deletes), v("disks", disks);
-    v("forwards", forwards), v("producer_ids", producer_ids), v("auto_create", auto_create), v("local", local),
-        v("envelopes", envelopes);
+    v("forwards", forwards), v("producer_ids", producer_ids), v("local", local), v("envelopes", envelopes);
     v("again", again), v("reads_on", reads_on), v("checkpoint_at", checkpoint_at), v("files", files);
     v("resigned", resigned), v("clean_wanted", clean_wanted), v("clean_written", clean_written);
   }

@@ -108,7 +108,7 @@ struct Turn {
   void groups_on_time();
 
   // ---- forward.cc
-  void forward(const Request& request);
+  void forward(const Request& request, ForwardAs as = {});
   void forward_failed(const Request& request, ErrorCode error);
   void forward_send(uint64_t id);
   void forward_answered(const net::Answer& answer);

@@ -2,6 +2,7 @@
 // test plays, the controller's side with brokers that it plays.
 #include "engine/protocol/messages/create_topics.h"
 #include "engine/protocol/messages/envelope.h"
+#include "engine/protocol/messages/metadata.h"
 #include "engine/protocol/records/principal.h"
 #include "tests/engine/broker/wired_node.h"
 
@@ -201,6 +202,41 @@ TEST_F(Forward, no_more_wait_than_its_bound) {
   for (size_t i = 0; i < Forwards::kMost; ++i) clients.push_back(ask());
   EXPECT_FALSE(x.answered(clients.back()));
   EXPECT_EQ(told(ask()), ErrorCode::request_timed_out);
+}
+
+// ---- topics that are created because a client names them
+
+class AutoCreation : public Forward {
+ protected:
+  AutoCreation() { x.lead(NodeId{9}); }
+  // A client names the topic; the envelope that follows, if any does.
+  std::optional<WiredNode::Call> name_topic() {
+    const ConnId client = x.connect();
+    protocol::MetadataRequest m;
+    m.topics.add(x.arena()).name = "t";
+    m.allow_auto_topic_creation = true;
+    x.ask(client, 9, m);
+    const auto answer = x.take<protocol::MetadataResponse>(client, 9);
+    EXPECT_EQ(static_cast<ErrorCode>(answer.topics[0].error_code), ErrorCode::unknown_topic_or_partition);
+    return x.next_call(EnvelopeRequest::kApiKey, milliseconds(10));
+  }
+};
+
+TEST_F(AutoCreation, is_asked_for_once_until_it_is_answered_and_then_anew) {
+  const auto call = name_topic();
+  ASSERT_TRUE(call.has_value());
+  EXPECT_FALSE(name_topic().has_value()) << "under way";
+  x.answer(*call, content(ErrorCode::none, correlation_of(*call)));
+  const auto again = name_topic();
+  ASSERT_TRUE(again.has_value()) << "it may have been deleted meanwhile";
+  x.answer(*again, error(ErrorCode::invalid_request));
+  EXPECT_TRUE(name_topic().has_value()) << "a failure is no less of an answer";
+}
+
+TEST_F(AutoCreation, that_no_controller_takes_is_given_up) {
+  ASSERT_TRUE(name_topic().has_value());
+  x.run_for(milliseconds(30'100));
+  EXPECT_TRUE(name_topic().has_value());
 }
 
 // ---- a node that is both
