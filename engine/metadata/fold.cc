@@ -17,7 +17,7 @@ std::vector<NodeId> nodes(const List<int32_t>& list) {
   for (int32_t id : list) out.push_back(NodeId{id});
   return out;
 }
-std::vector<Uuid> uuids(const List<Uuid>& list) { return std::vector<Uuid>(list.begin(), list.end()); }
+std::vector<Uuid> ids_in(const List<Uuid>& list) { return std::vector<Uuid>(list.begin(), list.end()); }
 
 template<class Endpoints>
 std::vector<BrokerEndpoint> endpoints(const Endpoints& list) {
@@ -85,8 +85,8 @@ struct Fold {
     if (!is_null(r.rack)) b.rack = std::string(r.rack);
     b.fenced = r.fenced;
     b.in_controlled_shutdown = r.in_controlled_shutdown;
-    b.log_dirs = uuids(r.log_dirs);
-    b.cordoned_log_dirs = uuids(r.cordoned_log_dirs);
+    b.log_dirs = ids_in(r.log_dirs);
+    b.cordoned_log_dirs = ids_in(r.cordoned_log_dirs);
     delta.brokers.insert(b.id);
     image.brokers_.set(NodeId{r.broker_id}, std::move(b));
     return {};
@@ -116,8 +116,8 @@ struct Fold {
     if (!b) return tl::unexpected(b.error());
     if (r.fenced != 0) (*b)->fenced = r.fenced == kFence;
     if (r.in_controlled_shutdown == kInControlledShutdown) (*b)->in_controlled_shutdown = true;
-    if (!r.log_dirs.empty()) (*b)->log_dirs = uuids(r.log_dirs);
-    if (!r.cordoned_log_dirs.is_null()) (*b)->cordoned_log_dirs = uuids(r.cordoned_log_dirs);
+    if (!r.log_dirs.empty()) (*b)->log_dirs = ids_in(r.log_dirs);
+    if (!r.cordoned_log_dirs.is_null()) (*b)->cordoned_log_dirs = ids_in(r.cordoned_log_dirs);
     return {};
   }
   Result<void> fold(const protocol::RegisterControllerRecord& r) {
@@ -163,7 +163,7 @@ struct Fold {
     if (r.leader_recovery_state < 0 || r.leader_recovery_state > 1) return refuse("an unknown leader recovery state");
     PartitionInfo p;
     p.replicas = nodes(r.replicas);
-    p.directories = r.directories.empty() ? std::vector<Uuid>(p.replicas.size()) : uuids(r.directories);
+    p.directories = r.directories.empty() ? std::vector<Uuid>(p.replicas.size()) : ids_in(r.directories);
     if (p.directories.size() != p.replicas.size()) return refuse("a partition with another number of directories");
     p.isr = nodes(r.isr);
     p.removing = nodes(r.removing_replicas);
@@ -185,7 +185,7 @@ struct Fold {
       return refuse("an unknown leader recovery state");
     PartitionInfo p = *before;
     if (!r.replicas.is_null()) p.replicas = nodes(r.replicas);
-    if (!r.directories.is_null()) p.directories = uuids(r.directories);
+    if (!r.directories.is_null()) p.directories = ids_in(r.directories);
     if (p.directories.size() != p.replicas.size()) {
       if (!r.directories.is_null()) return refuse("a partition with another number of directories");
       p.directories.assign(p.replicas.size(), kUnassignedDirectory);
