@@ -7,6 +7,7 @@
 #include <map>
 
 #include "engine/broker/handlers.h"
+#include "engine/metadata/config_together.h"
 #include "engine/protocol/frame.h"
 #include "engine/protocol/messages/incremental_alter_configs.h"
 #include "engine/protocol/text.h"
@@ -41,7 +42,7 @@ std::optional<Judged> pool_fault(const Turn& t, Str name, Str value) {
                                          "num.recovery.threads.per.data.dir",
                                          "num.replica.fetchers"};
   if (is_null(value) || std::find(std::begin(kPools), std::end(kPools), name) == std::end(kPools)) return std::nullopt;
-  const std::string own = t.p.property(std::string(name).c_str());
+  const std::string own = metadata::broker_config_text(t.p.properties, name);
   const auto now = metadata::parse_integer(metadata::trimmed(own));
   const auto next = metadata::parse_integer(metadata::trimmed(value));
   if (!now || !next || *next < 1 || (*next <= *now * 2 && *next >= *now / 2)) return std::nullopt;

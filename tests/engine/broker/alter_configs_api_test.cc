@@ -49,7 +49,7 @@ class AlterConfigsApi : public testing::Test {
     return out;
   }
   static constexpr auto kRefused = ErrorCode::invalid_request;
-  WiredNode x{{{"num.io.threads", "4"}}};
+  WiredNode x{WiredNode::Properties{{"num.io.threads", "4"}}};
   ConnId client;
 };
 

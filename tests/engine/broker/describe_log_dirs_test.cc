@@ -28,7 +28,7 @@ TEST(DescribeLogDirs, tells_the_space_that_was_told_last) {
 
 // As Kafka places them: also topics of one partition are spread.
 TEST(DescribeLogDirs, a_new_partition_goes_where_the_fewest_are) {
-  WiredNode x({{"log.dirs", "/data,/more,/most"}});
+  WiredNode x(WiredNode::Properties{{"log.dirs", "/data,/more,/most"}});
   x.boot();
   const ConnId conn = x.connect();
   for (const char* topic : {"a", "b", "c", "d"}) x.create_topic(conn, topic);

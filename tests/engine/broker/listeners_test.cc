@@ -29,8 +29,13 @@ class Listeners : public testing::Test {
       auto& out = q.listeners.add(x.arena());
       out.name = l.name, out.host = l.host, out.port = 9092;
     }
-    auto& feature = q.features.add(x.arena());
-    feature.name = "metadata.version", feature.min_supported_version = 7, feature.max_supported_version = 99;
+    for (const char* name : {"metadata.version", "group.version", "transaction.version", "share.version",
+                             "streams.version", "eligible.leader.replicas.version"}) {
+      auto& feature = q.features.add(x.arena());
+      feature.name = name;
+      feature.min_supported_version = name == std::string_view("metadata.version") ? 7 : 0;
+      feature.max_supported_version = 30;
+    }
     q.rack = kNullStr;
     Uuid dir;
     dir.bytes[0] = 3;

@@ -223,7 +223,7 @@ TEST(BrokerConfig, capitals_and_small_letters_name_the_same_listener) {
   EXPECT_EQ(c.inter_broker_listener_name, "INTERNAL");
   ASSERT_EQ(c.listeners.size(), 2u);
   EXPECT_EQ(c.listeners[1].listener, "CONTROLLER");
-  p["security.inter.broker.protocol"] = "plaintext";
+  p["security.inter.broker.protocol"] = "PLAINTEXT";
   EXPECT_FALSE(report_of(p, {}).errors.empty()) << "both of them";
   p.erase("inter.broker.listener.name");
   EXPECT_TRUE(report_of(p, {}).errors.empty());
