@@ -61,7 +61,7 @@ void Starts::acknowledged(int64_t at, LogKey key, const Answer& a, Verdicts& out
     out.add(at, "R14 log start",
             "a deletion before " + std::to_string(a.wanted) + " of " + key.text() + " is answered with " +
                 std::to_string(a.low));
-  for (HostId h = 0; h < 64; ++h)
+  for (HostId h = 0; node_of(h) < 64; ++h)
     if (a.isr >> node_of(h) & 1 && log.replicas[h].most < a.low)
       out.add(at, "R14 log start",
               key.text() + " is said to start at " + std::to_string(a.low) + ", in-sync " + who(h) + " starts it at " +
