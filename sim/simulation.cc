@@ -97,6 +97,15 @@ void draw_roles(RunOptions& o, Tape& tape) {
   o.brokers += static_cast<uint32_t>(1 + d.below(tape, 2));
 }
 
+// The metadata is written down every few records, so that lives begin with a snapshot. In two of three such runs the
+// log behind it goes soon, so that who was away must load one.
+void snapshots(const RunOptions& o, Tape& tape, std::map<std::string, std::string>& config) {
+  config.emplace("metadata.log.max.record.bytes.between.snapshots", "2000");
+  if (Draws{stream(kSwarm), 14, 0}.below(tape, 3) == 0 && !o.fail_disk) return;
+  config.emplace("metadata.max.retention.bytes", "4000");
+  config.emplace("internal.metadata.log.segment.bytes", "3000");
+}
+
 // May change how many brokers there are.
 World make_world(RunOptions& options) {
   Tape tape(options.seed, options.tape_mode);
@@ -105,9 +114,9 @@ World make_world(RunOptions& options) {
   const WorldOptions world = draw_world(options, tape);
   std::map<std::string, std::string> config = options.config;
   if (options.fail_disk) config.emplace("log.roll.ms", "700");  // so that segments end while one looks
-  // In half of the runs the metadata is written down every few records, so that lives begin with a snapshot.
+  // In half of the runs snapshots of the metadata matter.
   if (options.fail_disk || (options.rough && Draws{stream(kSwarm), 6, 0}.below(tape, 2) == 1))
-    config.emplace("metadata.log.max.record.bytes.between.snapshots", "2000");
+    snapshots(options, tape, config);
   if (draw_promise(options, tape) == Promise::synced) config.emplace("klamm.flush", "commit");
   if (reads_regions(options, tape)) {
     config.emplace("klamm.fetch.tail.bytes", "1500");

@@ -15,7 +15,8 @@ constexpr int kBatchesPerTurn = 4096;  // of committed records, then another tur
 
 void Turn::drain(quorum::Out& out) {
   for (quorum::Call& c : out.calls) {
-    const Channel channel = c.api == protocol::api::kFetch ? kQuorumFetch : kVotes;
+    const bool fetches = c.api == protocol::api::kFetch || c.api == protocol::api::kFetchSnapshot;
+    const Channel channel = fetches ? kQuorumFetch : kVotes;
     call(controller_peer(c.to), channel, c.to, c.api, c.version, std::move(c.body), c.owner, c.timeout);
   }
   for (Reply& r : out.replies) reply(std::move(r));
@@ -23,6 +24,11 @@ void Turn::drain(quorum::Out& out) {
   if (out.foreign)
     return fatal(
         2, "the controllers belong to another cluster than this node, whose cluster.id is " + p.startup.cluster_id);
+  if (out.replaced) {
+    const Instant due = p.snapshots.due_at;
+    p.snapshots = {};
+    p.snapshots.due_at = due;
+  }
   if (out.leadership) {
     const quorum::Leadership& now = *out.leadership;
     if (p.controller && p.controller->active() && (!now.active || now.epoch != p.controller->epoch())) {
@@ -44,8 +50,9 @@ void Turn::drain(quorum::Out& out) {
 
 // Reads what was committed, folds it into the image and carries the changes to the other parts.
 void Turn::publish() {
+  const bool begun = p.snapshots.read;
   if (!read_snapshot()) return;
-  bool moved = false;
+  bool moved = !begun;
   for (int i = 0; p.published < p.quorum->committed(); ++i) {
     if (i >= kBatchesPerTurn) {
       p.again = p.reads_on = true;

@@ -1,5 +1,6 @@
-// Snapshots of the metadata: what the image begins with, and what it is written to.
+// Snapshots of the metadata: what the image begins with or is replaced by, and what it is written to.
 #include "engine/broker/turn.h"
+#include "engine/metadata/difference.h"
 
 namespace klamm::broker {
 namespace {
@@ -13,7 +14,7 @@ bool Turn::read_snapshot() {
   if (!p.quorum->started()) return false;
   if (!s.reader && p.quorum->snapshot()) s.reader.emplace(*p.quorum->snapshot(), p.quorum->take_snapshot());
   if (s.reader) {
-    const Result<void> step = s.reader->step(arena(), kReadPerTurn, &p.unpublished);
+    const Result<void> step = s.reader->step(arena(), kReadPerTurn);
     if (!step) {
       const char* why = step.error().reason;
       fatal(1, "the snapshot " + snapshot_file(s.reader->id()) + " is damaged: " + (why ? why : "a checksum"));
@@ -23,8 +24,10 @@ bool Turn::read_snapshot() {
       p.again = p.reads_on = true;
       return false;
     }
+    KLAMM_ASSERT_REL(p.published, <=, s.reader->id().end);
     p.image = s.reader->image();
     p.published = s.reader->id().end;
+    p.unpublished = metadata::difference(p.carried, p.image);
     s.reader.reset();
   }
   s.read = true;
@@ -35,9 +38,7 @@ bool Turn::read_snapshot() {
 // Every so many bytes of committed records, or after a time, all that they amount to is written down (KIP-630).
 void Turn::write_snapshot() {
   MetadataSnapshots& s = p.snapshots;
-  // Nobody else may need what is cut, for a snapshot cannot be fetched yet.
-  p.quorum->allow_cuts(p.config.voters.size() == 1 && p.config.controller && p.image.brokers().size() <= 1 &&
-                       (p.image.brokers().empty() || p.image.broker(NodeId{p.config.node_id})));
+  if (!s.read) return;
   if (!s.writer) {
     if (s.bytes == 0 || (s.bytes < p.config.metadata_snapshot_bytes && ctx().now < s.due_at)) return;
     if (p.startup.phase != Phase::running || p.image.in_transaction() || !p.image.complete()) return;

@@ -118,6 +118,7 @@ constexpr Row kController[] = {
     {api::kAlterPartition, to_controller},
     {api::kUpdateFeatures, to_controller},
     {api::kEnvelope, envelope},
+    {api::kFetchSnapshot, to_quorum},
     {api::kDescribeCluster, handle_describe_cluster},
     {api::kBrokerRegistration, from_broker},
     {api::kBrokerHeartbeat, from_broker},

@@ -105,6 +105,11 @@ class Log final {
   void truncate_to(Io& io, Offset offset);
   void truncate_fully_and_start_at(Io& io, Offset start, const Uuid& away);
   void advance_log_start(Ctx& ctx, Offset start);  // never back; not beyond the end
+  // Lets go of all it has, which is durable, and begins at `start`, at its end or beyond. The folder stays. A crash
+  // leaves the old log without some of its oldest segments, or an empty one that begins at `start`: nothing may be
+  // appended before begun_anew().
+  void begin_anew_at(Io& io, Offset start);
+  bool begun_anew() const { return ready() && segments_.size() == 1 && !put_away_running_; }
 
   // ---- retention (log_retain.cc)
   bool retains_too_much(Wall now, const RetainBy& by) const;  // retain has something to do

@@ -46,6 +46,30 @@ void Log::retain(Io& io, const RetainBy& by) {
   pump_put_away(io);
 }
 
+void Log::begin_anew_at(Io& io, Offset start) {
+  KLAMM_ASSERT(ready() && !cleaning_ && !options_.track_producers);
+  KLAMM_ASSERT_REL(start, >=, ends_.submitted);
+  KLAMM_ASSERT_REL(ends_.synced, ==, ends_.submitted);
+  const bool beyond = start > ends_.submitted;
+  const TraceKind kind = beyond ? TraceKind::log_truncated : TraceKind::log_start_moved;
+  io.ctx.trace.event({kind, beyond, options_.partition, topic_key(options_.topic), start, ends_.submitted});
+  forget_cold();
+  while (!segments_.empty() && !segments_.back().file && !segments_.back().named) segments_.pop_back();
+  if (segments_.empty() || segments_.back().base < start) {
+    if (!segments_.empty()) segments_.back().index_durable = true;  // its indexes would only be deleted
+    begin_segment(io.ctx, start);
+    segments_.back().forced = segments_.back().unsynced = true;  // a sync does not stop there: look at start_round
+  }
+  epochs_.clear();
+  tail_.reset(start);
+  flushed_ = write_reached_ = sync_reached_ = start;
+  ends_ = {start, start, start, start};
+  put_away_to_ = start;
+  flush(io);
+  pump_names(io);
+  pump_put_away(io);
+}
+
 bool Log::puts_away() const { return segments_.size() > 1 && segments_[1].base <= put_away_to_; }
 
 void Log::pump_put_away(Io& io) {

@@ -5,6 +5,7 @@
 #include "engine/protocol/messages/describe_quorum.h"
 #include "engine/protocol/messages/end_quorum_epoch.h"
 #include "engine/protocol/messages/fetch.h"
+#include "engine/protocol/messages/fetch_snapshot.h"
 #include "engine/protocol/messages/vote.h"
 #include "engine/protocol/records/control_records.h"
 
@@ -126,6 +127,22 @@ std::vector<Slice> encode(Arena& a, const Identity& us, const raft::FetchRequest
   return encoded(asked_as(r).version, m);
 }
 
+std::vector<Slice> encode(Arena& a, const Identity& us, const raft::SnapshotRequest& r, uint32_t fetch_bytes) {
+  p::FetchSnapshotRequest m;
+  m.cluster_id = us.cluster_id;
+  m.replica_id = r.replica.id.value;
+  m.max_bytes = static_cast<int32_t>(fetch_bytes);
+  auto& topic = m.topics.add(a);
+  topic.name = kMetadataTopic;
+  auto& t = topic.partitions.add(a);
+  t.current_leader_epoch = r.epoch;
+  t.snapshot_id.end_offset = r.id.offset;
+  t.snapshot_id.epoch = r.id.epoch;
+  t.position = r.position;
+  t.replica_directory_id = r.replica.directory;
+  return encoded(asked_as(r).version, m);
+}
+
 // ---- requests in. Each takes the message apart; an error says what is wrong with it.
 
 template<class M, class Take>
@@ -186,6 +203,18 @@ std::optional<raft::RequestBody> take(p::FetchRequest& m, int16_t version) {
   return r;
 }
 
+std::optional<raft::RequestBody> take(p::FetchSnapshotRequest& m) {
+  if (m.topics.size() != 1 || m.topics[0].partitions.size() != 1) return std::nullopt;
+  const auto& t = m.topics[0].partitions[0];
+  raft::SnapshotRequest r;
+  r.epoch = t.current_leader_epoch;
+  r.replica = {NodeId{m.replica_id}, t.replica_directory_id};
+  r.id = {t.snapshot_id.end_offset, t.snapshot_id.epoch};
+  r.position = t.position;
+  r.max_bytes = m.max_bytes;
+  return r;
+}
+
 // ---- replies
 
 template<class Response, class Answer>
@@ -212,6 +241,10 @@ p::FetchResponse response_to(Arena& a, ApiVersion as, const raft::FetchReply& f,
     if (f.diverging) {
       t.diverging_epoch.epoch = f.diverging->epoch;
       t.diverging_epoch.end_offset = f.diverging->offset;
+    }
+    if (f.snapshot) {
+      t.snapshot_id.epoch = f.snapshot->epoch;
+      t.snapshot_id.end_offset = f.snapshot->offset;
     }
   }
   if (as.version >= kFetchNamesLeaders) put_endpoint(a, m.node_endpoints, leader);
@@ -254,13 +287,32 @@ Answered take_fetch_answer(Arena& a, ApiVersion as, ByteSpan bytes) {
   f.log_start = t.log_start_offset;
   if (t.diverging_epoch.epoch >= 0 && t.diverging_epoch.end_offset >= 0)
     f.diverging = OffsetAndEpoch{t.diverging_epoch.end_offset, t.diverging_epoch.epoch};
+  if (t.snapshot_id.epoch >= 0 && t.snapshot_id.end_offset >= 0)
+    f.snapshot = OffsetAndEpoch{t.snapshot_id.end_offset, t.snapshot_id.epoch};
   return {f, t.records.span(), false};
+}
+
+Answered take_snapshot_answer(Arena& a, ApiVersion as, ByteSpan bytes) {
+  p::FetchSnapshotResponse m;
+  Reader reader(bytes);
+  if (!p::decode(reader, a, as.version, m) || !reader.ok() || m.error_code != 0) return refused(m.error_code);
+  if (m.topics.size() != 1 || m.topics[0].name != kMetadataTopic || m.topics[0].partitions.size() != 1) return {};
+  const auto& t = m.topics[0].partitions[0];
+  if (t.index != 0) return {};
+  raft::SnapshotAnswer s;
+  s.verdict = verdict(t.error_code, t.current_leader.leader_epoch, t.current_leader.leader_id);
+  s.id = {t.snapshot_id.end_offset, t.snapshot_id.epoch};
+  s.size = t.size;
+  s.position = t.position;
+  s.bytes = static_cast<int64_t>(t.unaligned_records.span().size());
+  return {s, t.unaligned_records.span(), false};
 }
 
 }  // namespace
 
 ApiVersion asked_as(const raft::RequestBody& body) {
-  constexpr ApiVersion kAsked[] = {{kVote, 2}, {kBeginQuorumEpoch, 1}, {kEndQuorumEpoch, 1}, {kFetch, 18}};
+  constexpr ApiVersion kAsked[] = {
+      {kVote, 2}, {kBeginQuorumEpoch, 1}, {kEndQuorumEpoch, 1}, {kFetch, 18}, {kFetchSnapshot, 1}};
   return kAsked[body.index()];
 }
 
@@ -278,6 +330,17 @@ Asked decode_request(Arena& arena, ApiVersion as, ByteSpan bytes, std::string_vi
     case kFetch:
       return take_request<p::FetchRequest>(arena, as, bytes, cluster_id,
                                            [&](p::FetchRequest& m) { return take(m, as.version); });
+    case kFetchSnapshot: {
+      bool elsewhere = false;
+      Asked asked = take_request<p::FetchSnapshotRequest>(
+          arena, as, bytes, cluster_id, [&](p::FetchSnapshotRequest& m) -> std::optional<raft::RequestBody> {
+            auto body = take(m);
+            elsewhere = body && (m.topics[0].name != kMetadataTopic || m.topics[0].partitions[0].partition != 0);
+            return body;
+          });
+      asked.elsewhere = elsewhere;
+      return asked;
+    }
     default: return {.malformed = true};
   }
 }
@@ -302,14 +365,49 @@ std::vector<Slice> encode_error(ApiVersion as, ErrorCode error) {
     case kBeginQuorumEpoch: return top_error<p::BeginQuorumEpochResponse>(as.version, error);
     case kEndQuorumEpoch: return top_error<p::EndQuorumEpochResponse>(as.version, error);
     case kFetch: return top_error<p::FetchResponse>(as.version, error);
+    case kFetchSnapshot: return top_error<p::FetchSnapshotResponse>(as.version, error);
     default:
       KLAMM_ASSERT_REL(as.api, ==, kDescribeQuorum);
       return top_error<p::DescribeQuorumResponse>(as.version, error);
   }
 }
 
+std::vector<Slice> encode_snapshot_part(Arena& arena, ApiVersion as, const SnapshotPartReply& part,
+                                        const Endpoint* leader, const Slice& bytes) {
+  p::FetchSnapshotResponse m;
+  auto& topic = m.topics.add(arena);
+  topic.name = kMetadataTopic;
+  auto& t = topic.partitions.add(arena);
+  t.error_code = static_cast<int16_t>(part.verdict.error);
+  t.snapshot_id.end_offset = part.id.offset;
+  t.snapshot_id.epoch = part.id.epoch;
+  t.current_leader.leader_id = part.verdict.leader.value;
+  t.current_leader.leader_epoch = part.verdict.epoch;
+  t.size = part.size;
+  t.position = part.position;
+  t.unaligned_records = p::Records::of(std::span(&bytes, bytes.empty() ? 0 : 1));
+  if (as.version >= 1) put_endpoint(arena, m.node_endpoints, leader);
+  return encoded(as.version, m);
+}
+
+std::vector<Slice> encode_unknown_snapshot(Arena& arena, ApiVersion as, ByteSpan request, const Endpoint* leader) {
+  p::FetchSnapshotRequest asked;
+  Reader reader(request);
+  KLAMM_ASSERT(p::decode(reader, arena, as.version, asked));
+  p::FetchSnapshotResponse m;
+  auto& topic = m.topics.add(arena);
+  topic.name = asked.topics[0].name;
+  auto& t = topic.partitions.add(arena);
+  t.index = asked.topics[0].partitions[0].partition;
+  t.error_code = static_cast<int16_t>(ErrorCode::unknown_topic_or_partition);
+  t.unaligned_records = p::Records::empty();
+  if (as.version >= 1) put_endpoint(arena, m.node_endpoints, leader);
+  return encoded(as.version, m);
+}
+
 Answered decode_answer(Arena& arena, ApiVersion as, ByteSpan bytes) {
   if (as.api == kFetch) return take_fetch_answer(arena, as, bytes);
+  if (as.api == kFetchSnapshot) return take_snapshot_answer(arena, as, bytes);
   if (as.api == kVote) {
     p::VoteResponse m;
     const auto* t = take_answer(arena, as, bytes, m);

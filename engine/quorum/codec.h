@@ -16,7 +16,14 @@ inline constexpr Uuid kMetadataTopicId{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
 inline constexpr const char* kMetadataTopic = "__cluster_metadata";
 
 // The API keys, and the versions in which we ask (the highest that Kafka 4.3 serves).
-enum Api : int16_t { kFetch = 1, kVote = 52, kBeginQuorumEpoch = 53, kEndQuorumEpoch = 54, kDescribeQuorum = 55 };
+enum Api : int16_t {
+  kFetch = 1,
+  kVote = 52,
+  kBeginQuorumEpoch = 53,
+  kEndQuorumEpoch = 54,
+  kDescribeQuorum = 55,
+  kFetchSnapshot = 59
+};
 struct ApiVersion {
   int16_t api;
   int16_t version;
@@ -36,6 +43,7 @@ std::vector<Slice> encode_request(Arena& arena, const Identity& us, const raft::
 struct Asked {
   std::optional<raft::RequestBody> body;
   ErrorCode error = ErrorCode::none;  // to be answered at the top of the response, if there is no body
+  bool elsewhere = false;             // a FetchSnapshot of another partition
   bool malformed = false;             // not even that
 };
 Asked decode_request(Arena& arena, ApiVersion as, ByteSpan bytes, std::string_view cluster_id);
@@ -49,6 +57,17 @@ struct Endpoint {
 std::vector<Slice> encode_reply(Arena& arena, ApiVersion as, const raft::ReplyBody& body, const Endpoint* leader,
                                 std::span<const Slice> records);
 std::vector<Slice> encode_error(ApiVersion as, ErrorCode error);
+// To a FetchSnapshot that passed decode_request: of a part of it, or why there is none.
+struct SnapshotPartReply {
+  raft::Verdict verdict;
+  OffsetAndEpoch id;
+  int64_t size = 0;
+  int64_t position = 0;
+};
+std::vector<Slice> encode_snapshot_part(Arena& arena, ApiVersion as, const SnapshotPartReply& part,
+                                        const Endpoint* leader, const Slice& bytes);
+// To one that asks for something else than the metadata log.
+std::vector<Slice> encode_unknown_snapshot(Arena& arena, ApiVersion as, ByteSpan request, const Endpoint* leader);
 
 struct Answered {
   std::optional<raft::AnswerBody> body;  // nothing: an error at the top, or malformed. A FetchAnswer has no runs yet

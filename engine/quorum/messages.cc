@@ -9,11 +9,16 @@ namespace klamm::quorum {
 
 void Quorum::on_request(Io& io, const Ticket& ticket, ByteSpan body, Out& out) {
   const auto close = [&] { out.replies.push_back({ticket, {}, true}); };
-  if (!started() || !log_.ready()) return close();
+  if (!started() || !log_usable()) return close();
   if (ticket.api == kDescribeQuorum) return describe(io, ticket, body, out);
   const ApiVersion as{ticket.api, ticket.version};
   Asked asked = decode_request(io.ctx.arena(), as, body, options_.cluster_id);
   if (asked.malformed) return close();
+  if (asked.elsewhere) {
+    const std::optional<Endpoint> leader = endpoint(told_.leader);
+    return out.replies.push_back(
+        {ticket, encode_unknown_snapshot(io.ctx.arena(), as, body, leader ? &*leader : nullptr), false});
+  }
   if (!asked.body) return out.replies.push_back({ticket, encode_error(as, asked.error), false});
   step(io, raft::Request{ticket, std::move(*asked.body)}, {}, out);
 }
@@ -38,10 +43,14 @@ void Quorum::note_kinship(uint16_t voter, bool foreign, Out& out) {
 
 raft::AnswerBody Quorum::take_answer(Io& io, const net::Answer& answer, Carried& carried, Out& out) {
   if (answer.error != IoError::none) return raft::NoAnswer{answer.error == IoError::refused};
-  if (!log_.ready()) return raft::NoAnswer{};
+  if (!log_usable()) return raft::NoAnswer{};
   Answered answered = decode_answer(io.ctx.arena(), {answer.api, answer.version}, answer.body.span());
   note_kinship(answer.owner.step, answered.foreign, out);
   if (!answered.body) return raft::NoAnswer{};
+  if (const auto* part = std::get_if<raft::SnapshotAnswer>(&*answered.body)) {
+    if (part->size > kMaxSnapshotBytes) return raft::NoAnswer{};
+    carried.answer = answer.body.of(answered.records);
+  }
   auto* fetched = std::get_if<raft::FetchAnswer>(&*answered.body);
   if (!fetched || answered.records.empty()) return std::move(*answered.body);
   // Of the records, what is whole and sound and follows our log. Without that there is no answer.
@@ -74,6 +83,8 @@ void Quorum::send(Io& io, const raft::Send& s, Out& out) {
 void Quorum::send_reply(Io& io, raft::SendReply r, Out& out) {
   if (auto* fetch = std::get_if<raft::FetchReply>(&r.body))
     return send_fetch_reply(io, r.needs, r.ticket, std::move(*fetch), out);
+  if (const auto* snapshot = std::get_if<raft::SnapshotReply>(&r.body))
+    return send_snapshot_reply(io, r.needs, r.ticket, *snapshot, out);
   const std::optional<Endpoint> leader = std::visit([&](const auto& b) { return endpoint(b.verdict.leader); }, r.body);
   const ApiVersion as{r.ticket.api, r.ticket.version};
   deliver(r.needs, {r.ticket, encode_reply(io.ctx.arena(), as, r.body, leader ? &*leader : nullptr, {}), false}, out);
@@ -92,6 +103,46 @@ void Quorum::send_fetch_reply(Io& io, const raft::Needs& needs, const Ticket& ti
   const std::optional<Endpoint> leader = endpoint(reply.verdict.leader);
   const ApiVersion as{ticket.api, ticket.version};
   deliver(needs, {ticket, encode_reply(io.ctx.arena(), as, reply, leader ? &*leader : nullptr, records), false}, out);
+}
+
+void Quorum::send_snapshot_reply(Io& io, const raft::Needs& needs, const Ticket& ticket,
+                                 const raft::SnapshotReply& reply, Out& out) {
+  const metadata::SnapshotId id{reply.id.offset, reply.id.epoch};
+  const auto file = snapshots_.files().find(id);
+  SnapshotPartReply part{.verdict = reply.verdict};
+  if (part.verdict.error == ErrorCode::none)
+    part.verdict.error =
+        rules::part_error({file != snapshots_.files().end(), file == snapshots_.files().end() ? 0 : file->second.bytes},
+                          reply.position, reply.max_bytes);
+  if (part.verdict.error == ErrorCode::none) {
+    part = {reply.verdict, reply.id, file->second.bytes, reply.position};
+    const int64_t rest = part.size - part.position;
+    const auto size = static_cast<uint32_t>(std::min<int64_t>({rest, reply.max_bytes, kFetchBytes}));
+    const auto slot = snapshots_.read_part(io, id, part.position, size);
+    if (!slot) return out.replies.push_back({ticket, {}, true});
+    serving_[*slot] = {needs, ticket, part};
+    return;
+  }
+  const std::optional<Endpoint> leader = endpoint(part.verdict.leader);
+  const ApiVersion as{ticket.api, ticket.version};
+  deliver(needs, {ticket, encode_snapshot_part(io.ctx.arena(), as, part, leader ? &*leader : nullptr, {}), false}, out);
+}
+
+// The file may be gone since it was looked up, or this node's leadership.
+void Quorum::on_snapshot_part(Io& io, const Snapshots::Part& read, Out& out) {
+  Serving s = std::move(serving_.at(read.slot));
+  serving_.erase(read.slot);
+  raft::Verdict& v = s.part.verdict;
+  if (raft_->role() != raft::Role::leader || raft_->epoch() != v.epoch)
+    v = {ErrorCode::not_leader_or_follower, raft_->epoch(), told_.leader};
+  else if (read.error != IoError::none || read.bytes.empty())
+    v.error = read.error == IoError::not_found ? ErrorCode::snapshot_not_found : ErrorCode::kafka_storage_error;
+  if (v.error != ErrorCode::none) s.part = {.verdict = v};
+  const std::optional<Endpoint> leader = endpoint(v.leader);
+  const ApiVersion as{s.ticket.api, s.ticket.version};
+  const Slice bytes = v.error == ErrorCode::none ? read.bytes : Slice();
+  deliver(s.needs,
+          {s.ticket, encode_snapshot_part(io.ctx.arena(), as, s.part, leader ? &*leader : nullptr, bytes), false}, out);
 }
 
 void Quorum::deliver(const raft::Needs& needs, Reply reply, Out& out) {

@@ -86,40 +86,14 @@ void Quorum::on_snapshots(Io& io, const Owner& owner, const StorageEnd& end, Out
   snapshots_.on_storage(io, owner, end, s);
   if (!s.fatal.empty()) return void(out.fatal = s.fatal);
   if (s.loaded) log_.open(io, {.recovery_point = snapshot() ? snapshot()->end : 0});
+  for (const Snapshots::Part& part : s.parts) on_snapshot_part(io, part, out);
+  if (s.stored && storing_) fetched_stored(io, out);
   if (s.stored || s.dated) cut(io, out);
 }
 
-void Quorum::store_snapshot(Io& io, const metadata::SnapshotId& id, Slice file) {
-  snapshots_.store(io, id, std::move(file));
-}
-
-// The log's beginning moves to the end of the oldest snapshot that stays; whole segments below it go, then the older
-// snapshots. A crash between leaves more than is needed.
-void Quorum::cut(Io& io, Out& out) {
-  if (!started() || !log_.ready()) return;
-  cut_at_ = io.ctx.now + options_.retention.check;
-  const Snapshots::Files& files = snapshots_.files();
-  while (may_cut_ && files.size() > 1) {
-    const auto oldest = files.begin();
-    const metadata::SnapshotId next = std::next(oldest)->first;
-    const Offset start = next.end;
-    if (start > committed()) return;
-    if (!oldest->second.contained_ms) return snapshots_.date_oldest(io);
-    rules::Kept kept{files.size(), log_.size_bytes(log_start()), *oldest->second.contained_ms, io.ctx.wall.ms};
-    for (const auto& [id, file] : files) kept.bytes += file.bytes;
-    if (!rules::oldest_goes(kept, options_.retention)) return;
-    PROBE(io.ctx, metadata_log_cut);
-    if (start > log_start()) {
-      log_.advance_log_start(io.ctx, start);
-      log_.retain(io, {.high_watermark = committed()});
-      step(io, raft::LogCut{start}, {}, out);
-    }
-    snapshots_.remove_before(io, next);
-  }
-}
-
 std::optional<metadata::SnapshotId> Quorum::next_snapshot(Offset end) const {
-  if (!started() || snapshots_.busy() || end > committed() || end > raft_->log().synced) return std::nullopt;
+  if (!started() || installing_ || snapshots_.busy() || end > committed() || end > raft_->log().synced)
+    return std::nullopt;
   if (end <= log_start() || (snapshot() && end <= snapshot()->end)) return std::nullopt;
   for (auto it = raft_->log().epochs.starts().rbegin(); it != raft_->log().epochs.starts().rend(); ++it)
     if (it->offset < end) return metadata::SnapshotId{end, it->epoch};
@@ -133,20 +107,20 @@ void Quorum::on_log(Io& io, const Owner& owner, const StorageEnd& end, Out& out)
     out.fatal = std::string("the metadata log failed: ") + name(l.failed);
     return;
   }
-  if (l.ready && !started())
+  if (installing_)
+    pump_install(io, out);
+  else if (l.ready && !started())
     run_if_loaded(io, out);
   else if (l.ready && log_.ends().submitted != raft_->log().end)
     out.fatal = "the metadata log is not what it was";
   if (l.ready && std::exchange(reader_waits_, false)) out.readable = true;
-  if (l.synced && started() && out.fatal.empty())
+  if (l.synced && started() && !installing_ && out.fatal.empty())
     step(io, raft::LogSynced{std::min(log_.ends().synced, raft_->log().end)}, {}, out);
   for (const log::ColdEnd& cold : l.cold) on_cold(io, cold, out);
 }
 
 void Quorum::run_if_loaded(Io& io, Out& out) {
-  if (!loaded_ || !log_.ready()) return;
-  if (snapshot() && log_.ends().submitted < snapshot()->end)
-    return void(out.fatal = "the metadata log ends before its snapshot");
+  if (!loaded_ || !log_usable()) return;
   raft::Options o;
   o.self = {options_.self, options_.directory};
   o.voters = ids(options_.voters);
@@ -160,6 +134,9 @@ void Quorum::run_if_loaded(Io& io, Out& out) {
                             " and there is no snapshot of what was before");
   snapshots_.remove_before(io, {ends.log_start, 0});
   raft::LogState log = recovered_log();
+  // It had come in the place of the log, and that was not yet cut.
+  if (snapshot() && raft::rules::supersedes({snapshot()->end, snapshot()->epoch}, log.last()))
+    return install(io, *snapshot(), out);
   sync_asked_ = log.synced;
   cut_at_ = io.ctx.now + options_.retention.check;
   raft_.emplace(std::move(o), state_file_.stored(), std::move(log));
@@ -175,24 +152,26 @@ raft::LogState Quorum::recovered_log() const {
     log.epochs.assign({ends.log_start - 1, files.begin()->first.epoch});
   for (const log::EpochEntry& e : log_.epochs().entries())
     if (e.epoch >= log.epochs.latest()) log.epochs.assign({e.start, e.epoch});
+  log.snapshots = snapshot_ids();
   return log;
 }
 
 // A log that is read back after a truncation can neither be truncated again nor grow: until it is there this node hears
 // no answer (messages.cc), stands for no election and answers nobody.
 void Quorum::on_time(Io& io, Out& out) {
-  if (!started() || !log_.ready()) return;
+  if (!started() || !log_usable()) return;
   if (io.ctx.now >= raft_->next_deadline()) step(io, raft::Tick{}, {}, out);
   if (io.ctx.now >= log_.next_removal()) log_.remove_put_away(io);
   if (io.ctx.now >= cut_at_) cut(io, out);
 }
 
 Instant Quorum::next_deadline() const {
-  if (!started() || !log_.ready()) return kNever;
+  if (!started() || !log_usable()) return kNever;
   return earlier(raft_->next_deadline(), earlier(log_.next_removal(), cut_at_));
 }
 
-void Quorum::end_turn(Io& io, Out&) {
+void Quorum::end_turn(Io& io, Out& out) {
+  store_fetched(io, out);
   if (!started() || !log_.ready()) return;
   if (!raft::rules::flush_policy(io.ctx.flaws).flush) {
     if (log_.dirty()) log_.flush(io);
@@ -224,7 +203,7 @@ CommittedRead Quorum::read(Io& io, Offset from) {
   CommittedRead r{.next = from};
   if (from >= committed()) return r;
   KLAMM_ASSERT_REL(from, >=, log_start());
-  if (!log_.ready()) {
+  if (!log_usable()) {
     r.wait = reader_waits_ = true;
     return r;
   }
@@ -240,7 +219,7 @@ CommittedRead Quorum::read(Io& io, Offset from) {
     return r;
   }
   KLAMM_ASSERT(got.status == log::ReadStatus::ok);
-  r.next = got.next;
+  r.next = read_to_ = got.next;
   if (got.pieces.size() == 1) {
     r.batches = std::move(got.pieces[0]);
   } else if (!got.pieces.empty()) {
@@ -274,6 +253,7 @@ void Quorum::change_log(Io& io, const raft::Ready& ready, const Carried& carried
     log_.truncate_to(io, ready.truncate);
     sync_asked_ = std::min(sync_asked_, ready.truncate);
   }
+  if (ready.snapshot) take_part(*ready.snapshot, carried.answer);
   if (ready.accept) log_.append_as_follower(io.ctx, carried.answer);
   for (const raft::Append& a : ready.append) {
     const Slice batch =
@@ -283,7 +263,7 @@ void Quorum::change_log(Io& io, const raft::Ready& ready, const Carried& carried
     KLAMM_ASSERT_REL(at.base, ==, a.base);
     KLAMM_ASSERT_REL(at.last, ==, a.base + a.records - 1);
   }
-  if (log_.ready() && log_.ends().submitted != raft_->log().end) out.fatal = "the metadata log was cut inside a batch";
+  if (log_usable() && log_.ends().submitted != raft_->log().end) out.fatal = "the metadata log was cut inside a batch";
 }
 
 void Quorum::tell(Io& io, const raft::Ready& ready, Out& out) {

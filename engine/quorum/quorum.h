@@ -4,7 +4,7 @@
 //   new --start--> loading (quorum-state, the newest snapshot, recovery of the log) --Out.started--> running
 //   --resign(stopping)--> Out.resigned
 //
-// Owned by the node, by value; copyable. The node routes to it: requests of the five APIs, answers and storage ends
+// Owned by the node, by value; copyable. The node routes to it: requests of the six APIs, answers and storage ends
 // whose Owner carries its module, time, and after everything else of a turn one `end_turn`, which writes and syncs what
 // the turn has appended. Every method may fill Out; the node drains it after each.
 #pragma once
@@ -95,6 +95,7 @@ struct Out {
   bool started = false;                  // requests are served from now on
   bool committed = false;                // committed() has grown
   bool readable = false;                 // a read that had to wait may be repeated
+  bool replaced = false;                 // a snapshot came in the log's place: it is to be read, then the log behind it
   bool resigned = false;                 // after resign(stopping): nothing more to wait for
   bool foreign = false;                  // most voters say that they are of another cluster: this node must end
   std::string fatal;                     // not empty: this node must end (with this reason)
@@ -114,8 +115,9 @@ class Quorum final {
   void start(Io& io, Out& out);
   bool started() const { return raft_.has_value(); }
 
-  // Vote, BeginQuorumEpoch, EndQuorumEpoch, Fetch and DescribeQuorum, of the versions of the controller listener. The
-  // reply comes in Out.replies, in this turn or later; `body` is not kept. Before `started`, the connection is closed.
+  // Vote, BeginQuorumEpoch, EndQuorumEpoch, Fetch, FetchSnapshot and DescribeQuorum, of the versions of the controller
+  // listener. The reply comes in Out.replies, in this turn or later; `body` is not kept. Before `started`, the
+  // connection is closed.
   void on_request(Io& io, const Ticket& ticket, ByteSpan body, Out& out);
   void on_answer(Io& io, const net::Answer& answer, Out& out);
   void on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out& out);
@@ -141,19 +143,19 @@ class Quorum final {
 
   // ---- snapshots: of all committed records below an offset; what they hold is the node's affair
   std::optional<metadata::SnapshotId> snapshot() const { return snapshots_.newest(); }
-  Slice take_snapshot() { return snapshots_.take_bytes(); }  // that was there at the start; once
+  Slice take_snapshot() { return snapshots_.take_bytes(); }  // that was there at the start, or came; once
   // Of the records below `end`, if they can be snapshot now: durable here, and beyond the last one.
   std::optional<metadata::SnapshotId> next_snapshot(Offset end) const;
+  // Not if a newer one has come meanwhile.
   void store_snapshot(Io& io, const metadata::SnapshotId& id, Slice file);
-  // Whether the log may be cut: what lies below the oldest snapshot that is kept goes, and then no replica may need it.
-  void allow_cuts(bool allowed) { may_cut_ = allowed; }
   const VoterAddress* voter(NodeId id) const;
   const Options& options() const { return options_; }
 
   template<class V>
   void fields(V& v) const {
     v("log", log_), v("state_file", state_file_), v("snapshots", snapshots_), v("loaded", loaded_), v("raft", raft_),
-        v("told", told_), v("may_cut", may_cut_), v("cut_at", cut_at_);
+        v("told", told_), v("read_to", read_to_), v("cut_at", cut_at_), v("fetched", fetched_), v("storing", storing_),
+        v("installing", installing_), v("serving", serving_);
     v("durable_version", durable_version_), v("sync_asked", sync_asked_), v("held", held_), v("cold", cold_);
     v("reader_waits", reader_waits_), v("resigned", resigned_), v("foreign", foreign_);
   }
@@ -181,9 +183,38 @@ class Quorum final {
       v("ticket", ticket), v("epoch", reply.verdict.epoch), v("read_from", reply.read_from);
     }
   };
+  // A snapshot of the leader's on its way here.
+  struct Fetched {
+    metadata::SnapshotId id;
+    std::vector<Slice> parts;
+    bool complete = false;
+    template<class V>
+    void fields(V& v) const {
+      v("id", id), v("parts", parts), v("complete", complete);
+    }
+  };
+  // A stored snapshot on its way to take the log's place: nothing else happens to the log, and nobody is answered.
+  struct Installing {
+    metadata::SnapshotId id;
+    bool begun = false;  // the log begins where it ends
+    template<class V>
+    void fields(V& v) const {
+      v("id", id), v("begun", begun);
+    }
+  };
+  // A part of a snapshot that is being read for another.
+  struct Serving {
+    raft::Needs needs;
+    Ticket ticket;
+    SnapshotPartReply part;
+    template<class V>
+    void fields(V& v) const {
+      v("ticket", ticket), v("epoch", part.verdict.epoch), v("end", part.id.offset), v("position", part.position);
+    }
+  };
   // The bytes that an input is about, for the core may decide to append them.
   struct Carried {
-    Slice answer;    // batches of a fetch answer
+    Slice answer;    // batches of a fetch answer, or bytes of a snapshot
     Slice proposal;  // a batch
   };
 
@@ -193,7 +224,15 @@ class Quorum final {
   void on_snapshots(Io& io, const Owner& owner, const StorageEnd& end, Out& out);
   void run_if_loaded(Io& io, Out& out);
   raft::LogState recovered_log() const;
+  bool log_usable() const { return log_.ready() && !installing_; }
+  // cutting.cc
   void cut(Io& io, Out& out);
+  std::optional<raft::SnapshotIds> snapshot_ids() const;
+  void take_part(const raft::SnapshotPart& part, const Slice& bytes);
+  void store_fetched(Io& io, Out& out);
+  void fetched_stored(Io& io, Out& out);
+  void install(Io& io, const metadata::SnapshotId& id, Out& out);
+  void pump_install(Io& io, Out& out);
   void step(Io& io, const raft::Input& input, const Carried& carried, Out& out);
   void change_log(Io& io, const raft::Ready& ready, const Carried& carried, Out& out);
   void tell(Io& io, const raft::Ready& ready, Out& out);
@@ -203,6 +242,9 @@ class Quorum final {
   void send(Io& io, const raft::Send& send, Out& out);
   void send_reply(Io& io, raft::SendReply reply, Out& out);
   void send_fetch_reply(Io& io, const raft::Needs& needs, const Ticket& ticket, raft::FetchReply reply, Out& out);
+  void send_snapshot_reply(Io& io, const raft::Needs& needs, const Ticket& ticket, const raft::SnapshotReply& reply,
+                           Out& out);
+  void on_snapshot_part(Io& io, const Snapshots::Part& part, Out& out);
   void deliver(const raft::Needs& needs, Reply reply, Out& out);
   void on_cold(Io& io, const log::ColdEnd& end, Out& out);
   raft::AnswerBody take_answer(Io& io, const net::Answer& answer, Carried& carried, Out& out);
@@ -219,15 +261,19 @@ class Quorum final {
   bool loaded_ = false;  // the state file is
   std::optional<raft::Raft> raft_;
   Leadership told_;
-  bool may_cut_ = false;
+  Offset read_to_ = 0;            // the reader has come so far: what it needs is not cut
   Instant cut_at_ = kNever;       // when to look whether the log is to be cut
   uint64_t durable_version_ = 0;  // of the hard state
   Offset sync_asked_ = 0;         // a sync of everything before it was asked for; <= the log's end
   std::deque<Held> held_;
-  std::vector<ColdFetch> cold_;  // at most kMaxColdFetches
-  bool reader_waits_ = false;    // a read of committed batches was told to wait
-  bool resigned_ = false;        // told
-  uint64_t foreign_ = 0;         // voters, by place, that said last that they are of another cluster
+  std::vector<ColdFetch> cold_;                  // at most kMaxColdFetches
+  std::optional<Fetched> fetched_;               // at most kMaxSnapshotBytes
+  std::optional<metadata::SnapshotId> storing_;  // one that was fetched
+  std::optional<Installing> installing_;
+  std::map<uint16_t, Serving> serving_;  // by slot of Snapshots: at most Snapshots::kMaxReads
+  bool reader_waits_ = false;            // a read of committed batches was told to wait
+  bool resigned_ = false;                // told
+  uint64_t foreign_ = 0;                 // voters, by place, that said last that they are of another cluster
 };
 
 }  // namespace klamm::quorum

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 
+#include "engine/base/error_code.h"
 #include "engine/base/units.h"
 
 namespace klamm::quorum::rules {
@@ -31,6 +32,17 @@ inline bool oldest_goes(const Kept& k, const Retention& r) {
   if (k.snapshots > kMaxSnapshots) return true;
   if (r.bytes >= 0 && k.bytes > r.bytes) return true;
   return r.ms >= 0 && k.now_ms - k.oldest_ms > r.ms;
+}
+
+struct Asked {
+  bool found = false;
+  int64_t bytes = 0;  // of the file
+};
+// Why a part of a snapshot cannot be had. Why: the asker begins again, with a Fetch that names another. KIP-630.
+inline ErrorCode part_error(const Asked& file, int64_t position, int32_t max_bytes) {
+  if (!file.found) return ErrorCode::snapshot_not_found;
+  if (position < 0 || position >= file.bytes) return ErrorCode::position_out_of_range;
+  return max_bytes > 0 ? ErrorCode::none : ErrorCode::invalid_request;
 }
 
 }  // namespace klamm::quorum::rules

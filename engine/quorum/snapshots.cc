@@ -39,26 +39,50 @@ void Snapshots::store(Io& io, const metadata::SnapshotId& id, Slice file) {
   replace_.start(io, owner(kReplace), place_.dir, path(id), std::move(file), metadata::kDraftSuffix);
 }
 
+Snapshots::Look Snapshots::look(Io& io, const Owner& who, const metadata::SnapshotId& id, Range range) const {
+  const FileId file = io.open(who, place_.dir, path(id), OpenMode::read_write);
+  io.read(who, file, range.from, range.size);
+  io.close(who, file);
+  return {file, 3, IoError::none, {}};
+}
+
+bool Snapshots::ended(Io& io, Look& look, const StorageEnd& end) {
+  if (!end.bytes.empty()) look.bytes = end.bytes;
+  if (look.error == IoError::none) look.error = end.error;
+  if (--look.left > 0) return false;
+  io.ops.close_file(look.file);
+  return true;
+}
+
 void Snapshots::date_oldest(Io& io) {
   if (dating_ || files_.empty()) return;
-  const metadata::SnapshotId& id = files_.begin()->first;
-  const Owner who = owner(kDate);
-  const FileId file = io.open(who, place_.dir, path(id), OpenMode::read_write);
-  io.read(who, file, 0, kHeadBytes);
-  io.close(who, file);
-  dating_ = Dating{id, file, 3, {}};
+  const metadata::SnapshotId id = files_.begin()->first;
+  dating_ = Dating{id, look(io, owner(kDate), id, {0, kHeadBytes})};
 }
 
 // One that cannot be read is no use: it counts as being as old as can be.
 void Snapshots::end_dating(Io& io, const StorageEnd& end, Out& out) {
-  if (!end.bytes.empty()) dating_->head = end.bytes;
-  if (--dating_->left > 0) return;
-  io.ops.close_file(dating_->file);
+  if (!ended(io, dating_->look, end)) return;
   if (const auto file = files_.find(dating_->id); file != files_.end()) {
-    file->second.contained_ms = metadata::contained_ms(dating_->head.span()).value_or(0);
+    file->second.contained_ms = metadata::contained_ms(dating_->look.bytes.span()).value_or(0);
     out.dated = true;
   }
   dating_.reset();
+}
+
+std::optional<uint16_t> Snapshots::read_part(Io& io, const metadata::SnapshotId& id, int64_t position, uint32_t size) {
+  uint16_t slot = 0;
+  while (reads_.count(slot)) ++slot;
+  if (slot >= kMaxReads) return std::nullopt;
+  reads_[slot] = look(io, owner(static_cast<uint16_t>(kPart + slot)), id, {position, size});
+  return slot;
+}
+
+void Snapshots::end_part(Io& io, uint16_t slot, const StorageEnd& end, Out& out) {
+  Look& look = reads_.at(slot);
+  if (!ended(io, look, end)) return;
+  out.parts.push_back({slot, look.error, look.bytes});
+  reads_.erase(slot);
 }
 
 void Snapshots::remove_before(Io& io, const metadata::SnapshotId& id) {
@@ -69,6 +93,7 @@ void Snapshots::remove_before(Io& io, const metadata::SnapshotId& id) {
 }
 
 void Snapshots::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out& out) {
+  if (owner.step >= kPart) return end_part(io, static_cast<uint16_t>(owner.step - kPart), end, out);
   switch (static_cast<Step>(owner.step)) {
     case kList: return listed(io, end, out);
     case kSweep:
@@ -95,6 +120,7 @@ void Snapshots::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Ou
     }
     case kRemove: return;  // what is left is found again at the next start
     case kDate: return end_dating(io, end, out);
+    case kPart: return;
   }
 }
 

@@ -26,7 +26,7 @@ void Raft::tick_follower(Step& s) {
   }
   // While an observer searches only the search calls: calls to the lost leader beside it would leave it no turn.
   if (searching(f)) return search_leader(s);
-  if (Peer* p = peer(hard_.leader); p && may_call(s, *p)) fetch_from(s, *p);
+  if (Peer* p = peer(hard_.leader); p && !f.storing && may_call(s, *p)) fetch_from(s, *p);
 }
 
 // A dead process is not a slow one: when the leader's address refuses us, an election is due at once. Safe at any time;
@@ -41,7 +41,10 @@ void Raft::leader_refused(Step& s, NodeId id) {
 void Raft::on_fetch_answer(Step& s, NodeId from, const FetchAnswer& a) {
   auto* f = std::get_if<Follower>(&state_);
   if (!f || from != hard_.leader) return;
-  if (a.diverging) {
+  if (a.snapshot) {
+    begin_snapshot(s, *a.snapshot);
+    if (s.ready.fatal) return;
+  } else if (a.diverging) {
     truncate(s, *a.diverging);
     if (s.ready.fatal) return;
   } else if (!accept(s, a.runs)) {
@@ -50,9 +53,54 @@ void Raft::on_fetch_answer(Step& s, NodeId from, const FetchAnswer& a) {
     f->high_watermark = std::max(f->high_watermark, a.high_watermark);
     raise_committed(s, std::min(f->high_watermark, acked_end(s.ctx)));
   }
-  f->fetched = true;
+  hear_leader(s);
+}
+
+void Raft::hear_leader(Step& s) {
+  auto& f = std::get<Follower>(state_);
+  f.fetched = true;
   search_.failures = 0;
-  if (!stopping_) f->fetch_at = s.ctx.now + options_.fetch_timeout + rules::stagger(rank_);
+  if (!stopping_) f.fetch_at = s.ctx.now + options_.fetch_timeout + rules::stagger(rank_);
+}
+
+// ---- snapshots of the leader's
+
+void Raft::begin_snapshot(Step& s, OffsetAndEpoch id) {
+  if (id.offset > 0 && id.offset < committed_) {
+    s.ready.fatal = "the leader of the metadata quorum offers a snapshot in the place of committed records";
+    return;
+  }
+  if (id.offset <= 0 || id.epoch > hard_.epoch || !rules::supersedes(id, log_.last()))
+    return note_failure(s, *peer(hard_.leader));  // of no use: do not ask in a hurry
+  auto& f = std::get<Follower>(state_);
+  f.snapshot = id;
+  f.position = 0;
+}
+
+// The parts come one after the other. One that does not fit begins all again, with a fetch.
+void Raft::on_snapshot_answer(Step& s, NodeId from, const SnapshotAnswer& a) {
+  auto* f = std::get_if<Follower>(&state_);
+  if (!f || from != hard_.leader || !f->snapshot || f->storing) return;
+  const bool fits = a.id == *f->snapshot && a.position == f->position && a.bytes > 0 && a.bytes <= a.size - a.position;
+  if (!fits) {
+    give_up_snapshot(from);
+    return note_failure(s, *peer(from));
+  }
+  f->position += a.bytes;
+  f->storing = f->position == a.size;
+  s.ready.snapshot = SnapshotPart{a.id, a.position, f->storing};
+  hear_leader(s);
+}
+
+void Raft::give_up_snapshot(NodeId from) {
+  auto* f = std::get_if<Follower>(&state_);
+  if (f && from == hard_.leader && !f->storing) f->snapshot.reset();
+}
+
+// What was to be sent once the old end is durable will never leave, and what is answered was asked for another log.
+void Raft::log_replaced(Step& s) {
+  s.ready.forget_held = true;
+  for (Peer& p : peers_) p.call = 0;
 }
 
 void Raft::truncate(Step& s, OffsetAndEpoch diverging) {
@@ -68,9 +116,7 @@ void Raft::truncate(Step& s, OffsetAndEpoch diverging) {
   log_.end = to;
   log_.synced = std::min(log_.synced, to);
   log_.epochs.truncate(to);
-  // What was to be sent once the old end is durable will never leave.
-  s.ready.forget_held = true;
-  for (Peer& p : peers_) p.call = 0;
+  log_replaced(s);
   s.ready.truncate = to;
 }
 

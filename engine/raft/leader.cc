@@ -80,10 +80,29 @@ void Raft::begin_epoch(Step& s) {
 ErrorCode Raft::check_fetch_request(const FetchRequest& r) const {
   const bool possible = r.max_wait >= Duration{} && r.from.offset >= 0 && r.from.epoch >= 0 &&
                         r.from.epoch <= r.epoch && r.replica.id != options_.self.id;
-  if (!possible) return ErrorCode::invalid_request;
-  if (r.epoch < hard_.epoch) return ErrorCode::fenced_leader_epoch;
-  if (r.epoch > hard_.epoch) return ErrorCode::unknown_leader_epoch;
+  return possible ? check_leader_only(r.epoch) : ErrorCode::invalid_request;
+}
+
+ErrorCode Raft::check_leader_only(LeaderEpoch epoch) const {
+  if (epoch < hard_.epoch) return ErrorCode::fenced_leader_epoch;
+  if (epoch > hard_.epoch) return ErrorCode::unknown_leader_epoch;
   return role() == Role::leader ? ErrorCode::none : ErrorCode::not_leader_or_follower;
+}
+
+// Whoever loads a snapshot follows us no less than who fetches.
+void Raft::on_snapshot_request(Step& s, const Ticket& ticket, const SnapshotRequest& r) {
+  const ErrorCode error = check_leader_only(r.epoch);
+  if (error == ErrorCode::none) hear_voter(s, r.replica.id);
+  reply(s, ticket, SnapshotReply{verdict(error), r.id, r.position, r.max_bytes});
+}
+
+void Raft::hear_voter(Step& s, NodeId id) {
+  if (rank_of(id) < 0 || id == options_.self.id) return;
+  auto& l = std::get<Leader>(state_);
+  l.fetched |= bit_of(id);
+  if (static_cast<size_t>(std::popcount(l.fetched)) + 1 < majority()) return;
+  l.fetched = 0;
+  l.check_quorum_at = s.ctx.now + options_.fetch_timeout * 3 / 2;
 }
 
 void Raft::on_fetch_request(Step& s, const Ticket& ticket, const FetchRequest& r) {
@@ -100,7 +119,7 @@ void Raft::on_fetch_request(Step& s, const Ticket& ticket, const FetchRequest& r
     if (point.check == rules::FetchCheck::diverging)
       answer.diverging = point.diverging;
     else
-      answer.verdict.error = ErrorCode::offset_out_of_range;  // a snapshot would have to be sent
+      answer.snapshot = log_.snapshots->newest;
     return reply(s, ticket, answer);
   }
   const auto& l = std::get<Leader>(state_);
@@ -167,11 +186,7 @@ void Raft::note_fetch(Step& s, const FetchRequest& r) {
   p->fetched_at = s.ctx.now;
   p->acknowledged = true;
   if (rank_of(r.replica.id) < 0) return;
-  l.fetched |= bit_of(r.replica.id);
-  if (static_cast<size_t>(std::popcount(l.fetched)) + 1 >= majority()) {
-    l.fetched = 0;
-    l.check_quorum_at = s.ctx.now + options_.fetch_timeout * 3 / 2;
-  }
+  hear_voter(s, r.replica.id);
   commit(s);
 }
 

@@ -1,5 +1,5 @@
-// The quorum's conversation as values: what Vote, BeginQuorumEpoch, EndQuorumEpoch and Fetch say about the one metadata
-// partition. Bytes stay in the shell.
+// The quorum's conversation as values: what Vote, BeginQuorumEpoch, EndQuorumEpoch, Fetch and FetchSnapshot say about
+// the one metadata partition. Bytes stay in the shell.
 #pragma once
 #include <optional>
 #include <variant>
@@ -47,7 +47,15 @@ struct FetchRequest {
   Offset high_watermark = -1;  // what the replica knows; Fetch 18 (KIP-1166). Larger than any: do not wake it for this
   Duration max_wait;
 };
-using RequestBody = std::variant<VoteRequest, BeginRequest, EndRequest, FetchRequest>;
+// Asks for the next bytes of a snapshot (KIP-630).
+struct SnapshotRequest {
+  LeaderEpoch epoch = 0;
+  ReplicaKey replica;
+  OffsetAndEpoch id;     // the offset after the last record it contains, and the epoch of that record
+  int64_t position = 0;  // in its file
+  int32_t max_bytes = 0;
+};
+using RequestBody = std::variant<VoteRequest, BeginRequest, EndRequest, FetchRequest, SnapshotRequest>;
 
 // What every answer tells: the error, and the leader that the answering node knows of.
 struct Verdict {
@@ -76,13 +84,21 @@ struct FetchAnswer {
   Offset high_watermark = -1;  // -1: the leader does not know it yet
   Offset log_start = 0;
   std::optional<OffsetAndEpoch> diverging;  // the largest epoch not above the asked one, and where it ends
+  std::optional<OffsetAndEpoch> snapshot;   // what was asked for is gone: this is to be fetched in its place
   std::vector<Run> runs;                    // what it carries, checked by the shell: one batch after the other
+};
+struct SnapshotAnswer {
+  Verdict verdict;
+  OffsetAndEpoch id{-1, -1};
+  int64_t size = 0;      // of the whole file
+  int64_t position = 0;  // of the bytes that it carries
+  int64_t bytes = 0;     // how many they are
 };
 // The call has ended without an answer.
 struct NoAnswer {
   bool refused = false;  // nobody listens at the peer's address: its process is gone
 };
-using AnswerBody = std::variant<NoAnswer, VoteAnswer, BeginAnswer, EndAnswer, FetchAnswer>;
+using AnswerBody = std::variant<NoAnswer, VoteAnswer, BeginAnswer, EndAnswer, FetchAnswer, SnapshotAnswer>;
 
 // What a reply to a Fetch carries besides the verdict.
 struct FetchReply {
@@ -90,8 +106,16 @@ struct FetchReply {
   Offset high_watermark = -1;
   Offset log_start = 0;
   std::optional<OffsetAndEpoch> diverging;
+  std::optional<OffsetAndEpoch> snapshot;
   Offset read_from = -1;  // records from here up to the log's end go with it; -1: none
 };
-using ReplyBody = std::variant<VoteAnswer, BeginAnswer, EndAnswer, FetchReply>;
+// Without an error in the verdict the shell looks for the file, and may find that it must be one.
+struct SnapshotReply {
+  Verdict verdict;
+  OffsetAndEpoch id;
+  int64_t position = 0;
+  int32_t max_bytes = 0;
+};
+using ReplyBody = std::variant<VoteAnswer, BeginAnswer, EndAnswer, FetchReply, SnapshotReply>;
 
 }  // namespace klamm::raft

@@ -52,7 +52,8 @@ Ready Raft::step(Ctx& ctx, const Input& input) {
                  [&](const Request& x) { on_request(s, x); },
                  [&](const Answer& x) { on_answer(s, x); },
                  [&](const LogSynced& x) { on_log_synced(s, x.offset); },
-                 [&](const LogCut& x) { on_log_cut(x.start); },
+                 [&](const LogCut& x) { on_log_cut(x); },
+                 [&](const SnapshotEnded& x) { on_snapshot_ended(s, x); },
                  [&](const HardStateSynced& x) { on_hard_state_synced(s, x.version); },
                  [&](const Propose& x) { propose(s, x.records); },
                  [&](const Resign& x) { resign(s, x.stopping); },
@@ -102,6 +103,7 @@ void Raft::on_request(Step& s, const Request& r) {
                  [&](const BeginRequest& x) { reply(s, r.ticket, on_begin_request(s, x)); },
                  [&](const EndRequest& x) { reply(s, r.ticket, on_end_request(s, x)); },
                  [&](const FetchRequest& x) { on_fetch_request(s, r.ticket, x); },
+                 [&](const SnapshotRequest& x) { on_snapshot_request(s, r.ticket, x); },
              },
              r.body);
 }
@@ -117,6 +119,11 @@ void Raft::on_answer(Step& s, const Answer& a) {
                              [&](const NoAnswer& x) {
                                if (x.refused) leader_refused(s, a.from);
                                return false;
+                             },
+                             [&](const SnapshotAnswer& x) {
+                               const bool useful_to_us = useful(s, x.verdict);
+                               if (!useful_to_us) give_up_snapshot(a.from);
+                               return useful_to_us;
                              },
                              [&](const auto& x) { return useful(s, x.verdict); },
                          },
@@ -136,6 +143,7 @@ void Raft::on_answer(Step& s, const Answer& a) {
                    if (auto* r = std::get_if<Resigned>(&state_)) r->acknowledged |= bit_of(a.from);
                  },
                  [&](const FetchAnswer& x) { on_fetch_answer(s, a.from, x); },
+                 [&](const SnapshotAnswer& x) { on_snapshot_answer(s, a.from, x); },
              },
              a.body);
 }
@@ -204,11 +212,24 @@ void Raft::on_log_synced(Step& s, Offset offset) {
   if (const auto* f = std::get_if<Follower>(&state_)) raise_committed(s, std::min(f->high_watermark, acked_end(s.ctx)));
 }
 
-void Raft::on_log_cut(Offset start) {
-  KLAMM_ASSERT_REL(start, >=, log_.start);
-  KLAMM_ASSERT_REL(start, <=, committed_);
-  log_.start = start;
-  log_.epochs.cut_front(start);
+void Raft::on_log_cut(const LogCut& cut) {
+  KLAMM_ASSERT_REL(cut.start, >=, log_.start);
+  KLAMM_ASSERT(cut.start == log_.start || cut.start <= committed_);
+  log_.start = cut.start;
+  log_.epochs.cut_front(cut.start);
+  log_.snapshots = cut.snapshots;
+}
+
+void Raft::on_snapshot_ended(Step& s, const SnapshotEnded& e) {
+  auto* f = std::get_if<Follower>(&state_);
+  if (f && f->snapshot == e.id) f->snapshot.reset(), f->storing = false;
+  if (!e.installed) return;
+  KLAMM_ASSERT(role() != Role::leader);  // whoever lacks committed records is not elected
+  KLAMM_ASSERT(rules::supersedes(e.id, log_.last()));
+  log_ = {e.id.offset, e.id.offset, e.id.offset, {}, SnapshotIds{e.id, e.id}};
+  log_.epochs.assign({e.id.offset - 1, e.id.epoch});
+  raise_committed(s, e.id.offset);
+  if (f) log_replaced(s), hear_leader(s);
 }
 
 void Raft::on_hard_state_synced(Step& s, uint64_t version) {
@@ -327,7 +348,7 @@ Instant Raft::next_deadline() const {
                    at = x.fetch_at;
                    if (searching(x)) return search();
                    for (const Peer& p : peers_)
-                     if (p.id == hard_.leader) retry(p);
+                     if (p.id == hard_.leader && !x.storing) retry(p);
                  },
              },
              state_);

@@ -51,14 +51,24 @@ struct HardState {
   }
 };
 
+struct SnapshotIds {
+  OffsetAndEpoch oldest, newest;
+  friend constexpr bool operator==(const SnapshotIds&, const SnapshotIds&) = default;
+  template<class V>
+  void fields(V& v) const {
+    v("oldest", oldest), v("newest", newest);
+  }
+};
 struct LogState {
   Offset start = 0;
   Offset end = 0;
   Offset synced = 0;  // start <= synced <= end
   Epochs epochs;
+  std::optional<SnapshotIds> snapshots;  // that can be fetched
+  OffsetAndEpoch last() const { return {end, epochs.latest()}; }
   template<class V>
   void fields(V& v) const {
-    v("start", start), v("end", end), v("synced", synced), v("epochs", epochs);
+    v("start", start), v("end", end), v("synced", synced), v("epochs", epochs), v("snapshots", snapshots);
   }
 };
 
@@ -79,6 +89,12 @@ struct LogSynced {
 };
 struct LogCut {
   Offset start = 0;  // the log begins here now; all before it is committed
+  std::optional<SnapshotIds> snapshots;
+};
+// What Ready.snapshot has completed: it cannot be used; or it is durable; or, more, the log is what it was for it.
+struct SnapshotEnded {
+  OffsetAndEpoch id;
+  bool installed = false;  // the log holds nothing and begins where the snapshot ends
 };
 struct HardStateSynced {
   uint64_t version = 0;  // this one, and with it all before it
@@ -89,7 +105,8 @@ struct Propose {
 struct Resign {
   bool stopping = false;  // the replica is about to end: it will not stand again
 };
-using Input = std::variant<Start, Tick, Request, Answer, LogSynced, LogCut, HardStateSynced, Propose, Resign>;
+using Input =
+    std::variant<Start, Tick, Request, Answer, LogSynced, LogCut, SnapshotEnded, HardStateSynced, Propose, Resign>;
 
 // ---- what to do about it
 // What has to be durable before something leaves.
@@ -117,13 +134,20 @@ struct Append {
   LeaderEpoch epoch = 0;
   std::vector<NodeId> granting;  // with leader_change: who voted for it
 };
+// Bytes of a snapshot: the next ones, or those of a new one at position 0.
+struct SnapshotPart {
+  OffsetAndEpoch id;
+  int64_t position = 0;
+  bool last = false;  // then it is to be stored, and takes the place of the log unless that has come beyond it
+};
 // In order: truncate, append or accept, then persist; sends and replies as soon as what they need is durable. Sends
 // still held back when `forget_held` is set are dropped: they belong to a role that is over. Replies are never dropped.
 struct Ready {
   bool persist = false;  // hard_state() is new, as version hard_state_version()
   bool forget_held = false;
-  bool accept = false;   // append the records of the fetch answer that was the input
-  Offset truncate = -1;  // the log ends here now; -1: as it is
+  bool accept = false;                   // append the records of the fetch answer that was the input
+  std::optional<SnapshotPart> snapshot;  // the bytes of the snapshot answer that was the input
+  Offset truncate = -1;                  // the log ends here now; -1: as it is
   std::vector<Append> append;
   std::vector<Send> sends;
   std::vector<SendReply> replies;
@@ -175,7 +199,8 @@ class Raft final {
   void on_request(Step& s, const Request& r);
   void on_answer(Step& s, const Answer& a);
   void on_log_synced(Step& s, Offset offset);
-  void on_log_cut(Offset start);
+  void on_log_cut(const LogCut& cut);
+  void on_snapshot_ended(Step& s, const SnapshotEnded& e);
   void on_hard_state_synced(Step& s, uint64_t version);
   void resign(Step& s, bool stopping);
   // Epochs and leaders heard of, whoever told. The error is what a request that contradicts us is answered with.
@@ -230,6 +255,9 @@ class Raft final {
   void append(Step& s, Append a);
   void on_fetch_request(Step& s, const Ticket& ticket, const FetchRequest& r);
   ErrorCode check_fetch_request(const FetchRequest& r) const;
+  void on_snapshot_request(Step& s, const Ticket& ticket, const SnapshotRequest& r);
+  ErrorCode check_leader_only(LeaderEpoch epoch) const;
+  void hear_voter(Step& s, NodeId id);
   void note_fetch(Step& s, const FetchRequest& r);
   Progress* progress(Leader& l, const ReplicaKey& key);
   void park(Step& s, const Ticket& ticket, const FetchRequest& r);
@@ -242,6 +270,11 @@ class Raft final {
   void become_follower(Step& s, LeaderEpoch epoch, NodeId leader);
   void tick_follower(Step& s);
   void on_fetch_answer(Step& s, NodeId from, const FetchAnswer& a);
+  void on_snapshot_answer(Step& s, NodeId from, const SnapshotAnswer& a);
+  void begin_snapshot(Step& s, OffsetAndEpoch id);
+  void give_up_snapshot(NodeId from);
+  void hear_leader(Step& s);
+  void log_replaced(Step& s);
   void truncate(Step& s, OffsetAndEpoch diverging);
   bool accept(Step& s, const std::vector<Run>& runs);
   void leader_refused(Step& s, NodeId id);

@@ -112,9 +112,14 @@ struct Follower {
   Instant fetch_at = kNever;   // when the leader counts as lost; kNever: it is (an observer's that looks for another)
   bool fetched = false;        // heard from this leader at least once, and not that it is gone (KAFKA-17641)
   Offset high_watermark = -1;  // the leader's, as far as told; committed is what we have of it
+  // A snapshot of the leader's that takes the place of our log: how much of it has come; then it is being stored.
+  std::optional<OffsetAndEpoch> snapshot;
+  int64_t position = 0;
+  bool storing = false;
   template<class V>
   void fields(V& v) const {
     v("fetch_at", fetch_at), v("fetched", fetched), v("high_watermark", high_watermark);
+    v("snapshot", snapshot), v("position", position), v("storing", storing);
   }
 };
 // In the order of Role.

@@ -79,11 +79,20 @@ bool campaigns_at_once(int32_t rank, const HardState& hard, const LogState& log)
 }
 
 FetchPoint check_fetch(const LogState& log, OffsetAndEpoch from) {
-  if (from.offset == 0 && log.start == 0) return {};
-  if (from.offset < log.start) return {.check = FetchCheck::below_start};
+  if (from.offset == 0 && log.start == 0 && !log.snapshots) return {};
+  if (log.snapshots) {
+    const OffsetAndEpoch oldest = log.snapshots->oldest;
+    const bool before = from.offset == 0 || from.offset < log.start || from.epoch < oldest.epoch ||
+                        (from.offset == log.start && from.epoch != oldest.epoch);
+    if (before) return {.check = FetchCheck::snapshot};
+  }
   const OffsetAndEpoch end = log.epochs.end_of(from.epoch, log.end);
   if (end.epoch == from.epoch && from.offset <= end.offset) return {};
   return {.check = FetchCheck::diverging, .diverging = end};
+}
+
+bool supersedes(OffsetAndEpoch snapshot, OffsetAndEpoch end) {
+  return snapshot.epoch != end.epoch ? snapshot.epoch > end.epoch : snapshot.offset > end.offset;
 }
 
 Offset truncation_point(const LogState& log, OffsetAndEpoch diverging) {

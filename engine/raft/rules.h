@@ -62,14 +62,19 @@ Restart on_restart(const Options& options, const HardState& stored, LeaderEpoch 
 // Why: nobody can have a leader to be disturbed, and a cluster of milliseconds must not wait a second for its first.
 bool campaigns_at_once(int32_t rank, const HardState& hard, const LogState& log);
 
-enum class FetchCheck : uint8_t { valid, diverging, below_start };
+enum class FetchCheck : uint8_t { valid, diverging, snapshot };
 struct FetchPoint {
   FetchCheck check = FetchCheck::valid;
   OffsetAndEpoch diverging;
 };
 // Does a log that ends at `from` (next offset, epoch of the record before it) agree with ours up to there?
 // Why: same epoch at same offset means same records before it; else it must learn where we part. KIP-595, KIP-320.
+// What lies before our log or our oldest snapshot, only the newest snapshot tells; an empty log is best begun with it.
+// KIP-630.
 FetchPoint check_fetch(const LogState& log, OffsetAndEpoch from);
+// Does a snapshot tell more than a log that ends at `end`, so that it takes that log's place?
+// Why: it holds committed records only; a log of a later epoch, or as long in the same one, has them all. KIP-630.
+bool supersedes(OffsetAndEpoch snapshot, OffsetAndEpoch end);
 // Where a follower cuts its log when the leader says that `diverging` is the end of the epoch that both may share.
 // Why: only what both have of the largest common epoch is known to be equal. KIP-101, KIP-595.
 Offset truncation_point(const LogState& log, OffsetAndEpoch diverging);

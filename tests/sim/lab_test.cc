@@ -258,6 +258,108 @@ TEST(Lab, a_node_begins_with_its_snapshot) {
   EXPECT_TRUE(lab.verdicts().empty()) << lab.verdicts().list()[0].text;
 }
 
+// The log's first offset on a node's disk.
+Offset log_start(Lab& lab, int32_t node) {
+  std::vector<DirEntry> entries;
+  lab.world().storage(host_of(node)).disk().list(DirId{0}, "__cluster_metadata-0", &entries);
+  for (const DirEntry& e : entries)
+    if (e.name.ends_with(".log")) return std::stoll(e.name.substr(0, 20));
+  return -1;
+}
+
+constexpr int32_t kAway = 3;
+
+// Node kAway was away so long that what its metadata log lacks is gone.
+struct LongAway {
+  LongAway() {
+    lab.run_for(seconds(1));
+    create("before-");
+    lab.run_for(seconds(1));
+    lab.kill(kAway);
+    end = lab.replicas().log_end({}, host_of(kAway));
+    lab.run_for(seconds(12));  // it is fenced
+    client::DeleteTopics remove;
+    for (int i = 0; i < 5; ++i) remove.names.push_back("before-" + std::to_string(i));
+    answer<client::TopicResults>(lab, lab.ask(0, "delete_topics", remove));
+    for (int i = 0; i < 4; ++i) create("after-" + std::to_string(i) + "-");
+    lab.run_for(seconds(1));
+  }
+  void create(const std::string& prefix) {
+    client::CreateTopics create;
+    for (int i = 0; i < 5; ++i) create.topics.push_back({prefix + std::to_string(i), 4, 3, {}, {}});
+    answer<client::TopicResults>(lab, lab.ask(0, "create_topics", create));
+  }
+  static bool has_all(const Lab& lab) {
+    const Offset leaders = lab.replicas().log_end({}, host_of(lab.leaders().raft_leader() + 1));
+    return lab.replicas().log_end({}, host_of(kAway)) == leaders;
+  }
+
+  Lab lab{{.seed = 15,
+           .config = {{"metadata.log.max.record.bytes.between.snapshots", "1000"},
+                      {"metadata.max.retention.bytes", "3000"},
+                      {"internal.metadata.log.segment.bytes", "2000"}}}};
+  Offset end = 0;  // of its metadata log
+};
+
+TEST(Lab, a_node_that_was_away_for_long_fetches_a_snapshot) {
+  LongAway away;
+  Lab& lab = away.lab;
+  ASSERT_GT(log_start(lab, lab.leaders().raft_leader() + 1), away.end) << "what it lacks is gone";
+  lab.start(kAway);
+  lab.run_for(seconds(5));
+  ASSERT_TRUE(lab.is_up(kAway));
+  EXPECT_GT(log_start(lab, kAway), away.end);
+  EXPECT_FALSE(snapshots(lab, kAway).empty());
+  EXPECT_TRUE(LongAway::has_all(lab));
+  // It knows what is there and what is not.
+  std::vector<DirEntry> entries;
+  lab.world().storage(host_of(kAway)).disk().list(DirId{0}, "", &entries);
+  for (const DirEntry& e : entries)
+    EXPECT_FALSE(e.name.starts_with("before-") && !e.name.ends_with("-delete")) << e.name;
+  client::ProducerOpen open;
+  open.client = 1;
+  answer<client::Done>(lab, lab.ask(0, "producer.open", open));
+  for (int32_t partition = 0; partition < 4; ++partition) {
+    client::Produce p;
+    p.client = 1;
+    p.topic = "after-3-0";
+    p.partition = partition;
+    p.records.emplace_back().value = Slice::copy("x");
+    EXPECT_EQ(answer<client::Produced>(lab, lab.ask(0, "produce", p)).offset, 0);
+  }
+  EXPECT_TRUE(lab.verdicts().empty()) << lab.verdicts().list()[0].text;
+}
+
+// Each operation on its disk fails once, and then its power: whatever is left, the next life goes on.
+TEST(Lab, a_node_whose_disk_fails_while_it_installs_a_snapshot_does_it_in_its_next_life) {
+  const LongAway away;
+  constexpr Duration kEnough = seconds(2);
+  const auto operations = [](Lab& lab) { return lab.world().storage(host_of(kAway)).submitted(); };
+  Lab whole = away.lab;
+  const uint64_t first = operations(whole) + 1;
+  whole.start(kAway);
+  whole.run_for(kEnough);
+  ASSERT_TRUE(LongAway::has_all(whole));
+  const uint64_t last = operations(whole);
+  ASSERT_GT(last, first + 30);
+  int ended = 0;
+  for (uint64_t k = first; k <= last; ++k) {
+    SCOPED_TRACE(k - first);
+    Lab lab = away.lab;
+    lab.world().storage(host_of(kAway)).model().fail_operation = k;
+    lab.start(kAway);
+    lab.run_for(kEnough);
+    ended += !lab.is_up(kAway);
+    lab.lose_power(kAway);
+    lab.start(kAway);
+    lab.run_for(kEnough);
+    ASSERT_TRUE(lab.is_up(kAway));
+    EXPECT_TRUE(LongAway::has_all(lab));
+    for (const auto& v : lab.verdicts().list()) EXPECT_EQ(v.rule, "exit") << v.text;
+  }
+  EXPECT_GT(ended, 10);
+}
+
 TEST(Lab, a_node_ends_over_a_damaged_snapshot) {
   Lab lab({.seed = 14, .config = {{"metadata.log.max.record.bytes.between.snapshots", "1000"}}});
   lab.run_for(seconds(2));

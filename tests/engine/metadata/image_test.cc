@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include "engine/metadata/difference.h"
 #include "engine/metadata/records.h"
 
 namespace klamm::metadata {
@@ -38,6 +39,50 @@ class Images : public ::testing::Test {
   }
   Arena arena;
 };
+
+// What lies between two images may have come and gone, or have been changed back.
+TEST_F(Images, a_difference_tells_what_replacing_one_by_the_other_changes) {
+  Image before;
+  topic(before, "stays", 1, 2);
+  topic(before, "changes", 2, 3);
+  topic(before, "goes", 3, 2);
+  EXPECT_TRUE(difference(before, before).empty());
+  Image after = before;
+  protocol::PartitionChangeRecord change;
+  change.topic_id = id(2);
+  change.partition_id = 1;
+  change.leader = 2;
+  ASSERT_TRUE(apply(after, change, 2));
+  protocol::RemoveTopicRecord remove;
+  remove.topic_id = id(3);
+  ASSERT_TRUE(apply(after, remove));
+  topic(after, "goes", 4, 1);  // by the same name, and another topic
+  topic(after, "came and went", 5, 1);
+  remove.topic_id = id(5);
+  ASSERT_TRUE(apply(after, remove));
+  protocol::ConfigRecord config;
+  config.resource_type = 2;
+  config.resource_name = "stays";
+  config.name = "retention.ms";
+  config.value = "1";
+  ASSERT_TRUE(apply(after, config));
+  protocol::ProducerIdsRecord producers;
+  producers.next_producer_id = 1000;
+  ASSERT_TRUE(apply(after, producers));
+  Delta expected;
+  expected.topics = {id(4)};
+  expected.deleted = {id(3)};
+  expected.partitions = {{id(2), 1}, {id(4), 0}};
+  expected.configs = {{ResourceType::topic, "stays"}};
+  expected.producer_ids = true;
+  EXPECT_EQ(difference(before, after), expected);
+  // And back again.
+  const Delta back = difference(after, before);
+  EXPECT_EQ(back.topics, (std::set<Uuid>{id(3)}));
+  EXPECT_EQ(back.deleted, (std::set<Uuid>{id(4)}));
+  EXPECT_EQ(back.partitions, (std::set<TopicIdPartition>{{id(2), 1}, {id(3), 0}, {id(3), 1}}));
+  EXPECT_EQ(back.configs, expected.configs);
+}
 
 TEST_F(Images, versions_do_not_touch_each_other) {
   Image a;

@@ -3,6 +3,7 @@
 #include "engine/protocol/batch_builder.h"
 #include "engine/protocol/messages/describe_quorum.h"
 #include "engine/protocol/messages/fetch.h"
+#include "engine/protocol/messages/fetch_snapshot.h"
 #include "engine/protocol/messages/vote.h"
 #include "engine/protocol/records/control_records.h"
 #include "tests/engine/quorum/quorum_world.h"
@@ -162,6 +163,78 @@ TEST(quorum, answers_kafkas_errors) {
   EXPECT_GT(fetch(0, [](auto&, auto&) {}).second, 61u);
   // Vote at last: an epoch that is newer but from a candidate with nothing in its log.
   EXPECT_EQ(vote([](auto&, auto& p) { p.replica_epoch = 0, p.last_offset_epoch = 0; }), ErrorCode::invalid_request);
+}
+
+// A snapshot of `batches` empty batches: enough for those who do not read it.
+Slice make_snapshot(int batches) {
+  Writer file;
+  for (int i = 0; i < batches; ++i) {
+    protocol::BatchBuilder batch({.base_offset = i, .leader_epoch = 1});
+    batch.add_value(0, std::vector<uint8_t>(1000, 'x'));
+    file.raw(batch.finish().span());
+  }
+  return file.finish_contiguous();
+}
+
+TEST(quorum, a_leader_serves_parts_of_snapshots) {
+  World w({.voters = 3});
+  ASSERT_TRUE(w.run_until([&] { return w.active() == std::optional<size_t>(0); }));
+  ASSERT_TRUE(w.propose(0, "a"));
+  w.run_for(milliseconds(50));
+  const Slice file = make_snapshot(3);
+  std::optional<metadata::SnapshotId> id;
+  w.turn(0, [&](Quorum& q, Io& io, Out&) {
+    id = q.next_snapshot(2);
+    if (id) q.store_snapshot(io, *id, file);
+  });
+  ASSERT_TRUE(id);
+  ASSERT_TRUE(w.run_until([&] { return w.quorum(0).snapshot().has_value(); }));
+  Arena arena;
+  const auto fetch = [&](size_t node, auto change) {
+    protocol::FetchSnapshotRequest r;
+    r.cluster_id = "a-cluster";
+    r.replica_id = 3;
+    auto& topic = r.topics.add(arena);
+    topic.name = kMetadataTopic;
+    auto& p = topic.partitions.add(arena);
+    p.current_leader_epoch = 1;
+    p.snapshot_id.end_offset = id->end;
+    p.snapshot_id.epoch = id->epoch;
+    change(r, p);
+    return ask<protocol::FetchSnapshotResponse>(w, node, arena, 1, r);
+  };
+  const auto error = [&](size_t node, auto change) {
+    const auto response = fetch(node, change);
+    return ErrorCode{response.error_code != 0 ? response.error_code : response.topics[0].partitions[0].error_code};
+  };
+  EXPECT_EQ(error(0, [](auto& r, auto&) { r.cluster_id = "x"; }), ErrorCode::inconsistent_cluster_id);
+  EXPECT_EQ(error(0, [](auto& r, auto&) { r.topics = {}; }), ErrorCode::invalid_request);
+  EXPECT_EQ(error(0, [](auto& r, auto&) { r.topics[0].name = "orders"; }), ErrorCode::unknown_topic_or_partition);
+  EXPECT_EQ(error(0, [](auto&, auto& p) { p.partition = 1; }), ErrorCode::unknown_topic_or_partition);
+  EXPECT_EQ(error(0, [](auto&, auto& p) { p.current_leader_epoch = 0; }), ErrorCode::fenced_leader_epoch);
+  EXPECT_EQ(error(0, [](auto&, auto& p) { p.current_leader_epoch = 2; }), ErrorCode::unknown_leader_epoch);
+  EXPECT_EQ(error(1, [](auto&, auto&) {}), ErrorCode::not_leader_or_follower);
+  EXPECT_EQ(error(0, [](auto&, auto& p) { ++p.snapshot_id.end_offset; }), ErrorCode::snapshot_not_found);
+  EXPECT_EQ(error(0, [](auto&, auto& p) { ++p.snapshot_id.epoch; }), ErrorCode::snapshot_not_found);
+  EXPECT_EQ(error(0, [](auto&, auto& p) { p.position = -1; }), ErrorCode::position_out_of_range);
+  EXPECT_EQ(error(0, [&](auto&, auto& p) { p.position = static_cast<int64_t>(file.size()); }),
+            ErrorCode::position_out_of_range);
+  std::string whole;
+  while (whole.size() < file.size()) {
+    const auto response = fetch(0, [&](auto& r, auto& p) {
+      r.max_bytes = 1000;
+      p.position = static_cast<int64_t>(whole.size());
+    });
+    const auto& p = response.topics[0].partitions[0];
+    ASSERT_EQ(p.error_code, 0);
+    EXPECT_EQ(p.size, static_cast<int64_t>(file.size()));
+    EXPECT_EQ(p.position, static_cast<int64_t>(whole.size()));
+    EXPECT_EQ(p.current_leader.leader_id, 1);
+    ASSERT_GT(p.unaligned_records.size, 0u);
+    EXPECT_LE(p.unaligned_records.size, 1000u);
+    whole += as_text(p.unaligned_records.span());
+  }
+  EXPECT_EQ(whole, as_text(file.span()));
 }
 
 TEST(quorum, garbage_closes_the_connection) {

@@ -323,7 +323,7 @@ class Cluster {
     if (percent(options_.lose_percent) || cut_off(i, route.from)) {
       e.answer_body = NoAnswer{};
     } else if (const auto* f = std::get_if<FetchReply>(&s.body)) {
-      FetchAnswer a{f->verdict, f->high_watermark, f->log_start, f->diverging, {}};
+      FetchAnswer a{f->verdict, f->high_watermark, f->log_start, f->diverging, f->snapshot, {}};
       if (f->read_from >= 0) a.runs = runs(e.entries, f->read_from);
       e.answer_body = a;
     } else if (const auto* v = std::get_if<VoteAnswer>(&s.body)) {

@@ -116,7 +116,7 @@ TEST_F(RaftCore, parked_fetch_leaves_with_records_or_a_high_watermark_or_time) {
 TEST_F(RaftCore, follower_acknowledges_only_what_is_durable) {
   boot({.epoch = 3, .leader = NodeId{2}}, {});
   ASSERT_EQ(ready.sends.size(), 1u);
-  answer(2, FetchAnswer{{.epoch = 3, .leader = NodeId{2}}, 2, 0, {}, {{0, 2, 3}, {2, 5, 3}}});
+  answer(2, FetchAnswer{{.epoch = 3, .leader = NodeId{2}}, 2, 0, {}, {}, {{0, 2, 3}, {2, 5, 3}}});
   EXPECT_TRUE(ready.accept);
   EXPECT_EQ(core->log().end, 5);
   EXPECT_EQ(core->committed(), 0);  // the leader says 2, but nothing is synced
@@ -130,7 +130,7 @@ TEST_F(RaftCore, follower_acknowledges_only_what_is_durable) {
 TEST_F(RaftCore, follower_refuses_records_that_do_not_join) {
   boot({.epoch = 3, .leader = NodeId{2}}, {});
   for (const raft::Run& run : std::vector<raft::Run>{{1, 2, 3}, {0, 0, 3}, {0, 1, 4}}) {
-    answer(2, FetchAnswer{{.epoch = 3, .leader = NodeId{2}}, 0, 0, {}, {run}});
+    answer(2, FetchAnswer{{.epoch = 3, .leader = NodeId{2}}, 0, 0, {}, {}, {run}});
     EXPECT_FALSE(ready.accept);
     EXPECT_TRUE(ready.sends.empty());  // not in a hurry
     world.now = core->next_deadline();
@@ -149,6 +149,25 @@ TEST_F(RaftCore, follower_truncates_but_never_what_is_committed) {
   answer(2, FetchAnswer{{.epoch = 3, .leader = NodeId{2}}, 6, 0, {}, {}});
   EXPECT_EQ(core->committed(), 6);
   answer(2, FetchAnswer{{.epoch = 3, .leader = NodeId{2}}, 6, 0, OffsetAndEpoch{2, 1}, {}});
+  EXPECT_NE(ready.fatal, nullptr);
+}
+
+TEST_F(RaftCore, follower_takes_no_snapshot_in_the_place_of_what_is_committed) {
+  LogState log;
+  log.end = log.synced = 10;
+  log.epochs = Epochs({{0, 1}, {4, 2}});
+  boot({.epoch = 3, .leader = NodeId{2}}, log);
+  answer(2, FetchAnswer{{.epoch = 3, .leader = NodeId{2}}, 6, 0, {}, {}});
+  ASSERT_EQ(core->committed(), 6);
+  answer(2, FetchAnswer{{.epoch = 3, .leader = NodeId{2}}, -1, 0, {}, OffsetAndEpoch{6, 3}});
+  ASSERT_EQ(ready.fatal, nullptr);
+  ASSERT_EQ(ready.sends.size(), 1u);
+  EXPECT_EQ(std::get<SnapshotRequest>(ready.sends[0].body).id, (OffsetAndEpoch{6, 3}));
+  answer(2, SnapshotAnswer{.verdict = {.epoch = 3, .leader = NodeId{2}}, .id = {7, 3}, .size = 1, .bytes = 1});
+  EXPECT_FALSE(ready.snapshot) << "another than was asked for";
+  while (ready.sends.empty()) world.now = core->next_deadline(), step(Tick{});
+  EXPECT_TRUE(std::holds_alternative<FetchRequest>(ready.sends[0].body));
+  answer(2, FetchAnswer{{.epoch = 3, .leader = NodeId{2}}, -1, 0, {}, OffsetAndEpoch{5, 3}});
   EXPECT_NE(ready.fatal, nullptr);
 }
 

@@ -160,10 +160,44 @@ TEST(raft_rules, check_fetch_finds_where_logs_part) {
     EXPECT_EQ(p.check, row.check) << row.when;
     EXPECT_EQ(p.diverging, row.diverging) << row.when;
   }
-  LogState trimmed = three_epochs();
-  trimmed.start = 6;
-  EXPECT_EQ(check_fetch(trimmed, {5, 1}).check, FetchCheck::below_start);
-  EXPECT_EQ(check_fetch(trimmed, {0, 0}).check, FetchCheck::below_start);
+}
+
+// ReplicatedLog.validateOffsetAndEpoch, and what KafkaRaftClient says of an empty log.
+TEST(raft_rules, check_fetch_sends_a_snapshot_of_what_is_gone) {
+  LogState whole = three_epochs();
+  whole.snapshots = SnapshotIds{{6, 3}, {11, 4}};
+  LogState cut = whole;
+  cut.start = 6;
+  cut.epochs.cut_front(6);
+  struct {
+    const char* when;
+    OffsetAndEpoch from;
+    FetchCheck whole, cut;
+  } const rows[] = {
+      {"from the beginning", {0, 0}, FetchCheck::snapshot, FetchCheck::snapshot},
+      {"before the log", {5, 3}, FetchCheck::diverging, FetchCheck::snapshot},
+      {"of an epoch before the oldest snapshot's", {5, 1}, FetchCheck::snapshot, FetchCheck::snapshot},
+      {"of such an epoch, far on", {11, 1}, FetchCheck::snapshot, FetchCheck::snapshot},
+      {"from the log's start", {6, 3}, FetchCheck::valid, FetchCheck::valid},
+      {"from there, of another epoch", {6, 4}, FetchCheck::valid, FetchCheck::snapshot},
+      {"later", {10, 3}, FetchCheck::valid, FetchCheck::valid},
+      {"longer than the epoch was here", {11, 3}, FetchCheck::diverging, FetchCheck::diverging},
+  };
+  for (const auto& row : rows) {
+    if (row.from != OffsetAndEpoch{5, 3}) {
+      EXPECT_EQ(check_fetch(whole, row.from).check, row.whole) << row.when;
+    }
+    EXPECT_EQ(check_fetch(cut, row.from).check, row.cut) << row.when;
+  }
+}
+
+TEST(raft_rules, a_snapshot_supersedes_a_log_that_may_lack_what_it_holds) {
+  EXPECT_TRUE(supersedes({10, 3}, {9, 3}));
+  EXPECT_FALSE(supersedes({10, 3}, {10, 3}));
+  EXPECT_FALSE(supersedes({10, 3}, {11, 3}));
+  EXPECT_TRUE(supersedes({10, 3}, {50, 2}));
+  EXPECT_FALSE(supersedes({10, 3}, {5, 4}));
+  EXPECT_TRUE(supersedes({1, 1}, {0, 0}));
 }
 
 TEST(raft_rules, truncation_point_keeps_what_both_have) {

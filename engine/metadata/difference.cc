@@ -1,0 +1,37 @@
+#include "engine/metadata/difference.h"
+
+namespace klamm::metadata {
+namespace {
+
+// Calls `each` for every key that only one of the maps has, or that has another value in the other one.
+template<class Map, class Each>
+void differing(const Map& before, const Map& after, Each&& each) {
+  for (auto it = after.begin(); !it.at_end(); ++it)
+    if (const auto* was = before.find(it->key); !was || !(*was == it->value)) each(it->key);
+  for (auto it = before.begin(); !it.at_end(); ++it)
+    if (!after.find(it->key)) each(it->key);
+}
+
+}  // namespace
+
+Delta difference(const Image& before, const Image& after) {
+  Delta d;
+  differing(before.topics(), after.topics(), [&](const Uuid& id) {
+    const Topic* was = before.topic(id);
+    const Topic* is = after.topic(id);
+    if (!is) return void(d.deleted.insert(id));
+    if (!was) d.topics.insert(id);
+    const Pmap<int32_t, PartitionInfo> none;
+    differing(was ? was->partitions : none, is->partitions, [&](int32_t partition) {
+      d.partitions.insert({id, partition});
+    });
+  });
+  differing(before.brokers(), after.brokers(), [&](NodeId id) { d.brokers.insert(id); });
+  differing(before.configs(), after.configs(), [&](const ConfigResource& r) { d.configs.insert(r); });
+  differing(before.controllers(), after.controllers(), [&](NodeId) { d.controllers = true; });
+  differing(before.features(), after.features(), [&](const std::string&) { d.features = true; });
+  d.producer_ids = before.next_producer_id() != after.next_producer_id();
+  return d;
+}
+
+}  // namespace klamm::metadata
