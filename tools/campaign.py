@@ -5,6 +5,7 @@ docs/campaign.md, which also sums up the fuzzing of each target; the next run go
 with the corpora that it left.
 
     ./run campaign --only fuzz --fuzz-minutes 20    # CPU minutes, a target
+    ./run campaign --only fuzz --fuzz-until 20      # what each target lacks of 20, by the ledger
 """
 import argparse
 import concurrent.futures
@@ -125,6 +126,11 @@ def fuzz(folder, target, seconds):
     return int(tried.group(1)) if tried else 0, p.returncode != 0, used.ru_utime + used.ru_stime
 
 
+def fuzzed_minutes(target):
+    row = re.search(rf"^\| {target} \| ([\d.]+) \|", ledger_text(), re.M)
+    return float(row.group(1)) if row else 0.0
+
+
 def note_fuzzing(target, cpu_seconds, tried, crashes):
     """Adds to the target's row of the ledger."""
     head, rest = ledger_text().split("## Rounds")
@@ -194,7 +200,7 @@ def play_round(options, fuzzers):
     say("found when put back: " + ", ".join(found))
     said, hold = play_properties(first, options.property_cases) if options.property_cases else ("-", True)
     say(f"properties: {said}")
-    tried, crashes = fuzz_all(fuzzers, options.fuzz_minutes) if fuzzers else (0, 0)
+    tried, crashes = fuzz_all(fuzzers, options) if fuzzers else (0, 0)
     hours = totals["simulated_ms"] / 3_600_000
     minutes = (time.monotonic() - started) / 60
     LEDGER.write_text(f"{ledger_text()}| {datetime.date.today()} | {commit()} | {first}..{first + options.seeds - 1} |"
@@ -203,11 +209,14 @@ def play_round(options, fuzzers):
     return bool(broken or crashes or not hold)
 
 
-def fuzz_all(folder, minutes):
+def fuzz_all(folder, options):
     """(inputs, crashes) of all targets, as many at once as there are processors."""
+    def minutes(target):
+        return options.fuzz_minutes if options.fuzz_until is None else options.fuzz_until - fuzzed_minutes(target)
+
     with concurrent.futures.ThreadPoolExecutor(1) as ledger, concurrent.futures.ThreadPoolExecutor(
             os.cpu_count() or 1) as pool:
-        ends = list(pool.map(lambda target: fuzz_target(folder, target, minutes, ledger), corpus.TARGETS))
+        ends = list(pool.map(lambda target: fuzz_target(folder, target, minutes(target), ledger), corpus.TARGETS))
     minimise(folder)
     return sum(inputs for inputs, _ in ends), sum(crashes for _, crashes in ends)
 
@@ -221,10 +230,11 @@ def main():
     options.add_argument("--property-cases", type=int, default=1000, help="a property and round; 0: none (1000)")
     options.add_argument("--fuzz-minutes", type=float, default=1,
                          help="of CPU, a target and round; 0: no fuzzing (1)")
+    options.add_argument("--fuzz-until", type=float, help="CPU minutes of a target that the ledger shall tell in all")
     options = options.parse_args()
     fuzzers = build_fuzzers() if options.fuzz_minutes else None
     if options.only == "fuzz":
-        bad = fuzzers is not None and fuzz_all(fuzzers, options.fuzz_minutes)[1] > 0
+        bad = fuzzers is not None and fuzz_all(fuzzers, options)[1] > 0
     else:
         until = time.monotonic() + options.minutes * 60
         bad = False

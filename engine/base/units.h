@@ -34,6 +34,18 @@ struct Instant {
 inline constexpr Instant kNever{std::numeric_limits<int64_t>::max()};
 constexpr Instant earlier(Instant a, Instant b) { return a < b ? a : b; }
 
+// For milliseconds that records, files and configurations tell: they may be any number.
+constexpr int64_t saturating_add(int64_t a, int64_t b) {
+  int64_t sum = 0;
+  if (!__builtin_add_overflow(a, b, &sum)) return sum;
+  return b < 0 ? std::numeric_limits<int64_t>::min() : std::numeric_limits<int64_t>::max();
+}
+constexpr int64_t saturating_subtract(int64_t a, int64_t b) {
+  int64_t difference = 0;
+  if (!__builtin_sub_overflow(a, b, &difference)) return difference;
+  return b > 0 ? std::numeric_limits<int64_t>::min() : std::numeric_limits<int64_t>::max();
+}
+
 // Milliseconds since 1970 on the machine's wall clock; may jump, so nothing waits for it.
 struct Wall {
   int64_t ms = 0;

@@ -21,9 +21,7 @@ constexpr Offset kNoOffset = -1;
 
 int64_t expiry(int64_t now_ms, int64_t retention_ms) {
   if (retention_ms == -1) return -1;
-  int64_t at;
-  if (__builtin_add_overflow(now_ms, retention_ms, &at)) at = std::numeric_limits<int64_t>::max();
-  return std::max<int64_t>(at, 0);
+  return std::max<int64_t>(saturating_add(now_ms, retention_ms), 0);
 }
 
 void fail_all(OffsetCommitResponse& response, ErrorCode error) {

@@ -165,7 +165,7 @@ struct Age {
 };
 inline bool offset_expired(const Age& age, int64_t now_ms, int64_t retention_ms) {
   if (age.expires_ms >= 0) return now_ms >= age.expires_ms;
-  return now_ms - age.base_ms >= retention_ms;
+  return saturating_subtract(now_ms, age.base_ms) >= retention_ms;
 }
 
 // Two topic ids, both known and unlike: the topic was deleted and made anew, the old offset means nothing (KIP-848).

@@ -114,7 +114,7 @@ void ProducerStates::restore(std::map<ProducerId, ProducerEntry> entries, Offset
 }
 
 static bool expired(const ProducerEntry& e, const Expiration& by) {
-  return e.transaction_first < 0 && by.now_ms - e.last_timestamp >= by.after_ms;
+  return e.transaction_first < 0 && saturating_subtract(by.now_ms, e.last_timestamp) >= by.after_ms;
 }
 
 bool ProducerStates::has_expired(const Expiration& by) const {

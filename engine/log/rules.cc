@@ -20,8 +20,8 @@ Roll roll_before(const SegmentFill& segment, const BatchFit& batch, const LogCon
   if (batch.last - segment.base > std::numeric_limits<int32_t>::max()) return Roll::offset_overflow;
   if (segment.size == 0) return Roll::no;
   if (segment.size + batch.size > config.segment_bytes) return Roll::size;
-  const int64_t age =
-      segment.first_timestamp >= 0 ? batch.max_timestamp - segment.first_timestamp : batch.now_ms - segment.created_ms;
+  const int64_t age = segment.first_timestamp >= 0 ? saturating_subtract(batch.max_timestamp, segment.first_timestamp)
+                                                   : batch.now_ms - segment.created_ms;
   if (age > config.segment_age_most() - segment.jitter_ms) return Roll::age;
   const auto room = static_cast<size_t>(config.segment_index_bytes);
   const bool full =
@@ -34,7 +34,8 @@ Expiry expiry_of(const SegmentAge& s, const RetentionView& log, const LogConfig&
   if (!s.active && s.end <= log.log_start) return Expiry::start;
   if (!log.policy || !config.deletes) return Expiry::no;
   if (config.retention_bytes >= 0 && log.log_bytes - s.bytes >= config.retention_bytes) return Expiry::size;
-  return config.retention_ms >= 0 && log.now_ms - s.newest > config.retention_ms ? Expiry::age : Expiry::no;
+  return config.retention_ms >= 0 && saturating_subtract(log.now_ms, s.newest) > config.retention_ms ? Expiry::age
+                                                                                                     : Expiry::no;
 }
 
 // ---- compaction

@@ -155,8 +155,4 @@ struct CleanGroup {
 };
 size_t group_size(const std::vector<CleanSegment>& segments, const CleanGroup& group, const LogConfig& config);
 
-constexpr int64_t saturating_add(int64_t a, int64_t b) {
-  return b > 0 && a > INT64_MAX - b ? INT64_MAX : b < 0 && a < INT64_MIN - b ? INT64_MIN : a + b;
-}
-
 }  // namespace klamm::log

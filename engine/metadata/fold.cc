@@ -230,6 +230,7 @@ struct Fold {
     return {};
   }
   Result<void> fold(const protocol::FeatureLevelRecord& r) {
+    if (r.feature_level < 0) return refuse("a level of a feature below zero");
     if (r.feature_level == 0)
       image.features_.erase(r.name);
     else

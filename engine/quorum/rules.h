@@ -31,7 +31,7 @@ inline bool oldest_goes(const Kept& k, const Retention& r) {
   if (k.snapshots < 2) return false;
   if (k.snapshots > kMaxSnapshots) return true;
   if (r.bytes >= 0 && k.bytes > r.bytes) return true;
-  return r.ms >= 0 && k.now_ms - k.oldest_ms > r.ms;
+  return r.ms >= 0 && saturating_subtract(k.now_ms, k.oldest_ms) > r.ms;
 }
 
 struct Asked {

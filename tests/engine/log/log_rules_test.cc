@@ -49,6 +49,16 @@ TEST(LogRules, roll_before) {
   EXPECT_EQ(roll({.size = 0, .base = 5}, {.size = 1, .last = 6 + 2147483647LL}), Roll::offset_overflow);
 }
 
+// A producer may write any number as a time.
+TEST(LogRules, times_from_outside_do_not_wrap) {
+  constexpr int64_t kLeast = std::numeric_limits<int64_t>::min();
+  LogConfig config;
+  EXPECT_EQ(roll_before({.size = 1, .first_timestamp = 50}, {.max_timestamp = kLeast}, config), Roll::no);
+  ProducerStates producers;
+  producers.restore({{7, {.last_timestamp = kLeast + 1004}}}, 0);
+  EXPECT_TRUE(producers.has_expired({.now_ms = 1'700'000'000'000, .after_ms = 86'400'000}));
+}
+
 TEST(EpochCache, answers_where_an_epoch_ends) {
   EpochCache c;
   EXPECT_EQ(c.end_offset_for(0, 10), (OffsetAndEpoch{-1, kNoEpoch}));

@@ -40,6 +40,15 @@ class Images : public ::testing::Test {
   Arena arena;
 };
 
+TEST_F(Images, a_feature_has_no_level_below_zero) {
+  Image image;
+  protocol::FeatureLevelRecord r;
+  r.name = "metadata.version";
+  r.feature_level = -738;
+  EXPECT_FALSE(apply(image, r));
+  EXPECT_TRUE(image == Image()) << "a snapshot would not hold it";
+}
+
 // What lies between two images may have come and gone, or have been changed back.
 TEST_F(Images, a_difference_tells_what_replacing_one_by_the_other_changes) {
   Image before;
