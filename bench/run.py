@@ -21,7 +21,7 @@ from side.figures import Figures  # noqa: E402
 from side.measure import Bench, Plan  # noqa: E402
 from side.peers import ROOT, peer  # noqa: E402
 
-NAMES = ("ready", "idle", "groups", "produce", "small", "latency", "sizes", "failover", "sim", "micro")
+NAMES = ("ready", "idle", "groups", "produce", "small", "latency", "sizes", "compaction", "failover", "sim", "micro")
 OUT = ROOT / "build/bench"
 
 
@@ -59,6 +59,8 @@ def measure(bench, asked, figures, say):
             bench.on_clusters(nodes)
     if bench.wants("sizes"):
         bench.sizes(str(OUT / "data"))
+    if bench.wants("compaction"):
+        bench.compaction()
     if bench.wants("failover"):
         bench.failover()
     for name in ("sim", "micro"):

@@ -73,4 +73,25 @@ nlohmann::json delete_topic(const Options& options) {
   return {{"deleted", options.topic}};
 }
 
+nlohmann::json alter_topic(const Options& options) {
+  const Client client = open_client(RD_KAFKA_PRODUCER, options, {});
+  rd_kafka_ConfigResource_t* topic = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, options.topic.c_str());
+  for (const std::string& pair : options.set) {
+    const size_t at = pair.find('=');
+    if (at == std::string::npos) fail("not key=value: " + pair);
+    rd_kafka_ConfigResource_set_config(topic, pair.substr(0, at).c_str(), pair.substr(at + 1).c_str());
+  }
+  const Queue queue(rd_kafka_queue_new(client.get()));
+  rd_kafka_AlterConfigs(client.get(), &topic, 1, nullptr, queue.get());
+  rd_kafka_ConfigResource_destroy(topic);
+  const Event event(rd_kafka_queue_poll(queue.get(), kWaitMs));
+  const rd_kafka_AlterConfigs_result_t* result = event ? rd_kafka_event_AlterConfigs_result(event.get()) : nullptr;
+  if (result == nullptr) fail("alter " + options.topic + ": no answer");
+  size_t count = 0;
+  const auto* resources = rd_kafka_AlterConfigs_result_resources(result, &count);
+  if (count != 1 || rd_kafka_ConfigResource_error(resources[0]) != RD_KAFKA_RESP_ERR_NO_ERROR)
+    fail("alter " + options.topic + ": refused");
+  return {{"altered", options.topic}};
+}
+
 }  // namespace bench

@@ -24,9 +24,11 @@ struct Options {
   int64_t messages = 0;             // consume: how many; produce flat out: at most, 0 for as many as there is time
   int connections = 1;              // requests
   int in_flight = 5;                // requests: on a connection
+  int64_t keys = 0;                 // produce: messages have keys, drawn from so many; 0: none
   int victim = 0;                   // failover: the process to kill
   double kill_after = 2;            // failover: seconds of writing before that
   std::vector<std::string> config;  // librdkafka properties, key=value
+  std::vector<std::string> set;     // alter: configs of the topic, key=value
 };
 
 // CLOCK_MONOTONIC: the same in every process of the machine.
@@ -72,6 +74,7 @@ nlohmann::json percentiles(std::vector<int64_t> samples);
 // The modes. Each returns what is printed.
 nlohmann::json create_topic(const Options& options);
 nlohmann::json delete_topic(const Options& options);
+nlohmann::json alter_topic(const Options& options);
 nlohmann::json produce(const Options& options);
 nlohmann::json consume(const Options& options);
 nlohmann::json latency(const Options& options);

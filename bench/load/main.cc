@@ -21,6 +21,8 @@ int main(int argc, char** argv) {
   add("create", "make a topic and wait until it is led", bench::create_topic)
       ->add_option("--replicas", options.replicas);
   add("delete", "remove a topic", bench::delete_topic);
+  add("alter", "set configs of a topic, all others to their defaults", bench::alter_topic)
+      ->add_option("--set", options.set, "key=value; repeatable");
   CLI::App* produce = add("produce", "produce flat out, or at --rate", bench::produce);
   CLI::App* consume = add("consume", "read from the beginning until --messages came", bench::consume);
   CLI::App* latency = add("latency", "end-to-end latency at --rate, open loop", bench::latency);
@@ -35,6 +37,7 @@ int main(int argc, char** argv) {
     sub->add_option("--seconds", options.seconds);
   for (CLI::App* sub : {produce, latency, direct, failover})
     sub->add_option("--rate", options.rate, "messages a second");
+  produce->add_option("--keys", options.keys, "draw each message's key from so many");
   produce->add_option("--messages", options.messages, "flat out: at most");
   consume->add_option("--messages", options.messages)->required();
   for (CLI::App* sub : {latency, direct}) {

@@ -1,5 +1,6 @@
 // Produces flat out or at a rate, round robin over the partitions, and reads a topic as fast as it comes.
 #include <algorithm>
+#include <cstdio>
 
 #include "bench/load/client.h"
 
@@ -58,10 +59,18 @@ class Producing final {
 
   bool send() {
     const int32_t partition = static_cast<int32_t>(next_++ % options_.partitions);
-    if (rd_kafka_produce(topic_.get(), partition, 0, bytes_.data(), bytes_.size(), nullptr, 0, nullptr) != 0)
+    char key[24];
+    const size_t key_size =
+        options_.keys > 0 ? static_cast<size_t>(std::snprintf(key, sizeof key, "%lld", draw_key())) : 0;
+    if (rd_kafka_produce(topic_.get(), partition, 0, bytes_.data(), bytes_.size(), key_size ? key : nullptr, key_size,
+                         nullptr) != 0)
       return false;
     ++tally_.offered;
     return true;
+  }
+  long long draw_key() {
+    draws_ = draws_ * 6364136223846793005u + 1442695040888963407u;
+    return static_cast<long long>((draws_ >> 33) % static_cast<uint64_t>(options_.keys));
   }
   size_t collect(int timeout_ms) {
     return drain_reports(reports_, timeout_ms, [this](const rd_kafka_message_t& m) { tally_.count(m); });
@@ -96,6 +105,7 @@ class Producing final {
   Queue reports_;
   Tally tally_;
   int64_t next_ = 0;
+  uint64_t draws_ = 1;
 };
 
 }  // namespace

@@ -3,7 +3,7 @@
 import contextlib
 import time
 
-from side import groups, sizes
+from side import compaction, groups, sizes
 from side.load import Failed, Topic
 from side.peers import Kafka, KlammInOne, Unavailable
 
@@ -33,6 +33,7 @@ class Plan:
         self.groups = 3 if quick else 10
         self.starts = 5
         self.kafka_starts = 0 if quick else 4  # beside the clusters that the other figures need
+        self.compactions = 1 if quick else 3
         self.kills = 2 if quick else 6
         self.kafka_kills = 1 if quick else 2
 
@@ -239,6 +240,14 @@ class Bench:
                 continue
             self.say(f"sizes: {kind.name}")
             sizes.measure(kind.binary, kind.name, disk, self.figures)
+
+    def compaction(self):
+        for kind in self.peers:
+            self.say(f"compaction: {kind.name}")
+            try:
+                compaction.measure(kind, f"{self.data}/compaction", self.plan.compactions, self.figures)
+            except (Failed, Unavailable, TimeoutError) as why:
+                self.say(f"  failed: {why}")
 
     def failover(self):
         figure = self.figures.figure("failover", "kill -9 of a leader to the next acknowledged write, defaults", "ms", "less", ("most", 300))

@@ -40,8 +40,8 @@ class Cluster:
 
     name = ""
 
-    def __init__(self, nodes, folder):
-        self.nodes, self.folder = nodes, pathlib.Path(folder)
+    def __init__(self, nodes, folder, config=()):
+        self.nodes, self.folder, self.config = nodes, pathlib.Path(folder), dict(config)
         self.addresses, self.pids, self.ready_ms = [], {}, 0.0
 
     @property
@@ -102,6 +102,8 @@ class Klamm(Cluster):
         command = [str(self.binary), "cluster", str(self.nodes), "--json", "--dir", str(self.folder), "--config", "auto.create.topics.enable=false"]
         if self.processes:
             command.append("--processes")
+        for pair in self.config.items():
+            command += ["--config", "=".join(pair)]
         self.log = open(self.folder / "log", "wb")
         spawned = time.monotonic()
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log)
@@ -150,7 +152,7 @@ class Kafka(Cluster):
         (self.folder / "lib").symlink_to(jars)
         port, Kafka.next_port = Kafka.next_port, Kafka.next_port + 10
         self.environment = dict(os.environ, KAFKA_PEER=str(self.folder), KAFKA_PORT=str(port), KAFKA_AUTO_TOPICS="0",
-                                KAFKA_OPTS_EXTRA="log.segment.delete.delay.ms=1000")  # memory is short on tmpfs
+                                KAFKA_OPTS_EXTRA=" ".join(map("=".join, {"log.segment.delete.delay.ms": "1000", **self.config}.items())))
         lines = dict(line.split() for line in self.formatted_start().splitlines())
         answered = time.monotonic()
         self.addresses = lines["bootstrap"].split(",")
