@@ -25,6 +25,10 @@ bool Turn::read_snapshot() {
       return false;
     }
     KLAMM_ASSERT_REL(p.published, <=, s.reader->id().end);
+    if (const char* why = metadata::contradiction(p.carried, s.reader->image())) {
+      fatal(1, "the snapshot " + snapshot_file(s.reader->id()) + " contradicts what was before it: " + why);
+      return false;
+    }
     p.image = s.reader->image();
     p.published = s.reader->id().end;
     p.unpublished = metadata::difference(p.carried, p.image);

@@ -109,6 +109,11 @@ class Log final {
   // leaves the old log without some of its oldest segments, or an empty one that begins at `start`: nothing may be
   // appended before begun_anew().
   void begin_anew_at(Io& io, Offset start);
+  // Segments lie before an empty last one that begins at `start`: a crash has kept begin_anew_at from its end, or the
+  // log was about to grow there.
+  bool begins_anew_behind_others(Offset start) const {
+    return segments_.size() > 1 && segments_.back().base == start && segments_.back().size == 0;
+  }
   bool begun_anew() const { return ready() && segments_.size() == 1 && !put_away_running_; }
 
   // ---- retention (log_retain.cc)

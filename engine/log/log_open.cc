@@ -80,7 +80,7 @@ void Log::on_epochs(Io& io, const Op& op, const StorageEnd& end, Out& out) {
   if (const auto entries = parse_epoch_checkpoint(end.bytes.text()); op.error == IoError::none && entries) {
     for (const EpochEntry& e : *entries) epochs_.assign(e);
     epoch_file_holds_ = epochs_;
-    opening_->epochs_known = true;
+    opening_->epochs_known = epochs_.latest() >= opening_->from.epoch;
   }
   if (--opening_->loads == 0) begin_scan(io, out);
 }

@@ -85,9 +85,12 @@ struct OpenFrom {
   Offset log_start = 0;
   bool clean = false;     // an orderly end: the log ends at recovery_point
   Offset cleaned_to = 0;  // where the last compaction ended
+  // Of the last record below recovery_point, if that is known: an epoch file that has not come so far is not believed.
+  LeaderEpoch epoch = kNoEpoch;
   template<class V>
   void fields(V& v) const {
     v("recovery_point", recovery_point), v("log_start", log_start), v("clean", clean), v("cleaned_to", cleaned_to);
+    v("epoch", epoch);
   }
 };
 

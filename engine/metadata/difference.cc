@@ -34,4 +34,18 @@ Delta difference(const Image& before, const Image& after) {
   return d;
 }
 
+const char* contradiction(const Image& before, const Image& after) {
+  for (auto topic = before.topics().begin(); !topic.at_end(); ++topic) {
+    const Topic* now = after.topic(topic->key);
+    if (!now) continue;
+    for (auto p = topic->value.partitions.begin(); !p.at_end(); ++p) {
+      const PartitionInfo* is = now->partitions.find(p->key);
+      if (!is) return "a partition is missing";
+      if (is->leader_epoch < p->value.leader_epoch || is->partition_epoch < p->value.partition_epoch)
+        return "the epoch of a partition went back";
+    }
+  }
+  return nullptr;
+}
+
 }  // namespace klamm::metadata

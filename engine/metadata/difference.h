@@ -5,5 +5,7 @@
 namespace klamm::metadata {
 
 Delta difference(const Image& before, const Image& after);
+// Why `after` cannot have come from `before`, if so: a topic that stays has lost a partition, or one's epoch went back.
+const char* contradiction(const Image& before, const Image& after);
 
 }  // namespace klamm::metadata

@@ -78,13 +78,6 @@ std::optional<SnapshotId> parse_snapshot_file(std::string_view name) {
 
 bool is_draft_of_snapshot(std::string_view name) { return name.ends_with(std::string(kSuffix) + kDraftSuffix); }
 
-bool sound_snapshot(ByteSpan file) {
-  size_t checked = 0;
-  for (protocol::BatchCursor cursor(file); cursor.next(); checked += cursor.batch().size())
-    if (!protocol::check_batch(cursor.batch())) return false;
-  return checked > 0 && checked == file.size();
-}
-
 std::optional<int64_t> contained_ms(ByteSpan head) {
   protocol::BatchCursor cursor(head);
   if (!cursor.next()) return std::nullopt;

@@ -29,8 +29,6 @@ std::string snapshot_file(const SnapshotId& id);
 std::optional<SnapshotId> parse_snapshot_file(std::string_view name);
 inline constexpr const char* kDraftSuffix = ".part";  // behind the name while the file is being written
 bool is_draft_of_snapshot(std::string_view name);
-// Whole batches with good checksums; what they say is for the reader.
-bool sound_snapshot(ByteSpan file);
 // The timestamp of the last record that a snapshot contains, by its first batch; nothing if that cannot be read.
 std::optional<int64_t> contained_ms(ByteSpan head);
 

@@ -298,7 +298,7 @@ Answered take_snapshot_answer(Arena& a, ApiVersion as, ByteSpan bytes) {
   if (!p::decode(reader, a, as.version, m) || !reader.ok() || m.error_code != 0) return refused(m.error_code);
   if (m.topics.size() != 1 || m.topics[0].name != kMetadataTopic || m.topics[0].partitions.size() != 1) return {};
   const auto& t = m.topics[0].partitions[0];
-  if (t.index != 0) return {};
+  if (t.index != 0 || t.size < 0 || t.position < 0) return {};
   raft::SnapshotAnswer s;
   s.verdict = verdict(t.error_code, t.current_leader.leader_epoch, t.current_leader.leader_id);
   s.id = {t.snapshot_id.end_offset, t.snapshot_id.epoch};

@@ -1,16 +1,22 @@
 // The metadata log cut below its snapshots, and snapshots that come in its place (KIP-630).
+#include <algorithm>
+
 #include "engine/quorum/quorum.h"
 #include "engine/raft/rules.h"
 
 namespace klamm::quorum {
 namespace {
+constexpr size_t kCheckedPerTurn = 4u << 20;  // bytes
+
 OffsetAndEpoch id_of(const metadata::SnapshotId& id) { return {id.end, id.epoch}; }
 }  // namespace
 
+// What Kafka's tool writes into a new log, 0-0, is for its own node: nothing is contained in it that is not in the log.
 std::optional<raft::SnapshotIds> Quorum::snapshot_ids() const {
   const Snapshots::Files& files = snapshots_.files();
-  if (files.empty()) return std::nullopt;
-  return raft::SnapshotIds{id_of(files.begin()->first), id_of(files.rbegin()->first)};
+  const auto oldest = std::find_if(files.begin(), files.end(), [](const auto& f) { return f.first.end > 0; });
+  if (oldest == files.end()) return std::nullopt;
+  return raft::SnapshotIds{id_of(oldest->first), id_of(files.rbegin()->first)};
 }
 
 void Quorum::store_snapshot(Io& io, const metadata::SnapshotId& id, Slice file) {
@@ -55,16 +61,30 @@ void Quorum::take_part(const raft::SnapshotPart& part, const Slice& bytes) {
   fetched_->complete = part.last;
 }
 
-// One that does not stand up to its checksums must not take the place of a good log.
+// Nobody waits for it any more.
+void Quorum::forget_fetched() {
+  if (fetched_ && raft_->fetched_snapshot() != id_of(fetched_->id)) fetched_.reset();
+}
+
+// One that cannot be read must not take the place of a good log: what it says is folded, a piece a turn, and forgotten.
 void Quorum::store_fetched(Io& io, Out& out) {
-  if (!fetched_ || !fetched_->complete || snapshots_.busy() || installing_) return;
-  Writer file;
-  for (const Slice& part : fetched_->parts) file.raw(part.span());
-  const metadata::SnapshotId id = fetched_->id;
-  fetched_.reset();
-  Slice whole = file.finish_contiguous();
+  if (fetched_ && fetched_->complete && !checking_) {
+    size_t size = 0;
+    for (const Slice& part : fetched_->parts) size += part.size();
+    Writer file(size);
+    for (Slice& part : fetched_->parts) file.raw(part.span()), part = {};
+    const Slice whole = file.finish_contiguous();
+    checking_ = Checking{fetched_->id, whole, {fetched_->id, whole}};
+    fetched_.reset();
+  }
+  if (!checking_ || snapshots_.busy() || installing_) return;
+  const metadata::SnapshotId id = checking_->id;
   const bool wanted = raft::rules::supersedes(id_of(id), raft_->log().last()) && !snapshots_.files().count(id);
-  if (!wanted || !metadata::sound_snapshot(whole.span())) return step(io, raft::SnapshotEnded{id_of(id)}, {}, out);
+  const bool sound = wanted && checking_->reader.step(io.ctx.arena(), kCheckedPerTurn);
+  if (sound && !checking_->reader.done()) return;
+  Slice whole = std::move(checking_->file);
+  checking_.reset();
+  if (!sound) return step(io, raft::SnapshotEnded{.id = id_of(id), .unsound = wanted}, {}, out);
   storing_ = id;
   snapshots_.keep_bytes(whole);
   snapshots_.store(io, id, std::move(whole));
@@ -72,9 +92,13 @@ void Quorum::store_fetched(Io& io, Out& out) {
 
 void Quorum::fetched_stored(Io& io, Out& out) {
   const metadata::SnapshotId id = *std::exchange(storing_, std::nullopt);
-  if (raft::rules::supersedes(id_of(id), raft_->log().last())) return install(io, id, out);
+  if (raft::rules::supersedes(id_of(id), raft_->log().last())) {
+    if (id.end < committed())
+      return void(out.fatal = "a snapshot of the metadata quorum's leader would replace committed records");
+    return install(io, id, out);
+  }
   snapshots_.take_bytes();  // the log has come beyond it meanwhile
-  step(io, raft::SnapshotEnded{id_of(id)}, {}, out);
+  step(io, raft::SnapshotEnded{.id = id_of(id)}, {}, out);
 }
 
 void Quorum::install(Io& io, const metadata::SnapshotId& id, Out& out) {
@@ -100,7 +124,7 @@ void Quorum::pump_install(Io& io, Out& out) {
   sync_asked_ = read_to_ = id.end;
   reader_waits_ = false;
   out.replaced = out.readable = true;
-  step(io, raft::SnapshotEnded{id_of(id), true}, {}, out);
+  step(io, raft::SnapshotEnded{.id = id_of(id), .installed = true}, {}, out);
 }
 
 }  // namespace klamm::quorum

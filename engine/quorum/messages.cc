@@ -48,7 +48,7 @@ raft::AnswerBody Quorum::take_answer(Io& io, const net::Answer& answer, Carried&
   note_kinship(answer.owner.step, answered.foreign, out);
   if (!answered.body) return raft::NoAnswer{};
   if (const auto* part = std::get_if<raft::SnapshotAnswer>(&*answered.body)) {
-    if (part->size > kMaxSnapshotBytes) return raft::NoAnswer{};
+    if (part->size > kMaxSnapshotBytes || part->bytes > kFetchBytes) return raft::NoAnswer{};
     carried.answer = answer.body.of(answered.records);
   }
   auto* fetched = std::get_if<raft::FetchAnswer>(&*answered.body);
@@ -108,7 +108,7 @@ void Quorum::send_fetch_reply(Io& io, const raft::Needs& needs, const Ticket& ti
 void Quorum::send_snapshot_reply(Io& io, const raft::Needs& needs, const Ticket& ticket,
                                  const raft::SnapshotReply& reply, Out& out) {
   const metadata::SnapshotId id{reply.id.offset, reply.id.epoch};
-  const auto file = snapshots_.files().find(id);
+  const auto file = id.end > 0 ? snapshots_.files().find(id) : snapshots_.files().end();
   SnapshotPartReply part{.verdict = reply.verdict};
   if (part.verdict.error == ErrorCode::none)
     part.verdict.error =

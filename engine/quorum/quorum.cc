@@ -85,7 +85,8 @@ void Quorum::on_snapshots(Io& io, const Owner& owner, const StorageEnd& end, Out
   Snapshots::Out s;
   snapshots_.on_storage(io, owner, end, s);
   if (!s.fatal.empty()) return void(out.fatal = s.fatal);
-  if (s.loaded) log_.open(io, {.recovery_point = snapshot() ? snapshot()->end : 0});
+  if (s.loaded && snapshot()) log_.open(io, {.recovery_point = snapshot()->end, .epoch = snapshot()->epoch});
+  if (s.loaded && !snapshot()) log_.open(io, {});
   for (const Snapshots::Part& part : s.parts) on_snapshot_part(io, part, out);
   if (s.stored && storing_) fetched_stored(io, out);
   if (s.stored || s.dated) cut(io, out);
@@ -134,8 +135,9 @@ void Quorum::run_if_loaded(Io& io, Out& out) {
                             " and there is no snapshot of what was before");
   snapshots_.remove_before(io, {ends.log_start, 0});
   raft::LogState log = recovered_log();
-  // It had come in the place of the log, and that was not yet cut.
-  if (snapshot() && raft::rules::supersedes({snapshot()->end, snapshot()->epoch}, log.last()))
+  // It had come in the place of the log, and that was not yet cut, or not all of it.
+  if (snapshot() && (raft::rules::supersedes({snapshot()->end, snapshot()->epoch}, log.last()) ||
+                     log_.begins_anew_behind_others(snapshot()->end)))
     return install(io, *snapshot(), out);
   sync_asked_ = log.synced;
   cut_at_ = io.ctx.now + options_.retention.check;
@@ -167,6 +169,7 @@ void Quorum::on_time(Io& io, Out& out) {
 
 Instant Quorum::next_deadline() const {
   if (!started() || !log_usable()) return kNever;
+  if (checking_ && !snapshots_.busy()) return {};
   return earlier(raft_->next_deadline(), earlier(log_.next_removal(), cut_at_));
 }
 
@@ -246,6 +249,7 @@ void Quorum::step(Io& io, const raft::Input& input, const Carried& carried, Out&
   for (const raft::SendReply& r : ready.replies) send_reply(io, r, out);
   tell(io, ready, out);
   release(out);
+  forget_fetched();
 }
 
 void Quorum::change_log(Io& io, const raft::Ready& ready, const Carried& carried, Out& out) {

@@ -154,8 +154,8 @@ class Quorum final {
   template<class V>
   void fields(V& v) const {
     v("log", log_), v("state_file", state_file_), v("snapshots", snapshots_), v("loaded", loaded_), v("raft", raft_),
-        v("told", told_), v("read_to", read_to_), v("cut_at", cut_at_), v("fetched", fetched_), v("storing", storing_),
-        v("installing", installing_), v("serving", serving_);
+        v("told", told_), v("read_to", read_to_), v("cut_at", cut_at_), v("fetched", fetched_),
+        v("checking", checking_), v("storing", storing_), v("installing", installing_), v("serving", serving_);
     v("durable_version", durable_version_), v("sync_asked", sync_asked_), v("held", held_), v("cold", cold_);
     v("reader_waits", reader_waits_), v("resigned", resigned_), v("foreign", foreign_);
   }
@@ -193,6 +193,16 @@ class Quorum final {
       v("id", id), v("parts", parts), v("complete", complete);
     }
   };
+  // One that is all there is read to its end before it may take the place of a good log.
+  struct Checking {
+    metadata::SnapshotId id;
+    Slice file;
+    metadata::SnapshotReader reader;
+    template<class V>
+    void fields(V& v) const {
+      v("id", id), v("file", file), v("reader", reader);
+    }
+  };
   // A stored snapshot on its way to take the log's place: nothing else happens to the log, and nobody is answered.
   struct Installing {
     metadata::SnapshotId id;
@@ -228,6 +238,7 @@ class Quorum final {
   // cutting.cc
   void cut(Io& io, Out& out);
   std::optional<raft::SnapshotIds> snapshot_ids() const;
+  void forget_fetched();
   void take_part(const raft::SnapshotPart& part, const Slice& bytes);
   void store_fetched(Io& io, Out& out);
   void fetched_stored(Io& io, Out& out);
@@ -266,8 +277,9 @@ class Quorum final {
   uint64_t durable_version_ = 0;  // of the hard state
   Offset sync_asked_ = 0;         // a sync of everything before it was asked for; <= the log's end
   std::deque<Held> held_;
-  std::vector<ColdFetch> cold_;                  // at most kMaxColdFetches
-  std::optional<Fetched> fetched_;               // at most kMaxSnapshotBytes
+  std::vector<ColdFetch> cold_;     // at most kMaxColdFetches
+  std::optional<Fetched> fetched_;  // at most kMaxSnapshotBytes
+  std::optional<Checking> checking_;
   std::optional<metadata::SnapshotId> storing_;  // one that was fetched
   std::optional<Installing> installing_;
   std::map<uint16_t, Serving> serving_;  // by slot of Snapshots: at most Snapshots::kMaxReads

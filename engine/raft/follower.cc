@@ -26,7 +26,7 @@ void Raft::tick_follower(Step& s) {
   }
   // While an observer searches only the search calls: calls to the lost leader beside it would leave it no turn.
   if (searching(f)) return search_leader(s);
-  if (Peer* p = peer(hard_.leader); p && !f.storing && may_call(s, *p)) fetch_from(s, *p);
+  if (Peer* p = peer(hard_.leader); p && may_call(s, *p)) fetch_from(s, *p);
 }
 
 // A dead process is not a slow one: when the leader's address refuses us, an election is due at once. Safe at any time;
@@ -41,6 +41,10 @@ void Raft::leader_refused(Step& s, NodeId id) {
 void Raft::on_fetch_answer(Step& s, NodeId from, const FetchAnswer& a) {
   auto* f = std::get_if<Follower>(&state_);
   if (!f || from != hard_.leader) return;
+  if (f->storing) {  // what is in the log will go: it was only to hear and be heard
+    hear_leader(s);
+    return note_failure(s, *peer(from));
+  }
   if (a.snapshot) {
     begin_snapshot(s, *a.snapshot);
     if (s.ready.fatal) return;
@@ -81,7 +85,9 @@ void Raft::begin_snapshot(Step& s, OffsetAndEpoch id) {
 void Raft::on_snapshot_answer(Step& s, NodeId from, const SnapshotAnswer& a) {
   auto* f = std::get_if<Follower>(&state_);
   if (!f || from != hard_.leader || !f->snapshot || f->storing) return;
-  const bool fits = a.id == *f->snapshot && a.position == f->position && a.bytes > 0 && a.bytes <= a.size - a.position;
+  if (f->position == 0) f->size = a.size;
+  const bool fits = a.id == *f->snapshot && a.position == f->position && a.size == f->size && a.bytes > 0 &&
+                    a.size > a.position && a.bytes <= a.size - a.position;
   if (!fits) {
     give_up_snapshot(from);
     return note_failure(s, *peer(from));
@@ -95,6 +101,11 @@ void Raft::on_snapshot_answer(Step& s, NodeId from, const SnapshotAnswer& a) {
 void Raft::give_up_snapshot(NodeId from) {
   auto* f = std::get_if<Follower>(&state_);
   if (f && from == hard_.leader && !f->storing) f->snapshot.reset();
+}
+
+std::optional<OffsetAndEpoch> Raft::fetched_snapshot() const {
+  const auto* f = std::get_if<Follower>(&state_);
+  return f ? f->snapshot : std::nullopt;
 }
 
 // What was to be sent once the old end is durable will never leave, and what is answered was asked for another log.

@@ -31,7 +31,7 @@ void Raft::note_failure(Step& s, Peer& p) {
 // Asks for what follows our log. The offset acknowledges what is before it, so all of it has to be durable.
 void Raft::fetch_from(Step& s, Peer& p) {
   const auto* f = std::get_if<Follower>(&state_);
-  if (f && f->snapshot && p.id == hard_.leader)
+  if (f && f->snapshot && !f->storing && p.id == hard_.leader)
     return call(s, p, SnapshotRequest{hard_.epoch, options_.self, *f->snapshot, f->position}, 0);
   FetchRequest r;
   r.epoch = hard_.epoch;

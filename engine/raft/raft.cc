@@ -222,14 +222,19 @@ void Raft::on_log_cut(const LogCut& cut) {
 
 void Raft::on_snapshot_ended(Step& s, const SnapshotEnded& e) {
   auto* f = std::get_if<Follower>(&state_);
-  if (f && f->snapshot == e.id) f->snapshot.reset(), f->storing = false;
+  const bool followed = f && f->snapshot == e.id;
+  if (followed) f->snapshot.reset(), f->storing = false;
+  // The leader would send the same again: not before it may have another.
+  if (Peer* p = e.unsound && followed ? peer(hard_.leader) : nullptr)
+    p->retry_at = s.ctx.now + options_.fetch_timeout / 2;
   if (!e.installed) return;
   KLAMM_ASSERT(role() != Role::leader);  // whoever lacks committed records is not elected
   KLAMM_ASSERT(rules::supersedes(e.id, log_.last()));
   log_ = {e.id.offset, e.id.offset, e.id.offset, {}, SnapshotIds{e.id, e.id}};
   log_.epochs.assign({e.id.offset - 1, e.id.epoch});
   raise_committed(s, e.id.offset);
-  if (f) log_replaced(s), hear_leader(s);
+  log_replaced(s);
+  if (followed) hear_leader(s);
 }
 
 void Raft::on_hard_state_synced(Step& s, uint64_t version) {
@@ -348,7 +353,7 @@ Instant Raft::next_deadline() const {
                    at = x.fetch_at;
                    if (searching(x)) return search();
                    for (const Peer& p : peers_)
-                     if (p.id == hard_.leader && !x.storing) retry(p);
+                     if (p.id == hard_.leader) retry(p);
                  },
              },
              state_);

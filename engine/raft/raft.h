@@ -94,6 +94,7 @@ struct LogCut {
 // What Ready.snapshot has completed: it cannot be used; or it is durable; or, more, the log is what it was for it.
 struct SnapshotEnded {
   OffsetAndEpoch id;
+  bool unsound = false;    // it is damaged
   bool installed = false;  // the log holds nothing and begins where the snapshot ends
 };
 struct HardStateSynced {
@@ -170,6 +171,8 @@ class Raft final {
   const HardState& hard_state() const { return hard_; }
   uint64_t hard_state_version() const { return hard_version_; }
   const LogState& log() const { return log_; }
+  // A snapshot of the leader's that this follower waits for.
+  std::optional<OffsetAndEpoch> fetched_snapshot() const;
   Offset committed() const { return committed_; }  // everything before it is committed; -1: nothing is known to be
   // The leader's: whether a record of its own epoch is committed, so that it knows all that ever was.
   bool leads_safely() const;

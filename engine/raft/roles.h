@@ -115,11 +115,12 @@ struct Follower {
   // A snapshot of the leader's that takes the place of our log: how much of it has come; then it is being stored.
   std::optional<OffsetAndEpoch> snapshot;
   int64_t position = 0;
+  int64_t size = 0;  // of the whole, by its first part
   bool storing = false;
   template<class V>
   void fields(V& v) const {
     v("fetch_at", fetch_at), v("fetched", fetched), v("high_watermark", high_watermark);
-    v("snapshot", snapshot), v("position", position), v("storing", storing);
+    v("snapshot", snapshot), v("position", position), v("size", size), v("storing", storing);
   }
 };
 // In the order of Role.

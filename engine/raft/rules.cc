@@ -82,8 +82,7 @@ FetchPoint check_fetch(const LogState& log, OffsetAndEpoch from) {
   if (from.offset == 0 && log.start == 0 && !log.snapshots) return {};
   if (log.snapshots) {
     const OffsetAndEpoch oldest = log.snapshots->oldest;
-    const bool before = from.offset == 0 || from.offset < log.start || from.epoch < oldest.epoch ||
-                        (from.offset == log.start && from.epoch != oldest.epoch);
+    const bool before = from.offset == 0 || from.offset < log.start || from.epoch < oldest.epoch;
     if (before) return {.check = FetchCheck::snapshot};
   }
   const OffsetAndEpoch end = log.epochs.end_of(from.epoch, log.end);

@@ -258,13 +258,15 @@ TEST(Lab, a_node_begins_with_its_snapshot) {
   EXPECT_TRUE(lab.verdicts().empty()) << lab.verdicts().list()[0].text;
 }
 
-// The log's first offset on a node's disk.
-Offset log_start(Lab& lab, int32_t node) {
+// The segments of its metadata log, by base, that are not yet to be removed.
+std::vector<Offset> segments(Lab& lab, int32_t node) {
   std::vector<DirEntry> entries;
   lab.world().storage(host_of(node)).disk().list(DirId{0}, "__cluster_metadata-0", &entries);
+  std::vector<Offset> bases;
   for (const DirEntry& e : entries)
-    if (e.name.ends_with(".log")) return std::stoll(e.name.substr(0, 20));
-  return -1;
+    if (e.name.ends_with(".log")) bases.push_back(std::stoll(e.name.substr(0, 20)));
+  std::sort(bases.begin(), bases.end());
+  return bases;
 }
 
 constexpr int32_t kAway = 3;
@@ -304,11 +306,11 @@ struct LongAway {
 TEST(Lab, a_node_that_was_away_for_long_fetches_a_snapshot) {
   LongAway away;
   Lab& lab = away.lab;
-  ASSERT_GT(log_start(lab, lab.leaders().raft_leader() + 1), away.end) << "what it lacks is gone";
+  ASSERT_GT(segments(lab, lab.leaders().raft_leader() + 1).front(), away.end) << "what it lacks is gone";
   lab.start(kAway);
   lab.run_for(seconds(5));
   ASSERT_TRUE(lab.is_up(kAway));
-  EXPECT_GT(log_start(lab, kAway), away.end);
+  EXPECT_GT(segments(lab, kAway).front(), away.end);
   EXPECT_FALSE(snapshots(lab, kAway).empty());
   EXPECT_TRUE(LongAway::has_all(lab));
   // It knows what is there and what is not.
@@ -328,6 +330,33 @@ TEST(Lab, a_node_that_was_away_for_long_fetches_a_snapshot) {
     EXPECT_EQ(answer<client::Produced>(lab, lab.ask(0, "produce", p)).offset, 0);
   }
   EXPECT_TRUE(lab.verdicts().empty()) << lab.verdicts().list()[0].text;
+}
+
+// Its process dies after each operation on its disk.
+TEST(Lab, a_node_that_dies_while_it_installs_a_snapshot_does_it_in_its_next_life) {
+  const LongAway away;
+  constexpr Duration kEnough = seconds(2);
+  const auto operations = [](Lab& lab) { return lab.world().storage(host_of(kAway)).submitted(); };
+  Lab whole = away.lab;
+  const uint64_t first = operations(whole) + 1;
+  whole.start(kAway);
+  whole.run_for(kEnough);
+  ASSERT_TRUE(LongAway::has_all(whole));
+  const uint64_t last = operations(whole);
+  for (uint64_t k = first; k <= last; ++k)
+    for (const bool power : {false, true}) {
+      SCOPED_TRACE(k - first);
+      Lab lab = away.lab;
+      lab.start(kAway);
+      for (int i = 0; i < 20'000 && operations(lab) < k; ++i) lab.run_for(microseconds(100));
+      power ? lab.lose_power(kAway) : lab.kill(kAway);
+      lab.start(kAway);
+      lab.run_for(kEnough);
+      ASSERT_TRUE(lab.is_up(kAway));
+      EXPECT_TRUE(LongAway::has_all(lab));
+      EXPECT_GT(segments(lab, kAway).front(), away.end) << "a hole lies in its log";
+      EXPECT_TRUE(lab.verdicts().empty()) << lab.verdicts().list()[0].text;
+    }
 }
 
 // Each operation on its disk fails once, and then its power: whatever is left, the next life goes on.
@@ -355,6 +384,7 @@ TEST(Lab, a_node_whose_disk_fails_while_it_installs_a_snapshot_does_it_in_its_ne
     lab.run_for(kEnough);
     ASSERT_TRUE(lab.is_up(kAway));
     EXPECT_TRUE(LongAway::has_all(lab));
+    EXPECT_GT(segments(lab, kAway).front(), away.end) << "a hole lies in its log";
     for (const auto& v : lab.verdicts().list()) EXPECT_EQ(v.rule, "exit") << v.text;
   }
   EXPECT_GT(ended, 10);

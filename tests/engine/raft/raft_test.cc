@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "tests/support/turns.h"
 
 namespace klamm::raft {
@@ -169,6 +171,75 @@ TEST_F(RaftCore, follower_takes_no_snapshot_in_the_place_of_what_is_committed) {
   EXPECT_TRUE(std::holds_alternative<FetchRequest>(ready.sends[0].body));
   answer(2, FetchAnswer{{.epoch = 3, .leader = NodeId{2}}, -1, 0, {}, OffsetAndEpoch{5, 3}});
   EXPECT_NE(ready.fatal, nullptr);
+}
+
+TEST_F(RaftCore, follower_wants_parts_that_belong_together) {
+  boot({.epoch = 3, .leader = NodeId{2}}, {});
+  const raft::Verdict good{.epoch = 3, .leader = NodeId{2}};
+  const auto begin = [&] {
+    while (ready.sends.empty()) world.now = core->next_deadline(), step(Tick{});
+    answer(2, FetchAnswer{good, -1, 0, {}, OffsetAndEpoch{6, 3}});
+    answer(2, SnapshotAnswer{.verdict = good, .id = {6, 3}, .size = 10, .position = 0, .bytes = 4});
+    ASSERT_TRUE(ready.snapshot);
+    EXPECT_FALSE(ready.snapshot->last);
+  };
+  constexpr int64_t kLeast = std::numeric_limits<int64_t>::min();
+  for (const auto& [size, position, bytes] : std::vector<std::array<int64_t, 3>>{
+           {kLeast, 4, 6}, {3, 4, 6}, {20, 4, 6}, {10, 4, 7}, {10, 3, 6}, {10, 4, 0}, {10, 4, -1}}) {
+    begin();
+    answer(2, SnapshotAnswer{.verdict = good, .id = {6, 3}, .size = size, .position = position, .bytes = bytes});
+    EXPECT_FALSE(ready.snapshot) << size << ' ' << position << ' ' << bytes;
+    EXPECT_FALSE(core->fetched_snapshot());
+  }
+  begin();
+  answer(2, SnapshotAnswer{.verdict = good, .id = {6, 3}, .size = 10, .position = 4, .bytes = 6});
+  ASSERT_TRUE(ready.snapshot);
+  EXPECT_TRUE(ready.snapshot->last);
+}
+
+// Writing a large one takes longer than a leader waits to hear from a voter, or a voter from its leader.
+TEST_F(RaftCore, follower_that_stores_a_snapshot_hears_and_is_heard) {
+  boot({.epoch = 3, .leader = NodeId{2}}, {});
+  const raft::Verdict good{.epoch = 3, .leader = NodeId{2}};
+  answer(2, FetchAnswer{good, -1, 0, {}, OffsetAndEpoch{6, 3}});
+  answer(2, SnapshotAnswer{.verdict = good, .id = {6, 3}, .size = 4, .bytes = 4});
+  ASSERT_TRUE(ready.snapshot);
+  const Instant until = world.now + seconds(20);
+  while (world.now < until) {
+    while (ready.sends.empty()) {
+      ASSERT_LT(world.now, core->next_deadline());
+      world.now = core->next_deadline();
+      step(Tick{});
+    }
+    ASSERT_TRUE(std::holds_alternative<FetchRequest>(ready.sends[0].body));
+    answer(2, FetchAnswer{good, -1, 0, {}, OffsetAndEpoch{7, 3}});
+    ASSERT_EQ(core->role(), Role::follower);
+    ASSERT_EQ(core->fetched_snapshot(), (OffsetAndEpoch{6, 3}));
+  }
+  const Instant ended = world.now;
+  step(SnapshotEnded{.id = {6, 3}, .unsound = true});
+  EXPECT_FALSE(core->fetched_snapshot());
+  while (ready.sends.empty()) world.now = core->next_deadline(), step(Tick{});
+  EXPECT_GE(world.now - ended, milliseconds(500)) << "the same damaged one would come again";
+}
+
+// A fetch from the end of the log that was replaced asks for what this replica now has.
+TEST_F(RaftCore, calls_for_a_log_that_was_replaced_are_forgotten_in_every_role) {
+  boot({.epoch = 3, .leader = NodeId{2}}, {});
+  const raft::Verdict good{.epoch = 3, .leader = NodeId{2}};
+  answer(2, FetchAnswer{good, -1, 0, {}, OffsetAndEpoch{100, 3}});
+  answer(2, SnapshotAnswer{.verdict = good, .id = {100, 3}, .size = 4, .bytes = 4});
+  VoteRequest vote;
+  vote.epoch = 4;
+  vote.candidate.id = NodeId{3};
+  vote.last = {200, 3};
+  ask(vote);
+  ASSERT_NE(core->role(), Role::follower);
+  step(SnapshotEnded{.id = {100, 3}, .installed = true});
+  EXPECT_TRUE(ready.forget_held);
+  EXPECT_EQ(core->committed(), 100);
+  answer(2, FetchAnswer{{.epoch = 4, .leader = NodeId{2}}, -1, 0, {}, OffsetAndEpoch{90, 3}});
+  EXPECT_EQ(ready.fatal, nullptr);
 }
 
 TEST_F(RaftCore, former_leader_wakes_up_resigned_and_says_so) {

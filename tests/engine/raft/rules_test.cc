@@ -179,7 +179,7 @@ TEST(raft_rules, check_fetch_sends_a_snapshot_of_what_is_gone) {
       {"of an epoch before the oldest snapshot's", {5, 1}, FetchCheck::snapshot, FetchCheck::snapshot},
       {"of such an epoch, far on", {11, 1}, FetchCheck::snapshot, FetchCheck::snapshot},
       {"from the log's start", {6, 3}, FetchCheck::valid, FetchCheck::valid},
-      {"from there, of another epoch", {6, 4}, FetchCheck::valid, FetchCheck::snapshot},
+      {"from there, of a later epoch that is here", {6, 4}, FetchCheck::valid, FetchCheck::valid},
       {"later", {10, 3}, FetchCheck::valid, FetchCheck::valid},
       {"longer than the epoch was here", {11, 3}, FetchCheck::diverging, FetchCheck::diverging},
   };
@@ -189,6 +189,23 @@ TEST(raft_rules, check_fetch_sends_a_snapshot_of_what_is_gone) {
     }
     EXPECT_EQ(check_fetch(cut, row.from).check, row.cut) << row.when;
   }
+}
+
+// Kafka offers the snapshot here, which tells no more than that replica's log, and then refuses its own offer.
+TEST(raft_rules, a_replica_at_the_logs_start_in_a_later_epoch_has_records_to_drop) {
+  LogState cut;
+  cut.start = 100;
+  cut.end = 110;
+  cut.epochs = Epochs({{99, 5}, {100, 7}});
+  cut.snapshots = SnapshotIds{{100, 5}, {100, 5}};
+  EXPECT_EQ(check_fetch(cut, {100, 5}).check, FetchCheck::valid);
+  const FetchPoint point = check_fetch(cut, {100, 6});
+  EXPECT_EQ(point.check, FetchCheck::diverging);
+  EXPECT_EQ(point.diverging, (OffsetAndEpoch{100, 5}));
+  LogState other;
+  other.end = 100;
+  other.epochs = Epochs({{0, 5}, {99, 6}});
+  EXPECT_EQ(truncation_point(other, point.diverging), 99);
 }
 
 TEST(raft_rules, a_snapshot_supersedes_a_log_that_may_lack_what_it_holds) {
