@@ -140,8 +140,8 @@ bool Disk::write(File& f) {
   pool_.submit(work, [this, id = f.id, ops = std::move(ops)](IoError error) {
     File& f = file(id);
     f.busy = false;
-    f.broken = error;
-    for (const Op& op : ops) end(op.token, error);
+    if (f.broken == IoError::none) f.broken = error;  // a sync beside it may have failed
+    for (const Op& op : ops) end(op.token, f.broken);
     advance(f);
   });
   return false;
@@ -153,8 +153,8 @@ void Disk::truncate(File& f, const Op& op) {
                [this, id = f.id, token = op.token, size = op.offset](IoError error) {
                  File& f = file(id);
                  f.busy = false;
-                 f.broken = error;
-                 end(token, error, size);
+                 if (f.broken == IoError::none) f.broken = error;
+                 end(token, f.broken, size);
                  advance(f);
                });
 }

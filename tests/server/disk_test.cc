@@ -13,7 +13,7 @@ namespace {
 // A disk that is driven by hand: commands in, ends out.
 class DiskTest : public ::testing::Test {
  protected:
-  DiskTest() {
+  explicit DiskTest(size_t threads = 4) : pool_([] {}, threads) {
     std::string pattern = (std::filesystem::temp_directory_path() / "klamm-XXXXXX").string();
     root_ = mkdtemp(pattern.data());
   }
@@ -64,7 +64,7 @@ class DiskTest : public ::testing::Test {
   std::string root_;
   size_t descriptors_ = 512;
   std::vector<Event> events_;
-  Pool pool_{[] {}};
+  Pool pool_;
   Slab<int, Token> tokens_;
   Slab<int, FileId> files_;
   std::unique_ptr<Disk> disk_;
@@ -167,6 +167,25 @@ TEST_F(DiskTest, space_is_told_once) {
   ASSERT_EQ(events_.size(), 1u);
   EXPECT_GT(std::get<Space>(events_[0]).free, 0);
   EXPECT_GE(std::get<Space>(events_[0]).total, std::get<Space>(events_[0]).free);
+}
+
+// What a failed sync has lost is lost, whatever ends well beside it. A null device takes all writes and no sync.
+class OrderedDiskTest : public DiskTest {
+ protected:
+  OrderedDiskTest() : DiskTest(1) {}
+};
+TEST_F(OrderedDiskTest, a_write_that_ends_well_does_not_heal_a_failed_sync) {
+  std::filesystem::create_symlink("/dev/null", root_ + "/f");
+  const FileId f = files_.add(0);
+  run(OpenFile{f, {}, DirId{0}, "f", OpenMode::create});
+  settle();
+  const Token sync = run(SyncFile{f, {}});
+  disk().flush();
+  const Token large = run(write(f, 0, std::string(3 << 20, 'x')));
+  settle();
+  const Token small = run(write(f, 0, "x"));
+  settle();
+  for (const Token t : {sync, large, small}) EXPECT_EQ(error_of(t), IoError::failed);
 }
 
 // As an index file is rewritten, again and again.
