@@ -72,7 +72,7 @@ std::string description(const server::ClusterPlan& plan, const std::vector<Runni
 }
 
 void stop_all(std::vector<RunningNode>& nodes) {
-  server::exit_at_latest_after(server::NodeHost::kStopDeadline + seconds(1), 0);
+  server::exit_at_latest_after(server::NodeHost::kStopDeadline + seconds(1), server::kKilled);
   for (RunningNode& n : nodes) n.ask_to_stop();
   const Instant until = server::monotonic_now() + server::NodeHost::kStopDeadline;
   for (RunningNode& n : nodes) n.stop(std::max(until - server::monotonic_now(), milliseconds(1)));

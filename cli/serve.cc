@@ -55,7 +55,7 @@ int serve(const ServeArguments& a) {
   options.on_ended = [&wait](const server::DriverEnd&) { wait.wake(); };
   server::NodeHost host(std::move(options));
   if (wait.wait(false, seconds(INT32_MAX)) == server::MainWait::Why::stopped) {
-    server::exit_at_latest_after(server::NodeHost::kStopDeadline + seconds(1), 0);
+    server::exit_at_latest_after(server::NodeHost::kStopDeadline + seconds(1), server::kKilled);
     return host.stop().code;
   }
   const server::DriverEnd end = host.join();

@@ -70,6 +70,7 @@ class Network::Impl final {
   Conn* find(ConnId id) {
     return id.slot < conns_.size() && conns_[id.slot] && conns_[id.slot]->id == id ? conns_[id.slot].get() : nullptr;
   }
+  static void prepare(tcp::socket& socket);
   Conn& add(ConnId id, tcp::socket socket);
   void mark(Conn& c);
   void accept(ListenerId id);
@@ -161,16 +162,22 @@ void Network::Impl::adopt(const Adopt& c) {
   pending_.erase(at);
 }
 
+// No waiting for more to send; keep-alive, which alone ends a connection whose peer vanished without a word (as Kafka).
+void Network::Impl::prepare(tcp::socket& socket) {
+  ErrorCode ignored;
+  socket.set_option(tcp::no_delay(true), ignored);
+  socket.set_option(tcp::socket::keep_alive(true), ignored);
+  socket.native_non_blocking(true, ignored);
+}
+
 // A connection that can talk: it reads from the end of this turn on.
 Network::Impl::Conn& Network::Impl::add(ConnId id, tcp::socket socket) {
   if (id.slot >= conns_.size()) conns_.resize(id.slot + 1);
   KLAMM_ASSERT(!conns_[id.slot]);
   conns_[id.slot] = std::make_unique<Conn>(id, std::move(socket));
   Conn& c = *conns_[id.slot];
-  ErrorCode ignored;
   if (c.socket.is_open()) {
-    c.socket.set_option(tcp::no_delay(true), ignored);
-    c.socket.native_non_blocking(true, ignored);
+    prepare(c.socket);
     mark(c);
   }
   return c;
@@ -218,9 +225,7 @@ void Network::Impl::dialed(Conn& c, IoError error) {
   events_.push_back(Dialed{c.id, error});
   if (error != IoError::none) return forget(c);
   c.dialing = false;
-  ErrorCode ignored;
-  c.socket.set_option(tcp::no_delay(true), ignored);
-  c.socket.native_non_blocking(true, ignored);
+  prepare(c.socket);
   mark(c);
 }
 

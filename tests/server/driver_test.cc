@@ -53,6 +53,12 @@ class Peer final {
     }
     ADD_FAILURE() << "nobody listens";
   }
+  uint16_t port() const {
+    sockaddr_in own{};
+    socklen_t size = sizeof own;
+    EXPECT_EQ(getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&own), &size), 0);
+    return ntohs(own.sin_port);
+  }
   void send(const std::string& text) {
     for (size_t at = 0; at < text.size();) {
       const ssize_t n = ::send(socket_.get(), text.data() + at, text.size() - at, MSG_NOSIGNAL);
@@ -163,6 +169,28 @@ TEST(Driver, who_leaves_in_the_middle_of_a_region_is_forgotten) {
   for (int i = 0; i < 20; ++i) Peer(r.host.port()).send(r.text.substr(0, 1 << 20));
   EXPECT_EQ(r.peer.receive(100), r.text.substr(0, 100));
   EXPECT_EQ(r.host.stop().code, 0);
+}
+
+// Only so a connection whose peer vanished without a word ends some day.
+TEST(Driver, connections_are_kept_alive) {
+  const TemporaryDirectory dir;
+  NodeHost host(echo_options(dir.path()));
+  Peer peer(host.port());
+  peer.send("x");
+  EXPECT_EQ(peer.receive(1), "x");
+  int found = 0;
+  for (int fd = 0; fd < 1024; ++fd) {  // the host's end is a descriptor of this process, too
+    sockaddr_in other{};
+    socklen_t size = sizeof other;
+    if (getpeername(fd, reinterpret_cast<sockaddr*>(&other), &size) != 0 || ntohs(other.sin_port) != peer.port())
+      continue;
+    int kept = 0;
+    socklen_t kept_size = sizeof kept;
+    EXPECT_EQ(getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &kept, &kept_size), 0);
+    EXPECT_EQ(kept, 1);
+    ++found;
+  }
+  EXPECT_EQ(found, 1);
 }
 
 TEST(Driver, peers_may_leave_at_any_time) {
