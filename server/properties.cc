@@ -13,11 +13,15 @@ namespace {
 
 using metadata::trimmed;
 
-// One logical line: a backslash at its end joins the next.
+// One logical line: a backslash at its end joins the next. A comment ends with its line, whatever that ends in.
 bool logical_line(std::istream& in, std::string& line) {
   line.clear();
-  for (std::string piece; std::getline(in, piece);) {
-    line += line.empty() ? piece : std::string(trimmed(piece));
+  bool joined = false;
+  for (std::string piece; std::getline(in, piece); joined = true) {
+    if (piece.ends_with('\r')) piece.pop_back();
+    piece.erase(0, piece.find_first_not_of(" \t\f"));
+    if (!joined && (piece.starts_with('#') || piece.starts_with('!'))) return true;
+    line += piece;
     size_t slashes = 0;
     while (slashes < line.size() && line[line.size() - 1 - slashes] == '\\') ++slashes;
     if (slashes % 2 == 0) return true;
@@ -44,7 +48,7 @@ std::string unescaped(std::string_view text) {
 void read_properties(std::istream& in, Properties& into) {
   for (std::string line; logical_line(in, line);) {
     const std::string_view text = trimmed(line);
-    if (text.empty() || text[0] == '#' || text[0] == '!') continue;
+    if (text.empty()) continue;
     size_t end = 0;
     while (end < text.size() && !std::strchr("=: \t", text[end])) end += text[end] == '\\' ? 2 : 1;
     end = std::min(end, text.size());

@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <fstream>
+#include <sstream>
 
 #include "server/cluster_plan.h"
 
@@ -25,6 +26,14 @@ TEST(Properties, file_in_javas_format) {
   EXPECT_EQ(p, wanted);
   std::remove(path.c_str());
   EXPECT_NE(read_properties(path, p), "");
+}
+
+TEST(Properties, comments_end_with_their_line_and_lines_may_end_as_in_windows) {
+  std::istringstream in(
+      "# log.dirs=C:\\kafka\\\nnode.id=1\r\n  !\\\r\nlisteners=A://:1,\\\r\n  #B://:2\r\n\\\r\n x=\\\\\r\ny=1\\");
+  Properties p;
+  read_properties(in, p);
+  EXPECT_EQ(p, (Properties{{"node.id", "1"}, {"listeners", "A://:1,#B://:2"}, {"x", "\\"}, {"y", "1"}}));
 }
 
 TEST(Properties, environment_as_in_kafkas_image) {
