@@ -9,6 +9,7 @@
 #include "engine/broker/node.h"
 #include "engine/client/host.h"
 #include "server/clock.h"
+#include "server/signals.h"
 
 namespace klamm::bindings {
 
@@ -30,6 +31,7 @@ std::string join(const std::vector<std::string>& lines) {
 LiveCluster::LiveCluster(const LiveOptions& options)
     : plan_(plan_options(options)), began_(server::monotonic_now()), log_(server::LogLines::Options{}) {
   if (!plan_.problems.empty()) throw ClusterFailure(join(plan_.problems));
+  server::raise_descriptor_limit();
   nodes_.resize(plan_.nodes.size());
   log_files_.resize(plan_.nodes.size());
   for (size_t i = 0; i < nodes_.size(); ++i) start(i);
@@ -64,6 +66,7 @@ void LiveCluster::start(size_t i) {
   o.log.descriptor = log_files_[i].get();
   o.log.name = "Broker id=" + std::to_string(i + 1);
   o.abort_on_assertion = false;
+  o.descriptors = server::descriptor_share(nodes_.size() + 1);  // and the clients
   o.on_ended = [this, i](const server::DriverEnd& end) { ended(i, end); };
   nodes_[i] = std::make_unique<server::NodeHost>(std::move(o));
 }
@@ -80,6 +83,7 @@ void LiveCluster::start_clients() {
   o.log = &log_;
   o.answered = [this](uint64_t token, bool, std::string bytes) { answered(token, std::move(bytes)); };
   o.abort_on_assertion = false;
+  o.descriptors = server::descriptor_share(nodes_.size() + 1);
   clients_ = std::make_unique<server::Driver>(std::move(o));
   thread_ = std::thread([this] {
     const server::DriverEnd end = clients_->run();

@@ -26,7 +26,7 @@ struct RunningNode {
   std::unique_ptr<server::NodeHost> host = nullptr;
   std::unique_ptr<Child> child = nullptr;
 
-  std::string start(bool process);
+  std::string start(bool process, size_t nodes);
   bool wait_ready(Duration at_most) { return host ? host->wait_ready(at_most) : child->wait_ready(at_most); }
   void ask_to_stop() {
     if (host) host->ask_to_stop();
@@ -39,7 +39,7 @@ struct RunningNode {
 };
 
 // "" or what is wrong.
-std::string RunningNode::start(bool process) {
+std::string RunningNode::start(bool process, size_t nodes) {
   const int log = ::open(plan.log_file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (log < 0) return plan.log_file + " cannot be written";
   if (process) {
@@ -53,6 +53,7 @@ std::string RunningNode::start(bool process) {
   o.make = broker::make_node;
   o.log.descriptor = log;  // as long as this process
   o.log.name = "Broker id=" + std::to_string(plan.id);
+  o.descriptors = server::descriptor_share(nodes);
   host = std::make_unique<server::NodeHost>(std::move(o));
   return "";
 }
@@ -81,7 +82,7 @@ void stop_all(std::vector<RunningNode>& nodes) {
 // Starts all; false: one of them cannot serve, and why is said.
 bool start_all(std::vector<RunningNode>& nodes, bool processes) {
   for (RunningNode& n : nodes)
-    if (std::string why = n.start(processes); !why.empty()) {
+    if (std::string why = n.start(processes, nodes.size()); !why.empty()) {
       std::cerr << "klamm cluster: node " << n.plan.id << ": " << why << "\n";
       return false;
     }

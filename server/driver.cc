@@ -1,5 +1,6 @@
 #include "server/driver.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <optional>
 
@@ -13,6 +14,18 @@
 #include "server/trace_ring.h"
 
 namespace klamm::server {
+namespace {
+
+// Of a node's descriptors connections leave so many to files, or half; idle files keep at most the half of that.
+constexpr int64_t kDescriptorsForFiles = 2048;
+constexpr int64_t kFilesMost = 512, kFilesLeast = 8;
+
+int64_t for_files(int64_t descriptors) { return std::min(descriptors / 2, kDescriptorsForFiles); }
+size_t most_files(int64_t descriptors) {
+  return static_cast<size_t>(std::clamp(for_files(descriptors) / 2, kFilesLeast, kFilesMost));
+}
+
+}  // namespace
 
 struct Driver::Impl {
   explicit Impl(DriverOptions o);
@@ -20,6 +33,7 @@ struct Driver::Impl {
   void wait();
   void turn();
   void execute(Commands& commands);
+  void tell_crowd();
   void finish_sends();
   void give_up(const AssertionFailure& failure);
 
@@ -62,6 +76,8 @@ struct Driver::Impl {
   std::optional<DriverEnd> end;
   bool killed = false;
   bool hurried = false;  // this turn came without waiting
+  size_t most_connections = 0;
+  bool told_crowd = false;
 };
 
 Driver::Impl::Impl(DriverOptions o)
@@ -69,8 +85,10 @@ Driver::Impl::Impl(DriverOptions o)
       trace(*options.log),
       pool([this] { loop.post([this] { pool.finish(); }); }),
       senders([this] { loop.post([this] { senders.finish(); }); }, 2) {
-  disk.emplace(Disk::Options{options.boot.directories}, pool, events);
-  network.emplace(loop, senders, std::move(options.sockets), events);
+  const int64_t all = options.descriptors > 0 ? options.descriptors : descriptor_limit();
+  disk.emplace(Disk::Options{options.boot.directories, most_files(all)}, pool, events);
+  most_connections = static_cast<size_t>(all - for_files(all));
+  network.emplace(loop, senders, Network::Options{std::move(options.sockets), most_connections}, events);
 }
 
 DriverEnd Driver::Impl::run() {
@@ -106,6 +124,7 @@ void Driver::Impl::turn() {
   }
   now_taken.swap(events);
   Ctx ctx{now, wall_now(), chance, options.boot.flaws, trace, scratch};
+  if (!told_crowd && network->turned_away() > 0) tell_crowd();
   machine->turn(ctx, now_taken, commands);
   scratch.arena.reset();
   now_taken.clear();
@@ -124,6 +143,13 @@ void Driver::Impl::execute_one(Listen& c) {
   if (network->execute(c)) return;
   const BoundListener& l = options.boot.listeners.at(c.listener.value);
   end = {2, l.host + ":" + std::to_string(l.port) + " cannot be listened on: another process has taken it"};
+}
+
+void Driver::Impl::tell_crowd() {
+  told_crowd = true;
+  options.log->warn("server", "More than " + std::to_string(most_connections) +
+                                  " connections at once, which is what the limit of open files (ulimit -n) leaves "
+                                  "room for: others are closed as they come");
 }
 
 void Driver::Impl::finish_sends() {

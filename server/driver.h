@@ -21,6 +21,7 @@ struct DriverOptions {
   const LogLines* log = nullptr;  // outlives the driver
   // Called on the driver's thread. Token 0 with the text "ready": the machine serves.
   std::function<void(uint64_t token, bool last, std::string bytes)> answered;
+  int64_t descriptors = 0;         // that the run may use of this process's; 0: all. See `descriptor_share`
   bool abort_on_assertion = true;  // else the run ends with kAsserted: for hosts that share a process with others
 };
 

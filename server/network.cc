@@ -21,9 +21,13 @@ using ErrorCode = boost::system::error_code;
 
 class Network::Impl final {
  public:
-  Impl(Loop& loop, Pool& senders, std::vector<BoundSocket> sockets, std::vector<Event>& events)
-      : context_(loop.context()), senders_(senders), events_(events), resolver_(context_) {
-    for (BoundSocket& s : sockets) listeners_.push_back(std::make_unique<Listener>(context_, std::move(s)));
+  Impl(Loop& loop, Pool& senders, Options options, std::vector<Event>& events)
+      : context_(loop.context()),
+        senders_(senders),
+        events_(events),
+        most_connections_(options.most_connections),
+        resolver_(context_) {
+    for (BoundSocket& s : options.sockets) listeners_.push_back(std::make_unique<Listener>(context_, std::move(s)));
   }
 
   bool listen(ListenerId id);
@@ -39,6 +43,7 @@ class Network::Impl final {
   void block(uint16_t port, bool on);
   void flush();
   bool sending() const;
+  uint64_t turned_away() const { return turned_away_; }
 
  private:
   struct Conn {
@@ -91,10 +96,12 @@ class Network::Impl final {
   void ended(Conn& c, IoError error);  // its Closed; `c` is gone afterwards
   bool silent(const Conn& c) const { return c.dialed_port != 0 && blocked_.count(c.dialed_port) > 0; }
   void forget(Conn& c) { conns_[c.id.slot].reset(); }
+  size_t connections() const;
 
   asio::io_context& context_;
   Pool& senders_;
   std::vector<Event>& events_;
+  const size_t most_connections_;
   tcp::resolver resolver_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::vector<std::unique_ptr<Conn>> conns_;       // by slot
@@ -103,6 +110,7 @@ class Network::Impl final {
   std::map<uint64_t, tcp::socket> pending_;        // accepted, not yet adopted
   std::set<uint16_t> blocked_;                     // ports
   uint64_t next_pending_ = 1;
+  uint64_t turned_away_ = 0;
   uint64_t turn_ = 1;
   BufferRef scratch_;
 };
@@ -129,18 +137,27 @@ void Network::Impl::accept(ListenerId id) {
   });
 }
 
+size_t Network::Impl::connections() const {
+  const auto there = [](const auto& c) { return c != nullptr; };
+  return static_cast<size_t>(std::count_if(conns_.begin(), conns_.end(), there)) + pending_.size() + ended_.size();
+}
+
 // Takes what has come; where descriptors have run out it tries again later, for the kernel keeps the callers. But
 // connections leave some for files: a node that cannot open those stops.
 void Network::Impl::accepted(ListenerId id) {
   constexpr int kMostAtOnce = 64;
-  const int64_t limit = descriptor_limit(), most = limit - std::min<int64_t>(limit / 2, kDescriptorsForFiles);
+  size_t there = connections();
   Listener& l = *listeners_[id.value];
   ErrorCode error;
   for (int i = 0; i < kMostAtOnce; ++i) {
     tcp::endpoint peer;
     tcp::socket socket = l.acceptor.accept(peer, error);
     if (error) break;
-    if (socket.native_handle() >= most) continue;  // and closed
+    if (there >= most_connections_) {
+      ++turned_away_;
+      continue;  // and closed
+    }
+    ++there;
     const uint64_t pending = next_pending_++;
     events_.push_back(Accepted{id, PendingId{pending}, plain(peer.address()).to_string(), peer.port(), {}});
     pending_.emplace(pending, std::move(socket));
@@ -447,8 +464,8 @@ void Network::Impl::drop_regions(Conn& c) {
 
 // ---- the public face
 
-Network::Network(Loop& loop, Pool& senders, std::vector<BoundSocket> sockets, std::vector<Event>& events)
-    : impl_(std::make_unique<Impl>(loop, senders, std::move(sockets), events)) {}
+Network::Network(Loop& loop, Pool& senders, Options options, std::vector<Event>& events)
+    : impl_(std::make_unique<Impl>(loop, senders, std::move(options), events)) {}
 Network::~Network() = default;
 bool Network::execute(const Listen& c) { return impl_->listen(c.listener); }
 void Network::execute(const Adopt& c) { impl_->adopt(c); }
@@ -463,6 +480,7 @@ void Network::execute(const Resume& c) { impl_->pause(c.conn, false); }
 void Network::execute(Room& c) { impl_->room(c); }
 void Network::block(uint16_t port, bool on) { impl_->block(port, on); }
 void Network::flush() { impl_->flush(); }
+uint64_t Network::turned_away() const { return impl_->turned_away(); }
 bool Network::sending() const { return impl_->sending(); }
 
 }  // namespace klamm::server

@@ -21,15 +21,18 @@ namespace klamm::server {
 
 class Network final {
  public:
-  static constexpr uint32_t kReadBytes = 128 << 10;      // one read, and the size of the scratch buffer
-  static constexpr uint32_t kRoomBytes = 1 << 20;        // one read into a Room
-  static constexpr size_t kRegionBytes = 1 << 20;        // of a region that a worker sends at once
-  static constexpr int64_t kDescriptorsForFiles = 2048;  // connections leave them to files, or half of all
+  static constexpr uint32_t kReadBytes = 128 << 10;  // one read, and the size of the scratch buffer
+  static constexpr uint32_t kRoomBytes = 1 << 20;    // one read into a Room
+  static constexpr size_t kRegionBytes = 1 << 20;    // of a region that a worker sends at once
   static constexpr int kBacklog = 512;
 
+  struct Options {
+    std::vector<BoundSocket> sockets;
+    size_t most_connections = SIZE_MAX;  // more are closed as they come; what is dialed counts, and is never refused
+  };
   // Events are appended to `events`, which must outlive the network, as must the pool, which is stopped before. Must be
   // used on the loop's thread only.
-  Network(Loop& loop, Pool& senders, std::vector<BoundSocket> sockets, std::vector<Event>& events);
+  Network(Loop& loop, Pool& senders, Options options, std::vector<Event>& events);
   ~Network();
 
   // False: the socket cannot listen, another process has taken its port since it was bound.
@@ -49,6 +52,8 @@ class Network final {
   void block(uint16_t port, bool on);
   // After a turn's commands: sends what has gathered and reads again.
   void flush();
+  // How many were closed because there were too many.
+  uint64_t turned_away() const;
   // Bytes that are still to be sent.
   bool sending() const;
 

@@ -81,6 +81,7 @@ NodeHost::NodeHost(HostOptions o)
   d.make = std::move(o.make);
   d.log = &log_;
   d.answered = [this](uint64_t token, bool last, std::string bytes) { answered(token, last, std::move(bytes)); };
+  d.descriptors = o.descriptors;
   d.abort_on_assertion = o.abort_on_assertion;
   driver_ = std::make_unique<Driver>(std::move(d));
   thread_ = std::thread([this] { run(); });

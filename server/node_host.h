@@ -34,6 +34,7 @@ struct HostOptions {
   LogLines::Options log;
   std::function<void()> on_ready;                  // on the node's thread
   std::function<void(const DriverEnd&)> on_ended;  // on the node's thread, as its last act
+  int64_t descriptors = 0;                         // see DriverOptions
   bool abort_on_assertion = true;                  // see DriverOptions
 };
 

@@ -82,6 +82,8 @@ Listing list_directory(const std::string& path);
 // Takes the directory's ".lock"; held while the descriptor lives.
 Opened lock_directory(const std::string& path);
 int64_t descriptor_limit();  // of this process
+// For each of so many runs in this process.
+inline int64_t descriptor_share(size_t runs) { return descriptor_limit() / static_cast<int64_t>(runs); }
 struct DiskBytes {
   int64_t total = 0, free = 0;  // free: what may still be written
 };

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <filesystem>
@@ -66,6 +67,7 @@ class Peer final {
       at += static_cast<size_t>(n);
     }
   }
+  void try_send(const std::string& text) { (void)!::send(socket_.get(), text.data(), text.size(), MSG_NOSIGNAL); }
   std::string receive(size_t size) {
     std::string out(size, '\0');
     for (size_t at = 0; at < size;) {
@@ -191,6 +193,51 @@ TEST(Driver, connections_are_kept_alive) {
     ++found;
   }
   EXPECT_EQ(found, 1);
+}
+
+// As where files were opened first: what counts is how many connections there are, not their descriptors' numbers.
+TEST(Driver, many_open_files_shut_no_connection_out) {
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit usual{1024, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &usual), 0);
+  {
+    std::vector<Descriptor> files;
+    for (int i = 0; i < 600; ++i) files.emplace_back(::dup(2));
+    const TemporaryDirectory dir;
+    NodeHost host(echo_options(dir.path()));
+    Peer peer(host.port());
+    peer.send("x");
+    EXPECT_EQ(peer.receive(1), "x");
+  }
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
+TEST(Driver, connections_beyond_its_share_are_turned_away_and_told_once) {
+  const TemporaryDirectory dir;
+  HostOptions o = echo_options(dir.path());
+  const Opened log = open_file(dir.path() + "/log", OpenMode::create);
+  o.log.descriptor = log.descriptor.get();
+  o.log.least = LogLevel::warn;
+  o.descriptors = 4;  // half of them for files
+  NodeHost host(std::move(o));
+  auto first = std::make_unique<Peer>(host.port());
+  Peer second(host.port());
+  for (Peer* p : {first.get(), &second}) {
+    p->send("x");
+    EXPECT_EQ(p->receive(1), "x");
+  }
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(Peer(host.port()).receive(1), "");
+  first.reset();
+  for (std::string got; got.empty();) {  // once its end is known there is room again
+    Peer next(host.port());
+    next.try_send("y");
+    got = next.receive(1);
+  }
+  EXPECT_EQ(host.stop().code, 0);
+  const std::string told = file_text(dir.path() + "/log");
+  EXPECT_NE(told.find("More than 2 connections"), told.npos);
+  EXPECT_EQ(told.find("More than 2 connections"), told.rfind("More than 2 connections"));
 }
 
 TEST(Driver, peers_may_leave_at_any_time) {
