@@ -1,5 +1,6 @@
 #include "server/listeners.h"
 
+#include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -57,6 +58,26 @@ BoundSocket bind_socket(const ListenAddress& address) {
     out.address.port = bound_port(out.descriptor.get());
   freeaddrinfo(found);
   return out;
+}
+
+std::string numeric_address(const std::string& host) {
+  for (const int family : {AF_INET, AF_INET6}) {
+    addrinfo hints{}, *found = nullptr;
+    hints.ai_family = family;
+    hints.ai_socktype = SOCK_STREAM;
+    if (getaddrinfo(host.c_str(), nullptr, &hints, &found) != 0) continue;
+    char text[INET6_ADDRSTRLEN] = {};
+    if (family == AF_INET) {
+      inet_ntop(family, &reinterpret_cast<const sockaddr_in*>(found->ai_addr)->sin_addr, text, sizeof text);
+    } else {
+      const in6_addr& a = reinterpret_cast<const sockaddr_in6*>(found->ai_addr)->sin6_addr;
+      const bool mapped = IN6_IS_ADDR_V4MAPPED(&a);  // an IPv4 caller of an IPv6 socket is told as what it is
+      inet_ntop(mapped ? AF_INET : family, mapped ? &a.s6_addr[12] : &a.s6_addr[0], text, sizeof text);
+    }
+    freeaddrinfo(found);
+    return text;
+  }
+  return "";
 }
 
 }  // namespace klamm::server

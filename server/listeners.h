@@ -21,5 +21,7 @@ struct BoundSocket {
 };
 
 BoundSocket bind_socket(const ListenAddress& address);
+// A name or an address as connections from there are told: the first IPv4 address, else IPv6. "": there is none.
+std::string numeric_address(const std::string& host);
 
 }  // namespace klamm::server

@@ -39,6 +39,18 @@ BoundListener bound_listener(const metadata::BrokerConfig& config, const metadat
   return out;
 }
 
+// The engine compares the overrides' addresses with those of connections, as text.
+void resolve_overrides(const metadata::BrokerConfig& config, NodeBoot& out) {
+  constexpr const char* kName = "max.connections.per.ip.overrides";
+  std::string text;
+  for (const auto& [host, most] : config.max_connections_overrides) {
+    const std::string address = numeric_address(host);
+    if (address.empty()) out.problems.push_back(std::string(kName) + "=" + host + ": no address is known for it");
+    text += (text.empty() ? "" : ",") + address + ":" + std::to_string(most);
+  }
+  if (!text.empty()) out.boot.properties[kName] = text;
+}
+
 }  // namespace
 
 NodeBoot prepare_boot(const metadata::Properties& properties) {
@@ -50,6 +62,7 @@ NodeBoot prepare_boot(const metadata::Properties& properties) {
   if (!out.problems.empty()) return out;
   out.boot.incarnation = new_incarnation();
   out.boot.properties = properties;
+  resolve_overrides(config, out);
   out.boot.directories = config.log_dirs;
   if (std::find(config.log_dirs.begin(), config.log_dirs.end(), config.metadata_log_dir) == config.log_dirs.end())
     out.boot.directories.push_back(config.metadata_log_dir);

@@ -240,6 +240,25 @@ TEST(Driver, connections_beyond_its_share_are_turned_away_and_told_once) {
   EXPECT_EQ(told.find("More than 2 connections"), told.rfind("More than 2 connections"));
 }
 
+// As Kafka, which asks for the address of what is named there.
+TEST(NodeHost, connection_overrides_may_be_names) {
+  const TemporaryDirectory dir;
+  metadata::Properties p{{"process.roles", "broker,controller"},
+                         {"node.id", "1"},
+                         {"listeners", "PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0"},
+                         {"controller.listener.names", "CONTROLLER"},
+                         {"controller.quorum.voters", "1@127.0.0.1:9093"},
+                         {"log.dirs", dir.path()}};
+  const std::string key = "max.connections.per.ip.overrides";
+  p[key] = "localhost:5, 0:0:0:0:0:0:0:2:6, ::ffff:127.0.0.3:7";
+  NodeBoot boot = prepare_boot(p);
+  EXPECT_EQ(boot.problems, std::vector<std::string>());
+  EXPECT_EQ(boot.boot.properties[key], "::2:6,127.0.0.3:7,127.0.0.1:5");
+  p[key] = "no.such.host.invalid:5";
+  EXPECT_EQ(prepare_boot(p).problems,
+            std::vector<std::string>{key + "=no.such.host.invalid: no address is known for it"});
+}
+
 TEST(Driver, peers_may_leave_at_any_time) {
   const TemporaryDirectory dir;
   NodeHost host(echo_options(dir.path()));
