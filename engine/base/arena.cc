@@ -21,7 +21,7 @@ void* Arena::allocate_slow(size_t size, size_t align) {
 void Arena::reset() {
   if (blocks_.size() > 1) blocks_.resize(1);
   total_ = blocks_.empty() ? 0 : blocks_[0].size;
-  used_ = 0;
+  used_ = taken_ = 0;
 }
 
 }  // namespace klamm

@@ -20,6 +20,7 @@ class Arena final {
   Arena& operator=(const Arena&) = delete;
 
   void* allocate(size_t size, size_t align) {
+    taken_ += size;
     const size_t at = (used_ + align - 1) & ~(align - 1);
     if (blocks_.empty() || at + size > blocks_.back().size) return allocate_slow(size, align);
     used_ = at + size;
@@ -38,6 +39,7 @@ class Arena final {
     return {p, s.size()};
   }
   size_t allocated() const { return total_; }  // bytes of all blocks, for budgets
+  size_t taken() const { return taken_; }  // bytes asked for since the last reset: the same whatever lay here before
   void reset();
 
  private:
@@ -49,6 +51,7 @@ class Arena final {
   std::vector<Block> blocks_;
   size_t used_ = 0;
   size_t total_ = 0;
+  size_t taken_ = 0;
 };
 
 // What one answer may take of memory beyond its request. A request can ask for the same large thing again and again: it

@@ -7,7 +7,15 @@
 namespace klamm::broker {
 namespace {
 
-constexpr int kRequestsPerTurn = 2000;  // then other events have their turn
+// Then other events have their turn.
+constexpr int kRequestsPerTurn = 2000;
+constexpr size_t kScratchPerTurn = 16 << 20;  // bytes of decoded requests and of answers being made
+
+// Whoever comes back from a standstill (a stopped process, a moved virtual machine, a disk that held a write) hears
+// first what others have said meanwhile: until then nobody counts as silent. Fetches of a session's, heartbeats of
+// brokers and of members have come; only they were not read yet.
+constexpr Duration kStandstill = milliseconds(500);  // later than that after a deadline
+constexpr uint8_t kCatchUpTurns = 16;
 constexpr int kLettersPerTurn = 100'000;
 constexpr Duration kControllerRegistrationRetry = milliseconds(100);
 
@@ -62,7 +70,9 @@ std::string Parts::property(const char* name) const {
 }
 
 void Node::turn(Ctx& ctx, std::span<const Event> events, Commands& out) {
+  if (ctx.now - parts_.due > kStandstill) parts_.catching_up = kCatchUpTurns;
   Turn{parts_, Io{ctx, out, parts_.ops}}.run(events);
+  parts_.due = std::max(next_deadline(), ctx.now);
 }
 
 Instant Node::next_deadline() const {
@@ -105,12 +115,18 @@ void Turn::run(std::span<const Event> events) {
   if (std::exchange(p.reads_on, false)) publish();
   for (const Event& e : events) on_event(e);
   drain();
-  on_time();
+  if (p.catching_up > 0)
+    --p.catching_up, p.again = true;
+  else
+    on_time();
   drain();
   int served = 0;
   produce_goes_on(*this);
   drain();
-  const auto room = [&] { return served < kRequestsPerTurn && unpacked < kUnpackedPerTurn && !p.producing; };
+  const auto room = [&] {
+    return served < kRequestsPerTurn && unpacked < kUnpackedPerTurn && !p.producing &&
+           (served == 0 || arena().taken() < kScratchPerTurn);
+  };
   for (net::Incoming in; room() && p.server.next(io, &in); ++served) {
     Request r;
     r.ticket = in.ticket;

@@ -393,6 +393,8 @@ struct Parts {
   LocalCalls local;
   Envelopes envelopes;
   std::deque<Letter> mailbox;  // empty between turns
+  Instant due = kNever;        // when the next turn has to come
+  uint8_t catching_up = 0;     // turns after a standstill
   bool again = false;          // work was left for another turn
   bool reads_on = false;       // committed metadata records among it
   std::set<WaitKey> stirred;   // of this turn: parked fetches to look at again; empty between turns
@@ -414,7 +416,8 @@ struct Parts {
         v("produces_next", produces_next), v("fetches", fetches), v("standing", standing), v("sessions", sessions),
         v("telemetry", telemetry), v("deletes", deletes), v("disks", disks);
     v("forwards", forwards), v("producer_ids", producer_ids), v("local", local), v("envelopes", envelopes);
-    v("again", again), v("reads_on", reads_on), v("checkpoint_at", checkpoint_at), v("files", files);
+    v("due", due), v("catching_up", catching_up), v("again", again), v("reads_on", reads_on),
+        v("checkpoint_at", checkpoint_at), v("files", files);
     v("resigned", resigned), v("clean_wanted", clean_wanted), v("clean_written", clean_written);
   }
 };

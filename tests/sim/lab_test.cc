@@ -222,6 +222,28 @@ TEST(Lab, a_write_without_room_stops_the_node_and_loses_nothing) {
   EXPECT_EQ(x.lab.verdicts().list().size(), 1u);
 }
 
+// Its brokers have sent heartbeats all the while; it only did not read them.
+TEST(Lab, a_controller_that_stood_still_fences_nobody_that_it_can_hear) {
+  Lab lab({.seed = 16, .controllers = 1});
+  lab.run_for(seconds(1));
+  client::CreateTopics create;
+  create.topics.push_back({"t", 6, 3, {}, {}});
+  const auto created = answer<client::TopicResults>(lab, lab.ask(0, "create_topics", create));
+  lab.run_for(seconds(2));
+  std::map<LogKey, int32_t> leaders;
+  for (int32_t partition = 0; partition < 6; ++partition) {
+    const LogKey log{topic_key(created.topics[0].id), partition};
+    leaders[log] = lab.leaders().leader(log);
+    EXPECT_NE(leaders[log], -1);
+  }
+  lab.pause(1, true);
+  lab.run_for(seconds(25));  // more than twice broker.session.timeout.ms
+  lab.pause(1, false);
+  lab.run_for(seconds(3));
+  for (const auto& [log, leader] : leaders) EXPECT_EQ(lab.leaders().leader(log), leader);
+  EXPECT_TRUE(lab.verdicts().empty()) << lab.verdicts().list()[0].text;
+}
+
 // ---- snapshots of the metadata
 
 std::vector<std::string> snapshots(Lab& lab, int32_t node) {
