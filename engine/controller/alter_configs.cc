@@ -5,6 +5,7 @@
 
 #include "engine/controller/operation.h"
 #include "engine/metadata/client_match.h"
+#include "engine/metadata/records.h"
 
 namespace klamm::controller {
 
@@ -306,6 +307,23 @@ void alter(Operation& op, const Request& q, Response& a, bool afresh, EditsOf ed
   }
 }
 
+// Nothing has been acknowledged since they lost their leaders: who was eligible still is, and nobody else ever could
+// be.
+void keep_leaderless_eligible(Operation& op, Str topic) {
+  for (const TopicIdPartition& id : op.image.memberships(metadata::kLeaderless)) {
+    const metadata::Topic* t = op.image.topic(id.topic);
+    if (!topic.empty() && topic != t->name) continue;
+    const metadata::PartitionInfo& info = *t->partitions.find(id.partition);
+    if (info.elr.empty() && info.last_known_elr.empty()) continue;
+    protocol::PartitionChangeRecord r;
+    r.topic_id = id.topic;
+    r.partition_id = id.partition;
+    r.eligible_leader_replicas = metadata::numbers(op.ctx.arena(), info.elr);
+    r.last_known_elr = metadata::numbers(op.ctx.arena(), info.last_known_elr);
+    op.emit(metadata::kPartitionVersion, r);
+  }
+}
+
 }  // namespace
 
 void emit_config(Operation& op, const ConfigResource& r, const std::string& name, const std::string* value) {
@@ -320,6 +338,7 @@ void emit_config(Operation& op, const ConfigResource& r, const std::string& name
   protocol::ClearElrRecord clear;  // of all topics, when no name is given
   if (topic) clear.topic_name = r.name;
   op.emit(0, clear);
+  keep_leaderless_eligible(op, clear.topic_name);
 }
 
 void incremental_alter_configs(Operation& op, int16_t, const protocol::IncrementalAlterConfigsRequest& q,

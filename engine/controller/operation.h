@@ -126,7 +126,8 @@ inline constexpr char kNoneActive[] = "All brokers are currently fenced or in co
 const std::string* dynamic_broker_config(const Operation& op, std::string_view name);
 inline constexpr char kMinIsr[] = "min.insync.replicas";
 // A config set, or with null removed. Another min.insync.replicas ends all eligibility under it (KIP-966): who was
-// eligible holds what was acknowledged under the former one, and may lack what is acknowledged from then on.
+// eligible holds what was acknowledged under the former one, and may lack what is acknowledged from then on. But for
+// partitions without a leader, where nothing is.
 void emit_config(Operation& op, const metadata::ConfigResource& r, const std::string& name, const std::string* value);
 // What a topic has without an override, and where it comes from: the same for all topics of a request.
 struct TopicDefault {
