@@ -1,6 +1,7 @@
 #include "sim/changes.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/client/pack.h"
 #include "engine/client/verbs.h"
@@ -10,17 +11,46 @@ namespace {
 constexpr int32_t kAnswerWithinMs = 5'000;
 }
 
+Changes::Changes(Options options, Settings settings) : options_(options), settings_(std::move(settings)) {
+  if (options_.configs) kinds_.push_back(Kind::configs);
+  if (options_.records) kinds_.push_back(Kind::records);
+}
+
 template<class T>
 void Changes::ask(World& world, const char* verb, const T& what) {
-  asked_ = true;
   world.ask(options_.host, Asked{kMark << 60, verb, client::pack(what)});
 }
 
 void Changes::act(World& world, const View& view) {
   next_at_ = world.now() + options_.every_ns;
-  if (asked_ || settled_) return;
-  Draws draw{stream(kWorkload), 78, 16 * draws_++};  // each has so many draws of its own
-  delete_records(world, view, draw);
+  if (asked_ || kinds_.empty()) return;
+  const uint64_t first = 16 * draws_++;  // each has so many draws of its own
+  Draws draw{stream(kWorkload), 79, first};
+  asked_ = kinds_[settling_ ? 0 : draw.below(world.tape(), kinds_.size())];
+  if (asked_ == Kind::configs) return alter_configs(world, view, draw);
+  Draws deletion{stream(kWorkload), 78, first};
+  delete_records(world, view, deletion);
+}
+
+void Changes::alter_configs(World& world, const View& view, Draws& draw) {
+  if (settling_ && !settings_.restore()) {
+    asked_.reset();
+    kinds_.erase(kinds_.begin());
+    return;
+  }
+  client::AlterConfigs what = settling_ ? *settings_.restore() : settings_.draw(draw, world.tape());
+  what.timeout_ms = kAnswerWithinMs;
+  altering_ = what.topic;
+  restoring_ = settling_;
+  if (Settings::expires(what)) view.load.starts().expires();
+  ask(world, "alter_configs", what);
+}
+
+// Nobody minds what is refused, but for what is put back.
+void Changes::altered(int64_t at, const Answered& a, Verdicts& out) {
+  client::Done done;
+  if (!client::unpack(a.bytes, done)) return out.add(at, "a client's answer", "an answer that cannot be read");
+  if (restoring_ && done.error == ErrorCode::none) settings_.restored(altering_);
 }
 
 void Changes::delete_records(World& world, const View& view, Draws& draw) {
@@ -44,7 +74,8 @@ void Changes::delete_records(World& world, const View& view, Draws& draw) {
 }
 
 void Changes::answered(int64_t at, const Answered& a, const View& view, Verdicts& out) {
-  asked_ = false;
+  const auto kind = std::exchange(asked_, std::nullopt);
+  if (kind == Kind::configs) return altered(at, a, out);
   records_deleted(at, a, view, out);
 }
 
@@ -55,12 +86,14 @@ void Changes::records_deleted(int64_t at, const Answered& a, const View& view, V
   if (r.error == ErrorCode::none)
     view.load.starts().acknowledged(at, log, {offset_, r.low_watermark, view.leaders.isr(log)}, out);
   // A log that is only compacted has nothing deleted; beyond the promise it may end earlier than it did.
-  settled_ = settling_ && (r.error == ErrorCode::none || r.error == ErrorCode::policy_violation ||
-                           r.error == ErrorCode::offset_out_of_range);
+  const bool done =
+      r.error == ErrorCode::none || r.error == ErrorCode::policy_violation || r.error == ErrorCode::offset_out_of_range;
+  if (settling_ && done) std::erase(kinds_, Kind::records);
 }
 
 std::string Changes::waits_for() const {
   if (settled()) return {};
+  if (kinds_.front() == Kind::configs) return "; nobody puts the configs back";
   return "; nobody deletes records of partition " + std::to_string(partition_) + " before " + std::to_string(offset_);
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdlib>
 
 namespace klamm::sim {
 namespace {
@@ -83,10 +84,35 @@ Errands::Options draw_errands(const RunOptions& o, Tape& tape) {
   return {.host = o.brokers + 2, .topics = any ? static_cast<uint32_t>(1 + d.below(tape, 3)) : 0};
 }
 
-// In a fourth one changes the topic that the load uses.
+// In a third somebody sets configs, of the topic that the load uses and of brokers.
+bool sets_configs(const RunOptions& o, Tape& tape) {
+  return o.rough && Draws{stream(kSwarm), 15, 0}.below(tape, 3) == 2;
+}
+
+// In a fourth one deletes records of that topic.
 Changes::Options draw_changes(const RunOptions& o, Tape& tape) {
   Draws d{stream(kSwarm), 12, 0};
-  return {.host = o.brokers + 2, .records = o.rough && d.below(tape, 4) == 3};
+  return {.host = o.brokers + 2, .records = o.rough && d.below(tape, 4) == 3, .configs = sets_configs(o, tape)};
+}
+
+// What the brokers have as min.insync.replicas; see cluster.cc.
+int32_t min_in_sync(const RunOptions& o) {
+  const auto own = o.config.find("min.insync.replicas");
+  return own != o.config.end() ? std::atoi(own->second.c_str()) : o.brokers >= 3 ? 2 : 1;
+}
+
+// With less than the promise wants in sync a failed sync may lose what was acknowledged.
+int32_t least_in_sync(const RunOptions& o, Tape& tape) {
+  const bool any = sets_configs(o, tape) && draw_promise(o, tape) != Promise::within;
+  return any ? 1 : min_in_sync(o);
+}
+
+Settings make_settings(const RunOptions& o, Tape& tape, const WorkloadOptions& load) {
+  return Settings({.topic = Workload::kTopic,
+                   .created_with = load.topic_config,
+                   .least_in_sync = least_in_sync(o, tape),
+                   .replicas = static_cast<int32_t>(std::min(o.brokers, 3u)),
+                   .keyed = load.keys > 0});
 }
 
 // In an eighth not every broker is a controller: who has no vote must find the leader of the quorum that others chose.
@@ -122,7 +148,8 @@ World make_world(RunOptions& options) {
     config.emplace("klamm.fetch.tail.bytes", "1500");
     config.emplace("klamm.fetch.region.bytes", "1");
   }
-  if (keeps_little(options, tape)) config.emplace("log.retention.check.interval.ms", "300");
+  if (keeps_little(options, tape) || sets_configs(options, tape))
+    config.emplace("log.retention.check.interval.ms", "300");
   if (compacts(options, tape)) {  // the groups' offsets too
     config.emplace("log.cleaner.backoff.ms", "150");
     config.emplace("replica.high.watermark.checkpoint.interval.ms", "400");
@@ -145,6 +172,7 @@ WorkloadOptions make_load(const RunOptions& o, Tape& tape) {
   w.producers = o.producers;
   w.consumers = o.consumers;
   w.records_per_second = o.records_per_second;
+  w.least_in_sync = least_in_sync(o, tape);
   if (keeps_little(o, tape)) w.topic_config = draw_retention(tape);
   if (compacts(o, tape)) draw_compaction(tape, w);
   return w;
@@ -157,7 +185,7 @@ Simulation::Simulation(RunOptions options)
       promise_(draw_promise(options_, world_.tape())),
       load_(make_load(options_, world_.tape())),
       errands_(draw_errands(options_, world_.tape())),
-      changes_(draw_changes(options_, world_.tape())) {
+      changes_(draw_changes(options_, world_.tape()), make_settings(options_, world_.tape(), load_.options())) {
   if (options_.fail_disk) world_.storage(failing()).model().fail_operation = options_.seed / options_.brokers + 1;
   for (HostId h = 0; h < world_.hosts(); ++h) world_.start(h, *this);
   phase_ends_ = options_.boot_limit_ns;

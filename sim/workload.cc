@@ -198,6 +198,8 @@ void Workload::produced(int64_t at, uint64_t t, const Slice& bytes, const Replic
       out.add(at, "J14 misrouted record", w.text() + " was acknowledged in partition " + std::to_string(p.partition));
     if (p.offset >= replicas.committed_end(log(w.partition)))
       out.add(at, "R13 acknowledged before committed", w.text() + " at offset " + std::to_string(p.offset), true);
+    if (p.offset >= 0 && replicas.copies(log(w.partition), p.offset) < options_.least_in_sync)
+      out.add(at, "R13 acknowledged by too few", w.text() + " at offset " + std::to_string(p.offset));
   }
   const History::Fate fate = p.error == ErrorCode::none ? History::Fate::acked
                              : p.maybe_written          ? History::Fate::unknown

@@ -26,7 +26,8 @@ struct WorkloadOptions {
   int64_t records_per_second = 1'000;
   int64_t batch_ns = 20'000'000;
   size_t record_bytes = 100;
-  uint32_t keys = 0;  // 0: the records have none
+  uint32_t keys = 0;          // 0: the records have none
+  int32_t least_in_sync = 1;  // no less is ever asked for as min.insync.replicas
   std::map<std::string, std::string> topic_config;
 };
 

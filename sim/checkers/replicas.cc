@@ -54,6 +54,7 @@ void Replicas::appended(HostId host, const TraceEvent& e, LogKey key, int64_t at
                 std::to_string(r.batches.back().epoch));
   r.batches.push_back(b);
   r.end = b.end;
+  r.most = std::max(r.most, r.end);
 }
 
 // Who dies before a truncation has reached the disk has back what it held before: then that ends where the log does.
@@ -72,6 +73,7 @@ void Replicas::recovered(HostId host, const TraceEvent& e) {
   r.former.clear();
   r.start = start;
   cut(log, r, end);
+  r.most = std::max(r.most, r.end);
   r.compared = 0;
 }
 
@@ -123,6 +125,7 @@ void Replicas::truncated(int64_t at, HostId host, const TraceEvent& e, Verdicts&
   if (e.flags) r.batches.clear();  // it begins anew where its leader's log does
   cut(log, r, to);
   if (r.batches.empty()) r.start = r.end = to;
+  r.most = std::max(r.most, r.end);
 }
 
 // Everything that this replica holds below its high watermark is committed, and must be what others hold there.
@@ -189,6 +192,14 @@ int64_t Replicas::log_end(LogKey key, HostId host) const {
   if (log == logs_.end()) return 0;
   const auto r = log->second.replicas.find(host);
   return r == log->second.replicas.end() ? 0 : r->second.end;
+}
+
+int32_t Replicas::copies(LogKey key, int64_t offset) const {
+  const auto log = logs_.find(key);
+  if (log == logs_.end()) return 0;
+  const auto& all = log->second.replicas;
+  return static_cast<int32_t>(
+      std::count_if(all.begin(), all.end(), [&](const auto& r) { return r.second.most > offset; }));
 }
 
 bool Replicas::complete(LogKey key, HostId host) const {

@@ -35,6 +35,8 @@ class Replicas final {
   int64_t deleted_end(LogKey log) const;
   // Up to which compaction may have taken records, on any replica.
   int64_t compacted_end(LogKey log) const;
+  // How many replicas have held a record there, in any of their lives.
+  int32_t copies(LogKey log, int64_t offset) const;
   // Whether the replica's log holds everything committed.
   bool complete(LogKey log, HostId host) const;
   bool all_complete(HostId host) const;
@@ -44,6 +46,7 @@ class Replicas final {
     std::vector<BatchMark> batches;
     int64_t start = 0;
     int64_t end = 0;
+    int64_t most = 0;                            // the largest end of any of its lives
     size_t compared = 0;                         // batches known to equal the committed ones
     std::vector<std::vector<BatchMark>> former;  // what it held before each truncation of this life
   };

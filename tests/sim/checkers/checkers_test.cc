@@ -522,6 +522,30 @@ TEST(Checkers, acknowledgement_of_what_is_not_committed_fires) {
   EXPECT_EQ(c.first(), "R13 acknowledged before committed");
 }
 
+TEST(Checkers, acknowledgement_by_too_few_fires) {
+  Uuid topic;
+  for (int i = 0; i < 8; ++i) topic.bytes[i] = static_cast<uint8_t>(kTopic >> (56 - 8 * i));
+  Workload load{{.least_in_sync = 2}};
+  Case c;
+  const auto acknowledge = [&](int64_t number) {
+    const Written w{0, 0, number};
+    load.history().sent(w);
+    client::Produced p;
+    p.topic_id = topic;
+    p.partition = 0;
+    p.offset = number;
+    load.answered(1, {Workload::record_token(w), true, client::pack(p)}, c.replicas, c.out);
+  };
+  for (HostId h : {0, 1}) c.feed(h, append(0, 1, 0, 10));
+  c.feed(0, append(1, 1, 0, 11));
+  c.feed(0, high_watermark(2, 0));
+  c.feed(1, {TraceKind::log_recovered, 0, 0, kTopic, 0, 0});  // has lost it since
+  acknowledge(0);
+  EXPECT_EQ(c.first(), "");
+  acknowledge(1);
+  EXPECT_EQ(c.first(), "R13 acknowledged by too few");
+}
+
 TEST(Checkers, a_reader_of_what_every_log_has_deleted_fires) {
   Uuid topic;
   for (int i = 0; i < 8; ++i) topic.bytes[i] = static_cast<uint8_t>(kTopic >> (56 - 8 * i));
