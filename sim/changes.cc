@@ -14,6 +14,12 @@ constexpr int32_t kAnswerWithinMs = 5'000;
 Changes::Changes(Options options, Settings settings) : options_(options), settings_(std::move(settings)) {
   if (options_.configs) kinds_.push_back(Kind::configs);
   if (options_.records) kinds_.push_back(Kind::records);
+  if (options_.most_partitions > 0) kinds_.push_back(Kind::partitions);
+}
+
+void Changes::settle() {
+  settling_ = true;
+  std::erase(kinds_, Kind::partitions);  // whether the last are there is nobody's concern
 }
 
 template<class T>
@@ -28,6 +34,7 @@ void Changes::act(World& world, const View& view) {
   Draws draw{stream(kWorkload), 79, first};
   asked_ = kinds_[settling_ ? 0 : draw.below(world.tape(), kinds_.size())];
   if (asked_ == Kind::configs) return alter_configs(world, view, draw);
+  if (asked_ == Kind::partitions) return create_partitions(world, view, draw);
   Draws deletion{stream(kWorkload), 78, first};
   delete_records(world, view, deletion);
 }
@@ -53,10 +60,25 @@ void Changes::altered(int64_t at, const Answered& a, Verdicts& out) {
   if (restoring_ && done.error == ErrorCode::none) settings_.restored(altering_);
 }
 
+void Changes::create_partitions(World& world, const View& view, Draws& draw) {
+  const int32_t have = view.load.partitions();
+  if (growing_to_ <= have) growing_to_ = have + static_cast<int32_t>(draw.between(world.tape(), 1, 3));
+  growing_to_ = std::min(growing_to_, options_.most_partitions);
+  if (growing_to_ <= have || draw.below(world.tape(), 2) == 0) return asked_.reset();
+  ask(world, "create_partitions", client::CreatePartitions{Workload::kTopic, growing_to_, kAnswerWithinMs});
+}
+
+// One that ended without a certain answer may have been carried out, or still be: then there are at least so many.
+void Changes::partitions_created(int64_t at, const Answered& a, const View& view, Verdicts& out) {
+  client::Done done;
+  if (!client::unpack(a.bytes, done)) return out.add(at, "a client's answer", "an answer that cannot be read");
+  if (done.error == ErrorCode::none || done.error == ErrorCode::invalid_partitions) view.load.grow(growing_to_);
+}
+
 void Changes::delete_records(World& world, const View& view, Draws& draw) {
   client::DeleteRecords d;
   d.timeout_ms = kAnswerWithinMs;
-  partition_ = static_cast<int32_t>(draw.below(world.tape(), static_cast<uint64_t>(view.load.options().partitions)));
+  partition_ = static_cast<int32_t>(draw.below(world.tape(), static_cast<uint64_t>(view.load.partitions())));
   const LogKey log = view.load.log(partition_);
   const int64_t deleted = view.replicas.deleted_end(log), committed = view.replicas.committed_end(log);
   enum : uint64_t { kSome, kToEnd = 5, kAll, kBeyond, kWays };
@@ -76,6 +98,7 @@ void Changes::delete_records(World& world, const View& view, Draws& draw) {
 void Changes::answered(int64_t at, const Answered& a, const View& view, Verdicts& out) {
   const auto kind = std::exchange(asked_, std::nullopt);
   if (kind == Kind::configs) return altered(at, a, out);
+  if (kind == Kind::partitions) return partitions_created(at, a, view, out);
   records_deleted(at, a, view, out);
 }
 

@@ -89,10 +89,15 @@ bool sets_configs(const RunOptions& o, Tape& tape) {
   return o.rough && Draws{stream(kSwarm), 15, 0}.below(tape, 3) == 2;
 }
 
-// In a fourth one deletes records of that topic.
+// In a fourth one deletes records of that topic, in another fourth one gives it more partitions.
 Changes::Options draw_changes(const RunOptions& o, Tape& tape) {
   Draws d{stream(kSwarm), 12, 0};
-  return {.host = o.brokers + 2, .records = o.rough && d.below(tape, 4) == 3, .configs = sets_configs(o, tape)};
+  Draws growth{stream(kSwarm), 16, 0};
+  const bool grows = o.rough && growth.below(tape, 4) == 3;
+  return {.host = o.brokers + 2,
+          .records = o.rough && d.below(tape, 4) == 3,
+          .configs = sets_configs(o, tape),
+          .most_partitions = grows ? o.partitions + static_cast<int32_t>(growth.between(tape, 1, 8)) : 0};
 }
 
 // What the brokers have as min.insync.replicas; see cluster.cc.
@@ -248,7 +253,7 @@ void Simulation::advance_phase() {
         return finish();
       if (over) {
         std::string text = std::to_string(load_.history().pending()) + " records without an answer";
-        for (int32_t p = 0; p < options_.partitions; ++p)
+        for (int32_t p = 0; p < load_.partitions(); ++p)
           text += "; partition " + std::to_string(p) + ": committed " +
                   std::to_string(replicas_.committed_end(load_.log(p))) + ", reader " +
                   std::to_string(load_.reader_position(p)) + ", group " + std::to_string(load_.group_position(p));
@@ -298,7 +303,7 @@ int64_t Simulation::end_of(int32_t partition) const {
 }
 
 bool Simulation::all_read() const {
-  for (int32_t p = 0; p < options_.partitions; ++p) {
+  for (int32_t p = 0; p < load_.partitions(); ++p) {
     const int64_t end = end_of(p);
     if (load_.reader_position(p) < end || (options_.consumers > 0 && load_.group_position(p) < end)) return false;
   }

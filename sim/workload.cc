@@ -17,7 +17,7 @@ constexpr int32_t kRequestTimeoutMs = 5'000;
 constexpr int32_t kDeliveryTimeoutMs = 25'000;
 }  // namespace
 
-Workload::Workload(WorkloadOptions options) : options_(std::move(options)) {
+Workload::Workload(WorkloadOptions options) : options_(std::move(options)), partitions_(options_.partitions) {
   const auto policy = options_.topic_config.find("cleanup.policy");
   const bool deletes = policy == options_.topic_config.end() || policy->second != "compact";
   if (deletes && (options_.topic_config.count("retention.ms") || options_.topic_config.count("retention.bytes")))
@@ -97,14 +97,14 @@ void Workload::open_consumers(World& world) {
 }
 
 void Workload::read_all(World& world) {
-  for (int32_t p = 0; p < options_.partitions; ++p) reader_floor_[p] = starts_.least(log(p));
+  for (int32_t p = 0; p < partitions_; ++p) reader_floor_[p] = starts_.least(log(p));
   client::ConsumerOpen open;
   open.client = kReaderClient;
   open.request_timeout_ms = kRequestTimeoutMs;
   ask(world, options_.reader_host, token(Verb::consume, kReader), "consumer.open", open);
   client::Assign assign;
   assign.client = open.client;
-  for (int32_t p = 0; p < options_.partitions; ++p) assign.partitions.push_back({{kTopic, p}, client::kFromBeginning});
+  for (int32_t p = 0; p < partitions_; ++p) assign.partitions.push_back({{kTopic, p}, client::kFromBeginning});
   ask(world, options_.reader_host, token(Verb::assign, kReader), "assign", assign);
 }
 
@@ -133,8 +133,8 @@ void Workload::produce(World& world) {
   owed_ -= records * 1'000;
   std::map<std::pair<uint32_t, int32_t>, int64_t> batches;
   for (int64_t i = 0; i < records; ++i, ++turn_) {
-    const int32_t partition = static_cast<int32_t>(turn_ % static_cast<uint32_t>(options_.partitions));
-    const uint32_t producer = turn_ / static_cast<uint32_t>(options_.partitions) % options_.producers;
+    const int32_t partition = static_cast<int32_t>(turn_ % static_cast<uint32_t>(partitions_));
+    const uint32_t producer = turn_ / static_cast<uint32_t>(partitions_) % options_.producers;
     ++batches[{producer, partition}];
   }
   for (const auto& [where, count] : batches) {

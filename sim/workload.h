@@ -47,6 +47,11 @@ class Workload final {
   int64_t next_at() const { return next_at_; }
   void act(World& world);
   void stop_producing() { producing_ = false; }
+  // The topic has so many partitions now; what nobody produces to any more is not looked at.
+  void grow(int32_t partitions) {
+    if (producing_) partitions_ = std::max(partitions_, partitions);
+  }
+  int32_t partitions() const { return partitions_; }
   void read_all(World& world);  // the reader begins
   void answered(int64_t at, const Answered& a, const Replicas& replicas, Verdicts& out);
 
@@ -87,6 +92,7 @@ class Workload final {
   Starts starts_;
   std::map<int32_t, int64_t> reader_floor_;  // no log had anything before it when the reader began
   Uuid topic_;
+  int32_t partitions_ = 0;
   int64_t next_at_ = 0;
   int64_t acked_last_at_ = 0;
   bool whole_ = false;

@@ -159,7 +159,9 @@ void Cluster::take_topic(const protocol::MetadataResponse::MetadataResponseTopic
     fresh.partitions[static_cast<size_t>(p.partition_index)] = {NodeId{p.leader_id}, p.leader_epoch};
     if (p.leader_id < 0) last_incomplete_ = true;
   }
-  for (size_t i = 0; same && i < std::min(fresh.partitions.size(), known.partitions.size()); ++i)
+  // Nor may a lagging node know of all partitions, or of their newest leaders.
+  if (same) fresh.partitions.resize(std::max(fresh.partitions.size(), known.partitions.size()));
+  for (size_t i = 0; same && i < known.partitions.size(); ++i)
     if (fresh.partitions[i].epoch < known.partitions[i].epoch) fresh.partitions[i] = known.partitions[i];
   known = std::move(fresh);
   if (!known.id.zero()) names_[known.id] = name;

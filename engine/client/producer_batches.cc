@@ -26,7 +26,8 @@ int64_t trace_key(const TopicView* view) { return view ? topic_key(view->id) : 0
 
 }  // namespace
 
-// Moves waiting records to their partitions, once the topic is known.
+// Moves waiting records to their partitions, once these are known. Who knows fewer of them asks anew: some may have
+// been made since. Only records of the same partition wait for each other.
 void Producer::route(Turn& turn, const std::string& name, Topic& topic) {
   if (topic.waiting.empty()) return;
   const TopicView* view = turn.cluster.topic(name);
@@ -35,8 +36,8 @@ void Producer::route(Turn& turn, const std::string& name, Topic& topic) {
     topic.waiting.pop_front();
   };
   const bool hopeless = view && view->error != ErrorCode::none && !retriable(view->error);
+  const Duration patience = milliseconds(options_.delivery_timeout_ms);
   if (!view || view->partitions.empty()) {
-    const Duration patience = milliseconds(options_.delivery_timeout_ms);
     while (!topic.waiting.empty() && (hopeless || turn.now() >= topic.waiting.front().created + patience))
       fail(hopeless ? view->error : ErrorCode::request_timed_out);
     if (!topic.waiting.empty()) wake_at(topic.waiting.front().created + patience);
@@ -47,15 +48,24 @@ void Producer::route(Turn& turn, const std::string& name, Topic& topic) {
     topic.queues.resize(view->partitions.size());
     for (size_t i = had; i < topic.queues.size(); ++i) topic.queues[i].backoff.first = retry_backoff_;
   }
+  std::deque<Pending> waiting;
   while (!topic.waiting.empty()) {
-    const int32_t partition = choose(turn, *view, topic, topic.waiting.front());
-    if (partition < 0 || static_cast<size_t>(partition) >= topic.queues.size()) {
-      fail(ErrorCode::unknown_topic_or_partition);
+    Pending& record = topic.waiting.front();
+    const auto partition = static_cast<size_t>(choose(turn, *view, topic, record));
+    if (partition >= topic.queues.size() && turn.now() >= record.created + patience) {
+      fail(ErrorCode::request_timed_out);
       continue;
     }
-    append(topic.queues[static_cast<size_t>(partition)], std::move(topic.waiting.front()));
+    if (partition < topic.queues.size())
+      append(topic.queues[partition], std::move(record));
+    else
+      waiting.push_back(std::move(record));
     topic.waiting.pop_front();
   }
+  if (waiting.empty()) return;
+  topic.waiting = std::move(waiting);
+  turn.cluster.stale();
+  wake_at(topic.waiting.front().created + patience);
 }
 
 // As Kafka's default: by key; without one, one partition until its batch is full, then another that has a leader.

@@ -25,7 +25,6 @@ struct Append {  // one batch that came, and what became of it
 
 class FakeCluster {
  public:
-  static constexpr int32_t kPartitions = 2;
   const Uuid topic_id{{1, 2, 3}};
 
   // What happens to the next batches: an error instead of appending, or `lose`: append, then break the connection.
@@ -178,7 +177,7 @@ class FakeCluster {
     auto& t = out.topics.add(arena);
     t.name = "t";
     t.topic_id = topic_id;
-    for (int32_t i = 0; i < kPartitions; ++i) {
+    for (int32_t i = 0; i < static_cast<int32_t>(leaders.size()); ++i) {
       auto& p = t.partitions.add(arena);
       p.partition_index = i;
       p.leader_id = leaders[i];

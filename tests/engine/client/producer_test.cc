@@ -169,19 +169,44 @@ TEST_F(ProducerTest, acks_0_waits_for_nobody) {
   EXPECT_EQ(cluster.logs[0].size(), 7u);
 }
 
-TEST_F(ProducerTest, a_full_buffer_and_a_wrong_partition_are_answered_at_once) {
+TEST_F(ProducerTest, a_full_buffer_is_answered_at_once) {
   ProducerOpen options;
   options.buffer_bytes = 300;
   options.linger_ms = 5'000;
   open(options);
   produce_together({std::string(100, 'x'), std::string(200, 'y')});
-  produce({"a"}, 9);
   cluster.pass(milliseconds(200));
   EXPECT_EQ(cluster.produced(kFirst + 1).error, ErrorCode::request_timed_out);
-  EXPECT_EQ(cluster.produced(kFirst + 2).error, ErrorCode::unknown_topic_or_partition);
   cluster.ask(2, "close", ClientRef{1});
   EXPECT_EQ(cluster.produced(kFirst).error, ErrorCode::request_timed_out);
   EXPECT_EQ(cluster.answers[2].size(), 1u);
+}
+
+TEST_F(ProducerTest, records_wait_for_a_partition_that_is_made) {
+  ProducerOpen options;
+  options.delivery_timeout_ms = 5'000;
+  open(options);
+  produce({"a", "b"}, 2);
+  produce({"c"}, 0);
+  cluster.pass(milliseconds(500));
+  EXPECT_TRUE(cluster.answers[kFirst].empty());
+  EXPECT_EQ(cluster.produced(kFirst + 2).error, ErrorCode::none);  // who goes elsewhere does not wait
+  cluster.leaders[2] = 1;
+  cluster.pass(milliseconds(500));
+  expect_all_acknowledged();
+  EXPECT_EQ(cluster.logs[2], (std::vector<std::string>{"a", "b"}));
+}
+
+TEST_F(ProducerTest, records_of_a_partition_that_nobody_makes_fail_in_time) {
+  ProducerOpen options;
+  options.delivery_timeout_ms = 1'500;
+  open(options);
+  produce({"a"}, 9);
+  cluster.pass(seconds(1));
+  EXPECT_TRUE(cluster.answers[kFirst].empty());
+  cluster.pass(seconds(1));
+  EXPECT_EQ(cluster.produced(kFirst).error, ErrorCode::request_timed_out);
+  EXPECT_FALSE(cluster.produced(kFirst).maybe_written);
 }
 
 TEST_F(ProducerTest, nonsense_is_refused) {
