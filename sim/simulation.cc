@@ -120,6 +120,22 @@ Settings make_settings(const RunOptions& o, Tape& tape, const WorkloadOptions& l
                    .keyed = load.keys > 0});
 }
 
+// In a fourth more members come into the group and go.
+Crowd::Options draw_crowd(const RunOptions& o, Tape& tape) {
+  Draws d{stream(kSwarm), 18, 0};
+  const bool any = o.rough && d.below(tape, 4) == 3;
+  return {.host = o.brokers + 3, .members = any ? static_cast<uint32_t>(1 + d.below(tape, 4)) : 0};
+}
+
+// In half the records are compressed; then in a third of the topics by the brokers, or to something else by them.
+void draw_compression(Tape& tape, WorkloadOptions& w) {
+  constexpr const char* kTypes[] = {"producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"};
+  Draws d{stream(kSwarm), 17, 0};
+  if (d.below(tape, 2) == 0) return;
+  w.compression = static_cast<int8_t>(d.below(tape, 5));
+  if (d.below(tape, 3) == 2) w.topic_config["compression.type"] = kTypes[d.below(tape, 6)];
+}
+
 // In an eighth not every broker is a controller: who has no vote must find the leader of the quorum that others chose.
 void draw_roles(RunOptions& o, Tape& tape) {
   Draws d{stream(kSwarm), 13, 0};
@@ -165,7 +181,8 @@ World make_world(RunOptions& options) {
     }
   }
   return World(std::move(tape), world,
-               cluster_hosts({options.brokers, 3, options.flaws, std::move(config), options.controllers}));
+               cluster_hosts({options.brokers, draw_crowd(options, tape).members > 0 ? 4u : 3u, options.flaws,
+                              std::move(config), options.controllers}));
 }
 
 WorkloadOptions make_load(const RunOptions& o, Tape& tape) {
@@ -180,6 +197,7 @@ WorkloadOptions make_load(const RunOptions& o, Tape& tape) {
   w.least_in_sync = least_in_sync(o, tape);
   if (keeps_little(o, tape)) w.topic_config = draw_retention(tape);
   if (compacts(o, tape)) draw_compaction(tape, w);
+  if (o.rough) draw_compression(tape, w);
   return w;
 }
 }  // namespace
@@ -190,7 +208,8 @@ Simulation::Simulation(RunOptions options)
       promise_(draw_promise(options_, world_.tape())),
       load_(make_load(options_, world_.tape())),
       errands_(draw_errands(options_, world_.tape())),
-      changes_(draw_changes(options_, world_.tape()), make_settings(options_, world_.tape(), load_.options())) {
+      changes_(draw_changes(options_, world_.tape()), make_settings(options_, world_.tape(), load_.options())),
+      crowd_(draw_crowd(options_, world_.tape())) {
   if (options_.fail_disk) world_.storage(failing()).model().fail_operation = options_.seed / options_.brokers + 1;
   for (HostId h = 0; h < world_.hosts(); ++h) world_.start(h, *this);
   phase_ends_ = options_.boot_limit_ns;
@@ -202,12 +221,14 @@ bool Simulation::step(Observer* listener) {
   if (phase_ == Phase::done) return false;
   listener_ = listener;
   const int64_t world_at = world_.next_at();
-  const int64_t outside_at = std::min({plan_.next_at(), load_.next_at(), errands_at(), changes_at(), phase_ends_});
+  const int64_t outside_at =
+      std::min({plan_.next_at(), load_.next_at(), errands_at(), changes_at(), crowd_at(), phase_ends_});
   if (outside_at <= world_at) {
     world_.run_until(outside_at, *this);  // only moves the clock
     if (plan_.next_at() <= world_.now()) plan_.act(world_, *this, *this);
     if (errands_at() <= world_.now()) errands_.act(world_);
     if (changes_at() <= world_.now()) changes_.act(world_, view());
+    if (crowd_at() <= world_.now()) crowd_.act(world_, load_);
     if (load_.next_at() <= world_.now()) {
       load_.act(world_);
       advance_phase();
@@ -244,6 +265,7 @@ void Simulation::advance_phase() {
       load_.stop_producing();
       errands_.settle();
       changes_.settle();
+      crowd_.settle();
       load_.read_all(world_);
       phase_ = Phase::draining;
       phase_ends_ = healed_at_ + options_.liveness_limit_ns;
@@ -274,7 +296,7 @@ void Simulation::begin_faults() {
   } else if (options_.faults) {
     FaultOptions f;
     for (HostId h = 0; h < world_.hosts(); ++h) (is_broker(h) ? f.brokers : f.clients).push_back(h);
-    f.clients.pop_back();  // the reader is the judge
+    std::erase(f.clients, load_.options().reader_host);  // the judge
     f.from = now;
     f.until = phase_ends_;
     f.over_promise = promise_ != Promise::within;
@@ -336,6 +358,7 @@ void Simulation::trace(int64_t at, HostId host, const TraceEvent& e) {
       if (std::popcount(unfenced_) == static_cast<int>(options_.brokers)) load_.cluster_is_whole();
     }
   }
+  if (!is_broker(host) && e.kind == TraceKind::client_committed) load_.committed(at, e, replicas_, verdicts_);
   if (listener_) listener_->trace(at, host, e);
 }
 
@@ -366,6 +389,7 @@ void Simulation::failed(int64_t at, HostId host, const std::string& text) {
 void Simulation::lifecycle(int64_t at, HostId host, HostState state, uint64_t incarnation) {
   if (state == HostState::up) leaders_.restarted(host);
   if (state == HostState::up && !is_broker(host)) load_.restarted(host);
+  if (state == HostState::up && host > load_.options().reader_host) crowd_.restarted();
   if (is_broker(host)) standing_ &= ~(uint64_t{1} << node_of(host));
   if (listener_) listener_->lifecycle(at, host, state, incarnation);
 }

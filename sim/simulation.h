@@ -16,6 +16,7 @@
 #include "sim/checkers/replicas.h"
 #include "sim/checkers/verdicts.h"
 #include "sim/cluster.h"
+#include "sim/crowd.h"
 #include "sim/errands.h"
 #include "sim/faults/plan.h"
 #include "sim/workload.h"
@@ -97,6 +98,7 @@ class Simulation final : public Observer, public Standing {
   int64_t end_of(int32_t partition) const;
   Changes::View view() { return {load_, replicas_, leaders_}; }
   int64_t changes_at() const { return phase_ == Phase::boot ? kNeverAt : changes_.next_at(); }
+  int64_t crowd_at() const { return phase_ == Phase::boot ? kNeverAt : crowd_.next_at(); }
   int64_t errands_at() const { return phase_ == Phase::boot ? kNeverAt : errands_.next_at(); }
   void stuck(const char* rule, const std::string& text);
 
@@ -107,6 +109,7 @@ class Simulation final : public Observer, public Standing {
   Workload load_;
   Errands errands_;
   Changes changes_;
+  Crowd crowd_;
   Replicas replicas_;
   Leaders leaders_;
   Verdicts verdicts_;

@@ -50,7 +50,7 @@ void Workload::restarted(HostId host) {
     for (uint32_t i = 0; consumers_open_ && i < options_.producers; ++i) reopen_.push_back(i);
   }
   if (host == options_.consumer_host && consumers_open_) {
-    for (uint32_t i = 0; i < options_.consumers; ++i) history_.reassigned(kFirstConsumer + i);
+    for (uint32_t i = 0; i < options_.consumers; ++i) reassigned(kFirstConsumer + i);
     consumers_again_ = true;
   }
 }
@@ -73,27 +73,35 @@ void Workload::open_producer(World& world, uint32_t producer) {
   open.client = kFirstProducer + producer;
   open.request_timeout_ms = kRequestTimeoutMs;
   open.delivery_timeout_ms = kDeliveryTimeoutMs;
+  open.compression = options_.compression;
   ask(world, options_.producer_host, token(Verb::open, producer), "producer.open", open);
 }
 
 void Workload::open_consumers(World& world) {
   consumers_open_ = true;
   consumers_again_ = false;
-  for (uint32_t i = 0; i < options_.consumers; ++i) {
-    client::ConsumerOpen open;
-    open.client = kFirstConsumer + i;
-    open.group = kGroup;
-    open.session_timeout_ms = 6'000;
-    open.heartbeat_ms = 1'000;
-    open.rebalance_timeout_ms = 10'000;
-    open.auto_commit_ms = 1'000;
-    open.request_timeout_ms = kRequestTimeoutMs;
-    ask(world, options_.consumer_host, token(Verb::consume, i + 1), "consumer.open", open);
-    client::Subscribe subscribe;
-    subscribe.client = open.client;
-    subscribe.topics = {kTopic};
-    ask(world, options_.consumer_host, token(Verb::subscribe, i + 1), "subscribe", subscribe);
-  }
+  for (uint32_t i = 0; i < options_.consumers; ++i) join(world, options_.consumer_host, {kFirstConsumer + i, {}});
+}
+
+void Workload::join(World& world, HostId host, const Member& member) {
+  client::ConsumerOpen open;
+  open.client = member.consumer;
+  open.group = kGroup;
+  open.instance = member.instance;
+  open.session_timeout_ms = 6'000;
+  open.heartbeat_ms = 1'000;
+  open.rebalance_timeout_ms = 10'000;
+  open.auto_commit_ms = 1'000;
+  open.request_timeout_ms = kRequestTimeoutMs;
+  ask(world, host, token(Verb::consume, member.consumer), "consumer.open", open);
+  client::Subscribe subscribe;
+  subscribe.client = open.client;
+  subscribe.topics = {kTopic};
+  ask(world, host, token(Verb::subscribe, member.consumer), "subscribe", subscribe);
+}
+
+void Workload::leave(World& world, HostId host, uint32_t consumer) {
+  ask(world, host, token(Verb::subscribe, consumer), "close", client::ClientRef{consumer});
 }
 
 void Workload::read_all(World& world) {
@@ -212,7 +220,7 @@ void Workload::consumed(int64_t at, uint64_t t, const Slice& bytes, Verdicts& ou
   if (!client::unpack(bytes, e)) return out.add(at, "a client's answer", "an answer that cannot be read");
   const uint32_t consumer = static_cast<uint32_t>(t & 0xff);
   using Kind = client::ConsumerEvent::Kind;
-  if (e.kind == Kind::assigned || e.kind == Kind::revoked) history_.reassigned(consumer);
+  if (e.kind == Kind::assigned || e.kind == Kind::revoked) reassigned(consumer);
   if (e.kind != Kind::records) return;
   for (const client::ConsumedRecord& r : e.records) {
     const std::string_view value = r.value ? r.value->text() : std::string_view{};
@@ -223,14 +231,29 @@ void Workload::consumed(int64_t at, uint64_t t, const Slice& bytes, Verdicts& ou
               "offset " + std::to_string(r.offset) + " of partition " + std::to_string(e.partition.partition) +
                   " was read, which no log has any more");
     const auto w = Written::parse(value);
+    if (w && value != w->value(options_.record_bytes))
+      out.add(at, "J14 foreign record", w->text() + " was read with other content");
     const auto key = w ? key_of(*w) : std::nullopt;
     if (w && (r.key.has_value() != key.has_value() || (key && r.key->text() != key->text())))
       out.add(at, "J14 foreign record", w->text() + " was read with another key");
   }
   history_.polled_to(at, consumer, e.partition.partition, e.next, e.high_watermark, out);
   if (consumer == kReader) return;
+  const int64_t first = e.records.empty() ? e.next : e.records[0].offset;
+  commits_.delivered(at, {consumer, e.partition.partition, first, e.next}, out);
   int64_t& position = group_positions_[e.partition.partition];
   position = std::max(position, e.next);
+}
+
+void Workload::reassigned(uint32_t consumer) {
+  history_.reassigned(consumer);
+  commits_.reassigned(consumer);
+}
+
+void Workload::committed(int64_t at, const TraceEvent& e, const Replicas& replicas, Verdicts& out) {
+  if (topic_.zero() || e.b != topic_key(topic_)) return;
+  const LogKey key = log(e.a);
+  commits_.committed(at, {e.a, e.c, std::max(replicas.deleted_end(key), replicas.compacted_end(key))}, out);
 }
 
 void Workload::trace(int64_t at, HostId host, const TraceEvent& e, Verdicts& out) {

@@ -9,6 +9,7 @@
 
 #include "engine/base/ids.h"
 #include "engine/base/trace.h"
+#include "sim/checkers/commits.h"
 #include "sim/checkers/history.h"
 #include "sim/checkers/replicas.h"
 #include "sim/checkers/starts.h"
@@ -28,6 +29,7 @@ struct WorkloadOptions {
   size_t record_bytes = 100;
   uint32_t keys = 0;          // 0: the records have none
   int32_t least_in_sync = 1;  // no less is ever asked for as min.insync.replicas
+  int8_t compression = 0;     // as in a batch's attributes
   std::map<std::string, std::string> topic_config;
 };
 
@@ -58,6 +60,15 @@ class Workload final {
   History& history() { return history_; }
   const History& history() const { return history_; }
   Starts& starts() { return starts_; }
+  // A consumer of the group that comes and goes.
+  struct Member {
+    uint32_t consumer = 0;  // its number, of the history and on its host
+    std::string instance;   // empty: none
+  };
+  void join(World& world, HostId host, const Member& member);
+  void leave(World& world, HostId host, uint32_t consumer);
+  // A client's trace tells that the group has committed.
+  void committed(int64_t at, const TraceEvent& e, const Replicas& replicas, Verdicts& out);
   const Uuid& topic() const { return topic_; }
   LogKey log(int32_t partition) const;
   bool running() const { return open_producers_ == options_.producers; }
@@ -86,10 +97,12 @@ class Workload final {
   void produce(World& world);
   void produced(int64_t at, uint64_t token, const Slice& bytes, const Replicas& replicas, Verdicts& out);
   void consumed(int64_t at, uint64_t token, const Slice& bytes, Verdicts& out);
+  void reassigned(uint32_t consumer);
 
   WorkloadOptions options_;
   History history_;
   Starts starts_;
+  Commits commits_;
   std::map<int32_t, int64_t> reader_floor_;  // no log had anything before it when the reader began
   Uuid topic_;
   int32_t partitions_ = 0;

@@ -44,7 +44,8 @@ TEST(Settings, no_less_is_wanted_in_sync_than_the_promise_says) {
   for (const int32_t least : {1, 2}) {
     Settings settings({.topic = "t", .least_in_sync = least});
     std::set<int> wanted;
-    for (const Config& c : drawn(settings, 300)["t"])
+    const auto set = drawn(settings, 300);
+    for (const Config& c : set.at("t"))
       if (c.name == "min.insync.replicas") wanted.insert(c.value ? std::stoi(*c.value) : 0);
     EXPECT_EQ(wanted, least == 2 ? (std::set<int>{2, 3}) : (std::set<int>{1, 2, 3}));
   }
@@ -54,7 +55,8 @@ TEST(Settings, only_what_there_is_and_only_keyed_records_are_compacted) {
   for (const bool keyed : {false, true}) {
     Settings settings({.topic = "t", .keyed = keyed});
     bool compacts = false;
-    for (const auto& [topic, configs] : drawn(settings, 300))
+    const auto set = drawn(settings, 300);
+    for (const auto& [topic, configs] : set)
       for (const Config& c : configs) {
         const auto scope = topic.empty() ? metadata::ConfigScope::broker : metadata::ConfigScope::topic;
         const metadata::ConfigDef* def = metadata::find_config(scope, c.name);

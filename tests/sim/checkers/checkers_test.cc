@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/client/verbs.h"
+#include "sim/checkers/commits.h"
 #include "sim/checkers/history.h"
 #include "sim/checkers/leaders.h"
 #include "sim/checkers/replicas.h"
@@ -569,10 +570,82 @@ TEST(Checkers, a_reader_of_what_every_log_has_deleted_fires) {
     e.kind = client::ConsumerEvent::Kind::records;
     e.partition = {Workload::kTopic, 0};
     e.next = 1;
-    e.records.emplace_back().value = Slice::copy(Written{0, 0, 0}.value(20));
+    e.records.emplace_back().value = Slice::copy(Written{0, 0, 0}.value(load.options().record_bytes));
     load.answered(1, {uint64_t{4} << 60, false, client::pack(e)}, lab.replicas(), out);
     EXPECT_EQ(out.empty() ? "" : out.list()[0].rule, all ? "R14 deleted record" : "");
   }
+}
+
+TEST(Checkers, a_record_with_other_content_fires) {
+  for (const bool same : {true, false}) {
+    Workload load{{}};
+    Case c;
+    load.history().sent({0, 0, 0});
+    client::ConsumerEvent e;
+    e.kind = client::ConsumerEvent::Kind::records;
+    e.partition = {Workload::kTopic, 0};
+    e.next = 1;
+    std::string value = Written{0, 0, 0}.value(load.options().record_bytes);
+    if (!same) value.back() = 'y';
+    e.records.emplace_back().value = Slice::copy(value);
+    load.answered(1, {uint64_t{4} << 60 | 1, false, client::pack(e)}, c.replicas, c.out);
+    EXPECT_EQ(c.first(), same ? "" : "J14 foreign record");
+  }
+}
+
+// ---- what a group commits
+
+struct Group {
+  Commits commits;
+  Verdicts out;
+  void given(uint32_t consumer) { commits.reassigned(consumer); }
+  void reads(uint32_t consumer, int64_t first, int64_t next) { commits.delivered(1, {consumer, 0, first, next}, out); }
+  void commit(int64_t offset, int64_t gone = 0) { commits.committed(1, {0, offset, gone}, out); }
+  std::string first() const { return out.empty() ? "" : std::string(out.list()[0].rule); }
+};
+
+TEST(Checkers, members_who_take_over_where_others_committed_are_fine) {
+  Group g;
+  g.given(1), g.given(2);
+  g.reads(1, 0, 4), g.commit(4), g.reads(1, 4, 9);  // and it dies
+  g.given(2);
+  g.reads(2, 4, 7), g.commit(7);
+  g.reads(1, 9, 12);  // it was only paused
+  g.given(1);
+  g.reads(1, 7, 12), g.commit(12);
+  g.commit(4);  // an acknowledgement that was long on its way
+  EXPECT_EQ(g.first(), "");
+}
+
+TEST(Checkers, a_member_who_begins_before_what_was_committed_fires) {
+  for (const int64_t from : {4, 3}) {
+    Group g;
+    g.given(1);
+    g.reads(1, 0, 4), g.commit(4);
+    g.given(2);
+    g.reads(2, from, 6);
+    EXPECT_EQ(g.first(), from == 4 ? "" : "G8 committed offset");
+  }
+}
+
+TEST(Checkers, a_commit_of_what_nobody_was_given_fires) {
+  for (const int64_t gone : {0, 6, 8}) {
+    Group g;
+    g.given(1), g.given(2);
+    g.reads(1, 0, 4), g.commit(4);
+    g.reads(2, 6, 9);
+    g.commit(9, gone);
+    EXPECT_EQ(g.first(), gone == 0 ? "G9 offset gap" : "");
+    g.commit(10, gone);  // beyond what anybody has
+    EXPECT_EQ(g.first(), "G9 offset gap");
+  }
+}
+
+TEST(Checkers, what_a_consumer_itself_goes_past_is_no_gap) {
+  Group g;
+  g.reads(1, 0, 4), g.reads(1, 6, 9), g.commit(9);  // compacted: J7 tells whether it was
+  g.reads(2, 12, 14), g.reads(2, 14, 15), g.reads(3, 8, 13), g.commit(15);
+  EXPECT_EQ(g.first(), "");
 }
 
 TEST(Checkers, rebalance_may_read_again) {
