@@ -18,7 +18,7 @@ RunOptions small(uint64_t seed) {
 
 TEST(Run, seeds_keep_the_promise) {
   int kept = 0;  // runs that delete and compact nothing: all that was acknowledged is read
-  for (uint64_t seed = 1; seed <= 20; ++seed) {
+  for (uint64_t seed = 1; seed <= 40; ++seed) {
     const RunResult r = run_seed(small(seed));
     EXPECT_TRUE(r.ok) << "seed " << seed << ": " << r.violation();
     EXPECT_GT(r.acked, 100u) << "seed " << seed;
