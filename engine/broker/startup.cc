@@ -47,6 +47,7 @@ replication::ReplicasConfig replicas_config(const metadata::BrokerConfig& c) {
   r.request_timeout = c.replica_socket_timeout;
   r.retention_check = c.retention_check_interval;
   r.producer_check = c.producer_id_expiration_check;
+  r.cache_bytes = c.fetch_cache_bytes;
   r.tail_bytes = static_cast<uint32_t>(c.fetch_tail_bytes);
   r.region_least = static_cast<uint32_t>(c.fetch_region_bytes);
   r.mark = c.flush_checkpoint_interval;

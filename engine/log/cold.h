@@ -40,10 +40,12 @@ struct ColdBlock {
   Offset next = 0;
   Offset segment = 0;
   int64_t end_position = 0;
+  uint32_t memory = 0;  // what was read at once is kept whole
   Slice bytes;
   template<class V>
   void fields(V& v) const {
-    v("from", from), v("next", next), v("segment", segment), v("end_position", end_position), v("bytes", bytes);
+    v("from", from), v("next", next), v("segment", segment), v("end_position", end_position), v("memory", memory),
+        v("bytes", bytes);
   }
 };
 // Why what was asked for is not in memory.

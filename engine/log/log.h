@@ -96,7 +96,16 @@ class Log final {
   bool lacks_times(Offset offset) const;
   TimestampAndOffset max_timestamp() const;   // the newest batch and its last offset
   int64_t size_bytes(Offset from = 0) const;  // of the segments that reach beyond `from`
-  void drop_caches();                         // gives back memory: what is written can be read from disk
+
+  // ---- memory that spares reads from disk: the tail, and what cold reads have left
+  int64_t cached_bytes() const;
+  bool used() const { return used_; }  // appended to or read, since one of the next two was called
+  void note_use() { used_ = true; }
+  // What cold reads have left goes; and, as far as it is written, the tail, or the older half of one that was used.
+  void give_back();
+  void forget_unused();  // what cold reads have left goes unless the log was used
+  bool forgets() const { return used_ || !cold_blocks_.empty() || !cold_places_.empty() || !windows_.empty(); }
+  void drop_caches();  // all of it goes
 
   // ---- truncation. Takes effect at once in memory; later appends wait in memory until it is durable on disk.
   // Offsets >= `offset` go, and with them the batch that holds `offset`, and epochs that wrote nothing before it; not
@@ -149,7 +158,7 @@ class Log final {
   // Below it every transaction is decided: the high watermark, or where the first begins that is open or whose end is
   // not committed.
   Offset last_stable(Offset high_watermark) const;
-  void note_high_watermark(Offset high_watermark) { producers_.forget_ended(high_watermark); }
+  void note_high_watermark(Offset high_watermark) { producers_.forget_below(high_watermark); }
   // The transactions that a reader of [from, next) must know to be aborted, and as Kafka some that begin soon after.
   // Empty unless something was read.
   std::vector<AbortedTxn> aborted_in(Offset from, Offset next) const;
@@ -175,7 +184,7 @@ class Log final {
         v("recovery_point", recovery_point_), v("cold_reads", cold_reads_), v("cold_wants", cold_wants_),
         v("cold_blocks", cold_blocks_), v("cold_faults", cold_faults_), v("cold_places", cold_places_),
         v("windows", windows_), v("next_cold", next_cold_), v("opening", opening_), v("leaving", leaving_),
-        v("closing", closing_), v("dropped_bytes", dropped_bytes_);
+        v("closing", closing_), v("dropped_bytes", dropped_bytes_), v("used", used_);
     v("put_away_to", put_away_to_), v("put_away", put_away_), v("put_away_running", put_away_running_),
         v("front_sure", front_sure_), v("epoch_file_due", epoch_file_due_);
     v("snapshots", snapshots_), v("snapshots_gone", snapshots_gone_), v("snapshot_running", snapshot_running_),
@@ -437,6 +446,7 @@ class Log final {
   void keep_block(Io& io, ColdRead& r, const Slice& bytes, size_t skipped, Out& out);
   void damaged_cold(Io& io, ColdRead& r, Out& out);
   void end_cold(Io& io, uint64_t number, ColdEnd end, Out& out);
+  void forget_reads();
   void forget_cold();
   void forget_cold(Offset from, Offset to);  // of the segments in [from, to)
 
@@ -511,6 +521,7 @@ class Log final {
   std::vector<ColdPlace> cold_places_;  // as many as kColdPlaces, likewise
   std::vector<IndexWindow> windows_;    // at most kIndexWindows; the oldest goes first
   uint64_t next_cold_ = 1;
+  bool used_ = false;
 
   Boxed<Opening> opening_;
   Boxed<Leaving> leaving_;

@@ -138,6 +138,7 @@ void Log::append_batch(Ctx& ctx, const BatchHeader& h, TailBatch b) {
   s.size += b.size();
   s.unsynced = true;
   tail_.add(std::move(b));
+  note_use();
   if (h.partition_leader_epoch > epochs_.latest()) epochs_.assign({h.partition_leader_epoch, h.base_offset});
   if (options_.track_producers) apply_batch(s, {h, h.control() ? marker_in(tail_.batches().back()) : std::nullopt});
   ends_.submitted = h.last_offset() + 1;
@@ -241,11 +242,6 @@ int64_t Log::size_bytes(Offset from) const {
     if (segments_[i - 1].base <= from) break;
   }
   return bytes;
-}
-
-void Log::drop_caches() {
-  tail_.evict(0, ends_.written);
-  forget_cold();
 }
 
 void Log::advance_log_start(Ctx& ctx, Offset start) {

@@ -1,5 +1,5 @@
-// Reads from disk through memory: bounded blocks of whole batches, checked, kept just long enough for those who wait
-// for them. Or only the way to a batch (log_region.cc).
+// Reads from disk through memory: bounded blocks of whole batches, checked, kept for those who wait for them and a
+// while for who reads on. Or only the way to a batch (log_region.cc).
 #include <algorithm>
 #include <utility>
 
@@ -218,9 +218,11 @@ void Log::keep_block(Io& io, ColdRead& r, const Slice& bytes, size_t skipped, Ou
   }
   if (end == 0) return damaged_cold(io, r, out);
   block.bytes = bytes.part(0, end);
+  block.memory = r.size;
   block.end_position = r.position + static_cast<int64_t>(skipped + end);
   if (cold_blocks_.size() == kColdBlocks) cold_blocks_.erase(cold_blocks_.begin());
   cold_blocks_.push_back(std::move(block));
+  note_use();
   end_cold(io, r.number, {r.want.offset}, out);
 }
 
@@ -265,6 +267,35 @@ void Log::forget_cold(Offset from, Offset to) {
   cold_faults_.clear();
   std::erase_if(cold_places_, concerned);
   std::erase_if(windows_, concerned);
+}
+
+// ---- memory
+
+int64_t Log::cached_bytes() const {
+  int64_t bytes = tail_.memory();
+  for (const ColdBlock& b : cold_blocks_) bytes += b.memory;
+  for (const IndexWindow& w : windows_) bytes += static_cast<int64_t>(w.entries.size() * sizeof(IndexEntry));
+  return bytes;
+}
+
+void Log::forget_reads() {
+  cold_blocks_ = {};
+  cold_places_ = {};
+  windows_ = {};
+}
+
+void Log::give_back() {
+  forget_reads();
+  tail_.evict(static_cast<uint32_t>(std::exchange(used_, false) ? tail_.bytes() / 2 : 0), ends_.written);
+}
+
+void Log::forget_unused() {
+  if (!std::exchange(used_, false)) forget_reads();
+}
+
+void Log::drop_caches() {
+  tail_.evict(0, ends_.written);
+  forget_cold();
 }
 
 void Log::start_waiting_cold(Io& io, Out& out) {

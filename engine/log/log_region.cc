@@ -95,6 +95,7 @@ void Log::keep_window(const Segment& s, Offset offset, ByteSpan file) {
   }
   IndexWindow w;
   w.segment = s.base;
+  w.entries.reserve(std::min(count, kWindowEntries) + 1);
   if (at == 0) w.entries.push_back({});  // the segment's start
   for (size_t i = at > 0 ? at - 1 : 0; i < count && w.entries.size() < kWindowEntries; ++i) {
     const IndexEntry e = entry(i);
@@ -107,6 +108,7 @@ void Log::keep_window(const Segment& s, Offset offset, ByteSpan file) {
   w.to_end = w.entries.size() < kWindowEntries;
   if (windows_.size() == kIndexWindows) windows_.erase(windows_.begin());
   windows_.push_back(std::move(w));
+  note_use();
 }
 
 // Reads from the nearest batch that the index knows to the next one. Where batches are large that next one is most
@@ -142,6 +144,7 @@ void Log::keep_place(Io& io, ColdRead& r, const BatchHeader& h, int64_t position
   if (cold_places_.size() == kColdPlaces) cold_places_.erase(cold_places_.begin());
   cold_places_.push_back(
       {std::min(r.want.offset, h.base_offset), h.last_offset(), r.segment, position, static_cast<uint32_t>(h.size())});
+  note_use();
   PROBE(io.ctx, cold_region);
   end_cold(io, r.number, {r.want.offset}, out);
 }

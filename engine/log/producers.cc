@@ -82,8 +82,12 @@ std::optional<Offset> ProducerStates::first_unstable(Offset high_watermark) cons
   return first;
 }
 
-void ProducerStates::forget_ended(Offset high_watermark) {
+void ProducerStates::forget_below(Offset high_watermark) {
   while (!ended_.empty() && ended_.front().last < high_watermark) ended_.pop_front();
+  while (!undo_.empty() && undo_.front().last < high_watermark) {
+    undo_from_ = undo_.front().last + 1;
+    undo_.pop_front();
+  }
 }
 
 bool ProducerStates::truncate_to(Offset end) {

@@ -16,7 +16,7 @@
 namespace klamm::log {
 
 inline constexpr size_t kProducerBatches = 5;    // as Kafka: a client has at most five requests in flight
-inline constexpr size_t kMaxProducerUndo = 256;  // batches that a truncation can take back from memory
+inline constexpr size_t kMaxProducerUndo = 256;  // batches, not known to be committed, that a truncation can take back
 inline constexpr size_t kMaxEndedTxns = 4'096;   // of more the oldest two count as one that ended with the later
 static_assert(kMaxEndedTxns > kMaxProducerUndo, "what a truncation takes back has not been joined");
 
@@ -78,10 +78,12 @@ class ProducerStates final {
   std::optional<AbortedTxn> apply(const AppliedBatch& batch);
   // Where the first transaction begins that is open, or whose marker does not lie below the high watermark.
   std::optional<Offset> first_unstable(Offset high_watermark) const;
-  void forget_ended(Offset high_watermark);  // transactions that are decided for good
+  // Transactions that are decided for good, and what batches have displaced that no truncation is to take back.
+  void forget_below(Offset high_watermark);
   // Forgets batches that reach `end` or beyond. False: too far back for memory; the states must be folded again from
   // the log.
   bool truncate_to(Offset end);
+  size_t undoable() const { return undo_.size(); }
   void reset_to(Offset start);  // knows nothing; the log starts at `start`
   // What a snapshot says of all batches below `at`.
   void restore(std::map<ProducerId, ProducerEntry> entries, Offset at);

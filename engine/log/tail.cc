@@ -10,10 +10,13 @@ int64_t charge(const TailBatch& b) { return static_cast<int64_t>(b.size()) + sta
 
 }  // namespace
 
+uint32_t Tail::block_size() const {
+  return static_cast<uint32_t>(std::clamp<int64_t>(bytes_ / 4, kTailBlockLeast, kTailBlockMost));
+}
+
 Slice Tail::claim(uint32_t size, uint8_t** fill) {
   if (!block_ || block_->fill != block_end_ || block_->capacity - block_end_ < size) {
-    const auto room = static_cast<uint32_t>(std::clamp<int64_t>(bytes_, kTailBlockLeast, kTailBlockMost));
-    block_ = BufferRef::make(std::max(size, room));
+    block_ = BufferRef::make(std::max(size, block_size()));
     block_end_ = 0;
   }
   *fill = block_->data() + block_end_;

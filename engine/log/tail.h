@@ -46,12 +46,16 @@ class Tail final {
   Fifo<TailBatch>::const_iterator find(Offset offset) const;
   const Fifo<TailBatch>& batches() const { return batches_; }
   int64_t bytes() const { return bytes_; }
+  // With a block's worth: of the last one some is free, of the oldest some has been let go.
+  int64_t memory() const { return batches_.empty() ? 0 : bytes_ + block_size(); }
   template<class V>
   void fields(V& v) const {
     v("batches", batches_), v("from", from_), v("bytes", bytes_);  // where they lie in memory is not state
   }
 
  private:
+  uint32_t block_size() const;
+
   Fifo<TailBatch> batches_;
   Offset from_ = 0;
   int64_t bytes_ = 0;  // charged: content and entries, by a fixed rule

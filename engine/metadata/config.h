@@ -125,6 +125,7 @@ struct TopicConfig {
   X(std::string, flush, "klamm.flush")           /* what acknowledges: written or commit */ \
   X(std::string, cluster_id, "klamm.cluster.id") /* "": the first controller draws one */   \
   X(bool, telemetry_advertise, "klamm.telemetry.advertise")                                 \
+  X(int64_t, fetch_cache_bytes, "klamm.fetch.cache.bytes")                                  \
   X(int32_t, fetch_region_bytes, "klamm.fetch.region.bytes")                                \
   X(int32_t, fetch_tail_bytes, "klamm.fetch.tail.bytes")                                    \
   X(int64_t, disk_reserve_bytes, "klamm.disk.reserve.bytes")

@@ -135,6 +135,7 @@ constexpr ConfigDef kTable[] = {
     {S::broker, "kafka.metrics.reporters", T::list, "", "distinct, not null", I::low, U::read_only, "", false},
     {S::broker, "klamm.cluster.id", T::string, kNull, "", I::low, U::read_only, "", false},
     {S::broker, "klamm.disk.reserve.bytes", T::int64, "67108864", "[0,...]", I::low, U::cluster_wide, "", false},
+    {S::broker, "klamm.fetch.cache.bytes", T::int64, "268435456", "[0,...]", I::low, U::read_only, "", false},
     {S::broker, "klamm.fetch.region.bytes", T::int32, "65536", "[1,...]", I::low, U::read_only, "", false},
     {S::broker, "klamm.fetch.tail.bytes", T::int32, "1048576", "[0,...]", I::low, U::read_only, "", false},
     {S::broker, "klamm.flush", T::string, "written", "[written, commit]", I::low, U::read_only, "", false},

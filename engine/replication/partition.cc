@@ -62,6 +62,7 @@ void Partition::opened(Io& io, const Common& common, const Brokers& brokers, Off
   const log::Ends& e = log_.ends();
   if (role_ == Role::none) high_watermark_ = std::clamp(high_watermark, e.log_start, e.submitted);
   high_watermark_ = std::clamp(high_watermark_, e.log_start, e.submitted);
+  log_.note_high_watermark(high_watermark_);
   if (!waiting_) return;
   waiting_ = false;
   if (at_.leader == common.self)

@@ -186,9 +186,21 @@ class Partition final {
   // The leader's log begins after our end: start anew there.
   void start_over(Io& io, Offset start);
 
+  // What the owner has counted of the log's caches, and where that waits in its queue; 0: nowhere.
+  struct Counted {
+    int64_t bytes = 0;
+    uint64_t place = 0;
+    template<class V>
+    void fields(V& v) const {
+      v("bytes", bytes), v("place", place);
+    }
+  };
+  Counted& counted() { return counted_; }
+
   template<class V>
   void fields(V& v) const {
-    v("id", id_), v("settings", settings_), v("role", role_), v("at", at_), v("waiting", waiting_);
+    v("id", id_), v("settings", settings_), v("counted", counted_), v("role", role_), v("at", at_),
+        v("waiting", waiting_);
     v("high_watermark", high_watermark_), v("told_stable", told_stable_),
         v("leader_high_watermark", leader_high_watermark_), v("epoch_start", epoch_start_), v("remotes", remotes_),
         v("proposal", proposal_), v("log", log_);
@@ -221,6 +233,7 @@ class Partition final {
   std::map<NodeId, Remote> remotes_;   // leader: every other replica
   std::optional<Proposal> proposal_;   // leader: at most one change of the ISR at a time
   log::Log log_;
+  Counted counted_;
 };
 
 }  // namespace klamm::replication

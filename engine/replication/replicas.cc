@@ -104,6 +104,8 @@ void Replicas::remove(Io& io, const TopicIdPartition& id) {
   if (!p) return;
   io.ctx.trace.event({TraceKind::log_removed, 0, id.partition, topic_key(id.topic)});
   const uint64_t key = p->log().options().key;
+  uncount(*p);
+  p->log().drop_caches();
   if (opening_marks_.erase(id)) --opening_;
   if (!postponed_.erase(id) && !p->log().failed()) {
     const auto leaving = leaving_.emplace(key, std::move(p->log())).first;
@@ -153,6 +155,7 @@ void Replicas::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out
   const TopicIdPartition id = key->second;
   Partition& p = *write(id);
   p.log().on_storage(io, owner, end, said);
+  count(p);
   Moved m;
   if (said.failed != IoError::none) {
     if (opening_marks_.erase(id)) --opening_;
@@ -225,8 +228,10 @@ void Replicas::flush(Io& io, Out& out) {
     if (Partition* p = write(id); p && p->log().ready()) {
       p->flush(io);
       plan_flush(io.ctx, *p);
+      count(*p);
     }
   dirty_.clear();
+  trim_caches();
   for (auto& [leader, fetcher] : fetchers_) send_fetch(io, leader, fetcher, out);
   send_alter(io, out);
 }

@@ -18,6 +18,8 @@
 
 namespace klamm::replication {
 
+inline constexpr int64_t kCacheBytes = 256 << 20;
+
 struct CompactionConfig {
   bool enabled = true;             // log.cleaner.enable
   Duration backoff = seconds(15);  // log.cleaner.backoff.ms
@@ -40,7 +42,8 @@ struct ReplicasConfig {
   Duration mark = seconds(60);                  // log.flush.offset.checkpoint.interval.ms
   uint32_t tail_bytes = log::kTailBytes;        // klamm.fetch.tail.bytes: what a partition keeps in memory
   uint32_t region_least = log::kRegionLeast;    // klamm.fetch.region.bytes: smaller reads from disk go through memory
-  Duration flush_look = kNeverFlushed;          // log.flush.scheduler.interval.ms
+  int64_t cache_bytes = kCacheBytes;    // klamm.fetch.cache.bytes: of what all logs keep to spare reads from disk
+  Duration flush_look = kNeverFlushed;  // log.flush.scheduler.interval.ms
   CompactionConfig compaction;
   template<class V>
   void fields(V& v) const {
@@ -146,7 +149,13 @@ class Replicas final {
   void load_cold(Io& io, const TopicIdPartition& id, const log::ColdWant& want);
   // A read there has told that it failed, and why.
   void forget_fault(const TopicIdPartition& id, Offset offset);
+  // What was read there came from memory: of that it gives back later than others.
+  void note_read(const TopicIdPartition& id);
   bool delete_before(Ctx& ctx, const TopicIdPartition& id, Offset offset, Out& out);
+
+  // What logs keep to spare reads from disk; at the end of a turn at most `cache_bytes`, but for what is not written
+  // yet.
+  int64_t cached_bytes() const { return caches_.bytes; }
 
   bool empty() const { return partitions_.empty(); }
   bool any_opening() const { return !opening_marks_.empty(); }
@@ -169,7 +178,7 @@ class Replicas final {
         v("alter_in_flight", alter_in_flight_), v("alter_not_before", alter_not_before_);
     v("full", full_), v("ending", ending_), v("closing", closing_), v("close_due", close_due_),
         v("close_running", close_running_), v("fetchers", fetchers_), v("last_call", last_call_);
-    v("timers", timers_), v("started", started_), v("removals", removals_), v("walk", walk_);
+    v("timers", timers_), v("started", started_), v("removals", removals_), v("walk", walk_), v("caches", caches_);
     v("flushes", flushes_), v("flush_timers", flush_timers_);
     v("compaction_timer", compaction_timer_), v("compacting", compacting_), v("checkpointing", checkpointing_);
   }
@@ -209,8 +218,8 @@ class Replicas final {
     }
   };
   // What is done to all partitions now and then, some of them a turn (walk.cc).
-  enum class Task : uint8_t { shrink, retain, expire, mark, compact, checkpoint, close, count };
-  enum class Timer : uint8_t { shrink, retain, expire, mark, compact, fetch, alter };
+  enum class Task : uint8_t { shrink, retain, expire, mark, forget, compact, checkpoint, close, count };
+  enum class Timer : uint8_t { shrink, retain, expire, mark, forget, compact, fetch, alter };
   struct Walk {
     uint8_t wanted = 0;                                            // bits of tasks that begin with the next round
     uint8_t running = 0;                                           // of those in the round under way
@@ -221,6 +230,17 @@ class Replicas final {
     template<class V>
     void fields(V& v) const {
       v("wanted", wanted), v("running", running), v("at", at), v("dirtiest", dirtiest), v("checkpoints", checkpoints);
+    }
+  };
+
+  // The logs that keep something, in the order in which they are asked to give back.
+  struct Caches {
+    int64_t bytes = 0;
+    uint64_t last = 0;
+    std::map<uint64_t, TopicIdPartition> queue;
+    template<class V>
+    void fields(V& v) const {
+      v("bytes", bytes), v("last", last), v("queue", queue);
     }
   };
 
@@ -257,6 +277,13 @@ class Replicas final {
   void go_on_compacting(Io& io);
   void compaction_said(Ctx& ctx, const TopicIdPartition& id, const log::Out& said);
   void abandon_compaction(Io& io, DirId dir);
+
+  // caches.cc
+  void count(Partition& p);
+  void uncount(Partition& p);
+  void trim_caches();
+  void forget(Cow<Partition>& partition);
+
   void plan_flush(Ctx& ctx, const Partition& p);
   void forget_flush(const TopicIdPartition& id);
   void flush_due(Io& io);
@@ -292,6 +319,7 @@ class Replicas final {
   TimerId compaction_timer_;
   std::optional<TopicIdPartition> compacting_;  // its log is being cleaned
   Walk walk_;
+  Caches caches_;
   std::map<DirId, std::vector<std::pair<TopicIdPartition, Offset>>> checkpointing_;  // recovery points being written
 };
 

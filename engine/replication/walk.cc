@@ -8,6 +8,7 @@ namespace {
 constexpr size_t kLooksPerTurn = 200;
 constexpr size_t kMarkCosts = kLooksPerTurn / 8;       // looks: it writes three files
 constexpr size_t kRetentionCosts = kLooksPerTurn / 8;  // where there is something to let go
+constexpr Duration kUnused = seconds(60);              // what nobody has used for so long is forgotten within as much
 constexpr Duration kFirstLook = seconds(30);           // as Kafka, unless the interval is shorter
 }  // namespace
 
@@ -15,11 +16,13 @@ void Replicas::begin_standing_tasks(Ctx& ctx) {
   static_assert(static_cast<int>(Timer::shrink) == static_cast<int>(Task::shrink) &&
                 static_cast<int>(Timer::retain) == static_cast<int>(Task::retain) &&
                 static_cast<int>(Timer::expire) == static_cast<int>(Task::expire) &&
-                static_cast<int>(Timer::mark) == static_cast<int>(Task::mark));
+                static_cast<int>(Timer::mark) == static_cast<int>(Task::mark) &&
+                static_cast<int>(Timer::forget) == static_cast<int>(Task::forget));
   wake_at(ctx.now + config_.common.lag_max / 2, Timer::shrink);
   wake_at(ctx.now + std::min(config_.retention_check, kFirstLook), Timer::retain);
   wake_at(ctx.now + config_.producer_check, Timer::expire);
   if (config_.mark > Duration{}) wake_at(ctx.now + config_.mark, Timer::mark);
+  wake_at(ctx.now + kUnused, Timer::forget);
   if (config_.compaction.enabled) compact_at(ctx.now + config_.compaction.backoff);
 }
 
@@ -50,6 +53,7 @@ size_t Replicas::look(Io& io, const TopicIdPartition& id, Cow<Partition>& partit
   if (due(Task::retain) && retain(io, partition, out)) cost += kRetentionCosts;
   if (due(Task::expire) && partition->log().producers_expired(io.ctx)) partition.write().log().expire_producers(io.ctx);
   if (due(Task::mark) && mark(io, partition)) cost += kMarkCosts;
+  if (due(Task::forget)) forget(partition);
   if (due(Task::compact)) look_for_dirt(io.ctx, *partition);
   if (due(Task::checkpoint)) note_checkpoint(id, *partition);
   if (due(Task::close) && !postponed_.count(id) && !partition->log().failed()) {
@@ -67,6 +71,7 @@ void Replicas::end_task(Io& io, Task task, Out& out) {
     case Task::retain: return wake_at(now + config_.retention_check, Timer::retain);
     case Task::expire: return wake_at(now + config_.producer_check, Timer::expire);
     case Task::mark: return wake_at(now + config_.mark, Timer::mark);
+    case Task::forget: return wake_at(now + kUnused, Timer::forget);
     case Task::compact: return compact_dirtiest(io);
     case Task::checkpoint: out.checkpoints = std::exchange(walk_.checkpoints, {}); return;
     case Task::close:

@@ -57,6 +57,18 @@ TEST(Run, consumers_who_read_from_files_miss_nothing) {
   EXPECT_GT(regions, 50u);
 }
 
+TEST(Run, nodes_that_may_keep_little_in_memory_miss_nothing) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    RunOptions o = small(seed);
+    o.config = {{"klamm.fetch.cache.bytes", seed % 2 == 0 ? "0" : "20000"}};
+    const RunResult r = run_seed(o);
+    EXPECT_TRUE(r.ok) << "seed " << seed << ": " << r.violation();
+    if (seed <= 3) {
+      EXPECT_EQ(r.digest, run_seed(o).digest) << "seed " << seed;
+    }
+  }
+}
+
 TEST(Run, without_faults_none_is_struck_and_nothing_is_lost) {
   for (uint64_t seed = 1; seed <= 12; ++seed) {
     RunOptions o = small(seed);

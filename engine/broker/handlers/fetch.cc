@@ -190,6 +190,7 @@ void read(Serving& s, const Located& at, const FetchRequest::FetchPartition& x, 
     y.records = protocol::Records::of(s.regions.back());
     return;
   }
+  if (!p.log().used()) s.t.p.replicas.note_read(at.id);
   s.pieces.push_back(std::move(got.pieces));
   y.records = protocol::Records::of(std::span<const Slice>(s.pieces.back()));
 }
