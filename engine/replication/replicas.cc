@@ -8,6 +8,7 @@ namespace klamm::replication {
 
 namespace {
 constexpr Duration kAlterRetry = milliseconds(50);
+constexpr size_t kOpensAtOnce = 128;  // each reads up to a MiB at a time
 constexpr size_t kClosesAtOnce = 64;  // each has some five files open
 constexpr int8_t kRecovered = 0;      // a leader's log is open: what an unclean election left to do is done (KIP-704)
 }  // namespace
@@ -80,10 +81,8 @@ void Replicas::assign(Io& io, const Wanted& w, Out& out) {
   opening_marks_[w.id] = w.place;
   ++opening_;
   // A topic of the same name may just have been deleted: two logs must not share a directory.
-  if (leaving_paths_.count(p.log().path()))
-    postponed_[w.id] = w.place.from;
-  else
-    p.log().open(io, w.place.from);
+  (leaving_paths_.count(p.log().path()) ? postponed_ : open_due_)[w.id] = w.place.from;
+  open_some(io);
   p.assign(io, config_.common, brokers_, w.assignment, m);
   moved(w.id, m, out);
 }
@@ -107,7 +106,7 @@ void Replicas::remove(Io& io, const TopicIdPartition& id) {
   uncount(*p);
   p->log().drop_caches();
   if (opening_marks_.erase(id)) --opening_;
-  if (!postponed_.erase(id) && !p->log().failed()) {
+  if (!postponed_.erase(id) && !open_due_.erase(id) && !p->log().failed()) {
     const auto leaving = leaving_.emplace(key, std::move(p->log())).first;
     if (leaving->second.remove(io, io.ctx.chance.uuid(Stream::directory_id, key, 0)))
       leaving_.erase(leaving);
@@ -120,18 +119,24 @@ void Replicas::remove(Io& io, const TopicIdPartition& id) {
   partitions_.erase(id);
   keys_.erase(key);
   closed(io, id);
+  open_some(io);
 }
 
 void Replicas::left(Io& io, const std::string& path) {
   leaving_paths_.erase(path);
-  for (auto it = postponed_.begin(); it != postponed_.end();) {
-    Partition& p = *write(it->first);
-    if (ending_ || p.log().path() != path) {
+  for (auto it = postponed_.begin(); it != postponed_.end();)
+    if (find(it->first)->log().path() == path)
+      open_due_.insert(postponed_.extract(it++));
+    else
       ++it;
-      continue;
-    }
-    p.log().open(io, it->second);
-    it = postponed_.erase(it);
+  open_some(io);
+}
+
+void Replicas::open_some(Io& io) {
+  while (!open_due_.empty() && !ending_ &&
+         opening_marks_.size() - postponed_.size() - open_due_.size() < kOpensAtOnce) {
+    const auto next = open_due_.extract(open_due_.begin());
+    write(next.key())->log().open(io, next.mapped());
   }
 }
 
@@ -159,6 +164,7 @@ void Replicas::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out
   Moved m;
   if (said.failed != IoError::none) {
     if (opening_marks_.erase(id)) --opening_;
+    open_some(io);
     closed(io, id);
     p.went_offline(m);
     out.failed_dirs.push_back(p.log().options().dir);
@@ -173,6 +179,7 @@ void Replicas::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out
     if (mark != opening_marks_.end()) {
       opening_marks_.erase(mark);
       --opening_;
+      open_some(io);
     }
     out.opened.push_back(id);
     plan_flush(io.ctx, p);

@@ -173,7 +173,7 @@ class Replicas final {
     v("config", config_), v("brokers", brokers_), v("own_epoch", own_epoch_);
     v("partitions", partitions_), v("keys", keys_);
     v("last_key", last_key_), v("leaving", leaving_), v("leaving_paths", leaving_paths_), v("postponed", postponed_),
-        v("opening_marks", opening_marks_), v("opening", opening_);
+        v("open_due", open_due_), v("opening_marks", opening_marks_), v("opening", opening_);
     v("dirty", dirty_), v("wants_alter", wants_alter_), v("altering", altering_),
         v("alter_in_flight", alter_in_flight_), v("alter_not_before", alter_not_before_);
     v("full", full_), v("ending", ending_), v("closing", closing_), v("close_due", close_due_),
@@ -251,6 +251,7 @@ class Replicas final {
   bool may_ask(const Fetcher& fetcher, const TopicIdPartition& id, Instant now) const;
   void delay(Fetcher& fetcher, const TopicIdPartition& id, Instant now);
   void send_alter(Io& io, Out& out);
+  void open_some(Io& io);
   void left(Io& io, const std::string& path);  // the directory of a removed partition is gone
   void close_some(Io& io);
   void closed(Io& io, const TopicIdPartition& id);
@@ -294,11 +295,12 @@ class Replicas final {
   std::map<TopicIdPartition, Cow<Partition>> partitions_;
   std::map<uint64_t, TopicIdPartition> keys_;  // Owner.key -> partition; keys are never used again
   uint64_t last_key_ = 0;
-  std::map<uint64_t, log::Log> leaving_;  // removed partitions whose directories still go
-  std::set<std::string> leaving_paths_;   // of these; a log of that path is opened afterwards
-  std::map<TopicIdPartition, log::OpenFrom> postponed_;
-  std::map<TopicIdPartition, Place> opening_marks_;  // of logs that open
-  std::set<TopicIdPartition> dirty_;                 // to flush at the end of the turn
+  std::map<uint64_t, log::Log> leaving_;                 // removed partitions whose directories still go
+  std::set<std::string> leaving_paths_;                  // of these; a log of that path is opened afterwards
+  std::map<TopicIdPartition, log::OpenFrom> postponed_;  // until it has left
+  std::map<TopicIdPartition, log::OpenFrom> open_due_;   // until others are open
+  std::map<TopicIdPartition, Place> opening_marks_;      // of logs that open
+  std::set<TopicIdPartition> dirty_;                     // to flush at the end of the turn
   std::set<TopicIdPartition> wants_alter_;
   std::vector<TopicIdPartition> altering_;  // in the AlterPartition under way
   std::set<DirId> full_;                    // directories with too little room

@@ -56,7 +56,7 @@ size_t Replicas::look(Io& io, const TopicIdPartition& id, Cow<Partition>& partit
   if (due(Task::forget)) forget(partition);
   if (due(Task::compact)) look_for_dirt(io.ctx, *partition);
   if (due(Task::checkpoint)) note_checkpoint(id, *partition);
-  if (due(Task::close) && !postponed_.count(id) && !partition->log().failed()) {
+  if (due(Task::close) && !postponed_.count(id) && !open_due_.count(id) && !partition->log().failed()) {
     closing_.insert(id);
     if (partition->log().ready()) close_due_.insert(id);
   }

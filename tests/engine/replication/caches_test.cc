@@ -119,5 +119,39 @@ TEST_F(Caches, of_cold_reads_are_forgotten_after_a_minute_or_two) {
   EXPECT_EQ(read(0), log::ReadStatus::cold);
 }
 
+// Each reads up to a MiB at a time.
+struct Opening : ReplicasWorld, testing::Test {
+  Opening() : ReplicasWorld(Caches::config(), {{n(1), {10, true}}}) {
+    for (int32_t i = 0; i < kMany; ++i) {
+      Replicas::Wanted w;
+      w.id = tp(i);
+      w.topic = "t";
+      w.assignment = {1, 1, n(1), ns({1}), ns({1})};
+      turn([&](Io& io) { replicas.assign(io, w, out); });
+    }
+  }
+  static constexpr int32_t kMany = 500;
+  static constexpr size_t kAtOnce = 128;
+};
+
+TEST_F(Opening, takes_a_bounded_number_of_logs_at_a_time) {
+  EXPECT_LE(disk.ready(), kAtOnce);
+  turn([&](Io& io) {
+    replicas.remove(io, tp(0));          // it opens
+    replicas.remove(io, tp(kMany - 1));  // it waits
+  });
+  while (step()) ASSERT_LE(disk.ready(), 2 * kAtOnce);
+  EXPECT_TRUE(replicas.all_open());
+  EXPECT_EQ(replicas.all().size(), static_cast<size_t>(kMany) - 2);
+  for (const auto& [id, p] : replicas.all()) EXPECT_TRUE(p->log().ready());
+}
+
+TEST_F(Opening, an_end_does_not_wait_for_those_that_have_not_begun) {
+  turn([&](Io& io) { replicas.close_all(io); });
+  for (int i = 0; i < 10; ++i) pass(Duration{}), settle();
+  EXPECT_TRUE(replicas.all_closed());
+  EXPECT_FALSE(replicas.all_open());
+}
+
 }  // namespace
 }  // namespace klamm::replication
