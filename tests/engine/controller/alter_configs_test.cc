@@ -237,18 +237,18 @@ TEST(AlterConfigs, another_min_isr_ends_eligibility) {
 // Nothing is acknowledged without a leader. (Kafka ends eligibility there too: then nobody can lead it again but
 // uncleanly.)
 TEST(AlterConfigs, another_min_isr_leaves_who_can_lead_what_nobody_leads) {
-  for (const Resource& r : {Resource{kTopic, "u"}, Resource{kBroker, ""}}) {
+  for (const auto& [r, topic] : {std::pair{Resource{kTopic, "u"}, "u"}, std::pair{Resource{kBroker, ""}, "v"}}) {
     EligibleLab lab;
     lab.refused(1);
-    ASSERT_EQ(lab.partition("u").leader, kNoNode);
-    const auto before = lab.partition("u");
+    ASSERT_EQ(lab.partition(topic).leader, kNoNode);
+    const auto before = lab.partition(topic);
     EXPECT_EQ(lab.change(r, {{"min.insync.replicas", "1"}}), E::none);
-    EXPECT_EQ(lab.partition("u").elr, before.elr);
-    EXPECT_EQ(lab.partition("u").last_known_elr, before.last_known_elr);
+    EXPECT_EQ(lab.partition(topic).elr, before.elr);
+    EXPECT_EQ(lab.partition(topic).last_known_elr, before.last_known_elr);
     ASSERT_EQ(lab.register_broker(3, 2, lab.epoch_of(3)), E::none);
     EXPECT_FALSE(lab.beat(3).is_fenced);
-    EXPECT_EQ(lab.partition("u").leader, NodeId{3});
-    EXPECT_TRUE(lab.eligible("u").empty());
+    EXPECT_EQ(lab.partition(topic).leader, NodeId{3});
+    EXPECT_TRUE(lab.eligible(topic).empty());
   }
 }
 
