@@ -57,6 +57,7 @@ class Log final {
   // Makes the next recovery begin here, even if it is one after a crash: a checkpoint, the indexes of the active
   // segment and a snapshot of the producers, in the background.
   void mark(Io& io);
+  bool marking() const { return ready() && (mark_ || snapshot_running_); }
   int64_t unmarked_bytes() const { return segments_.empty() ? 0 : segments_.back().size - segments_.back().marked; }
   // Orderly end: a checkpoint, the indexes of the active segment, all files closed. True: there was nothing to do;
   // else Out.closed tells. Only when ready.

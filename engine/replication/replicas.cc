@@ -118,6 +118,7 @@ void Replicas::remove(Io& io, const TopicIdPartition& id) {
   forget_flush(id);
   partitions_.erase(id);
   keys_.erase(key);
+  mark_some(io);
   closed(io, id);
   open_some(io);
 }
@@ -161,6 +162,7 @@ void Replicas::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out
   Partition& p = *write(id);
   p.log().on_storage(io, owner, end, said);
   count(p);
+  if (marking_.count(id)) mark_some(io);
   Moved m;
   if (said.failed != IoError::none) {
     if (opening_marks_.erase(id)) --opening_;
@@ -348,6 +350,8 @@ void Replicas::on_time(Io& io, Out& out) {
     if (ending_) continue;
     if (what == Timer::compact)
       compact_on(io);
+    else if (what == Timer::mark && !mark_due_.empty())  // nobody is marked twice before all are marked once
+      end_task(io, Task::mark, out);
     else
       begin_task(static_cast<Task>(what));
   }

@@ -178,6 +178,7 @@ class Replicas final {
         v("alter_in_flight", alter_in_flight_), v("alter_not_before", alter_not_before_);
     v("full", full_), v("ending", ending_), v("closing", closing_), v("close_due", close_due_),
         v("close_running", close_running_), v("fetchers", fetchers_), v("last_call", last_call_);
+    v("mark_due", mark_due_), v("marking", marking_);
     v("timers", timers_), v("started", started_), v("removals", removals_), v("walk", walk_), v("caches", caches_);
     v("flushes", flushes_), v("flush_timers", flush_timers_);
     v("compaction_timer", compaction_timer_), v("compacting", compacting_), v("checkpointing", checkpointing_);
@@ -269,7 +270,8 @@ class Replicas final {
 
   void shrink_isr(Ctx& ctx, const TopicIdPartition& id, Cow<Partition>& partition, Out& out);
   bool retain(Io& io, Cow<Partition>& partition, Out& out);
-  bool mark(Io& io, Cow<Partition>& partition);
+  bool wants_mark(const Partition& p) const;
+  void mark_some(Io& io);
   void remove_put_away(Io& io);
   void compact_at(Instant at);
   void look_for_dirt(Ctx& ctx, const Partition& p);
@@ -308,6 +310,8 @@ class Replicas final {
   std::set<TopicIdPartition> closing_;      // not closed yet
   std::set<TopicIdPartition> close_due_;    // of these, ready, and waiting for their turn
   std::set<TopicIdPartition> close_running_;
+  std::set<TopicIdPartition> mark_due_;  // have grown, and wait for the marks of others
+  std::set<TopicIdPartition> marking_;
   std::map<NodeId, Fetcher> fetchers_;
   bool alter_in_flight_ = false;
   Instant alter_not_before_{};

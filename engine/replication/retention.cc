@@ -6,6 +6,7 @@ namespace klamm::replication {
 
 namespace {
 constexpr size_t kFlushesPerTurn = 200;
+constexpr size_t kMarksAtOnce = 2;  // each syncs its log and writes some three files: the disk is there for others too
 constexpr int64_t kMarkBytes = 16 << 20;  // that a log has grown since its last mark: some 10 ms of recovery
 }  // namespace
 
@@ -16,7 +17,7 @@ void Replicas::shrink_isr(Ctx& ctx, const TopicIdPartition& id, Cow<Partition>& 
   moved(id, m, out);
 }
 
-// True: there was something to let go; or, of mark, to write down.
+// True: there was something to let go.
 bool Replicas::retain(Io& io, Cow<Partition>& partition, Out& out) {
   if (!partition->retains_too_much(io.ctx.wall)) return false;
   Partition& p = partition.write();
@@ -26,11 +27,24 @@ bool Replicas::retain(Io& io, Cow<Partition>& partition, Out& out) {
   return true;
 }
 
-bool Replicas::mark(Io& io, Cow<Partition>& partition) {
-  const log::Log& log = partition->log();
-  if (log.unmarked_bytes() < kMarkBytes || full_.count(log.options().dir)) return false;
-  partition.write().log().mark(io);
-  return true;
+bool Replicas::wants_mark(const Partition& p) const {
+  return p.log().unmarked_bytes() >= kMarkBytes && !full_.count(p.log().options().dir);
+}
+
+// Marks that have ended make room for those that wait.
+void Replicas::mark_some(Io& io) {
+  std::erase_if(marking_, [this](const TopicIdPartition& id) {
+    const Partition* p = find(id);
+    return !p || !p->log().marking();
+  });
+  while (!mark_due_.empty() && marking_.size() < kMarksAtOnce && !ending_) {
+    const TopicIdPartition id = mark_due_.extract(mark_due_.begin()).value();
+    const Partition* p = find(id);
+    if (!p || !wants_mark(*p)) continue;
+    log::Log& log = write(id)->log();
+    log.mark(io);
+    if (log.marking()) marking_.insert(id);
+  }
 }
 
 void Replicas::remove_put_away(Io& io) {

@@ -6,8 +6,7 @@ namespace klamm::replication {
 
 namespace {
 constexpr size_t kLooksPerTurn = 200;
-constexpr size_t kMarkCosts = kLooksPerTurn / 8;       // looks: it writes three files
-constexpr size_t kRetentionCosts = kLooksPerTurn / 8;  // where there is something to let go
+constexpr size_t kRetentionCosts = kLooksPerTurn / 8;  // looks, where there is something to let go
 constexpr Duration kUnused = seconds(60);              // what nobody has used for so long is forgotten within as much
 constexpr Duration kFirstLook = seconds(30);           // as Kafka, unless the interval is shorter
 }  // namespace
@@ -52,7 +51,7 @@ size_t Replicas::look(Io& io, const TopicIdPartition& id, Cow<Partition>& partit
   if (due(Task::shrink)) shrink_isr(io.ctx, id, partition, out);
   if (due(Task::retain) && retain(io, partition, out)) cost += kRetentionCosts;
   if (due(Task::expire) && partition->log().producers_expired(io.ctx)) partition.write().log().expire_producers(io.ctx);
-  if (due(Task::mark) && mark(io, partition)) cost += kMarkCosts;
+  if (due(Task::mark) && wants_mark(*partition)) mark_due_.insert(id);
   if (due(Task::forget)) forget(partition);
   if (due(Task::compact)) look_for_dirt(io.ctx, *partition);
   if (due(Task::checkpoint)) note_checkpoint(id, *partition);
@@ -70,7 +69,7 @@ void Replicas::end_task(Io& io, Task task, Out& out) {
     case Task::shrink: return wake_at(now + config_.common.lag_max / 2, Timer::shrink);
     case Task::retain: return wake_at(now + config_.retention_check, Timer::retain);
     case Task::expire: return wake_at(now + config_.producer_check, Timer::expire);
-    case Task::mark: return wake_at(now + config_.mark, Timer::mark);
+    case Task::mark: mark_some(io); return wake_at(now + config_.mark, Timer::mark);
     case Task::forget: return wake_at(now + kUnused, Timer::forget);
     case Task::compact: return compact_dirtiest(io);
     case Task::checkpoint: out.checkpoints = std::exchange(walk_.checkpoints, {}); return;

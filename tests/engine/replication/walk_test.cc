@@ -8,8 +8,8 @@ constexpr int32_t kMany = 10'000;
 constexpr uint64_t kBudget = 200;  // looks a turn (walk.cc)
 
 struct Many : ReplicasWorld {
-  Many() : ReplicasWorld(config(), {{n(1), {10, true}}, {n(2), {20, true}}}) {
-    for (int32_t i = 0; i < kMany; ++i) {
+  explicit Many(int32_t count = kMany) : ReplicasWorld(config(), {{n(1), {10, true}}, {n(2), {20, true}}}) {
+    for (int32_t i = 0; i < count; ++i) {
       Replicas::Wanted w;
       w.id = tp(i);
       w.topic = "t";
@@ -81,6 +81,46 @@ TEST(Walk, the_end_is_no_exception) {
   ASSERT_TRUE(points.has_value());
   EXPECT_EQ(points->at({"t", 0}), 1);
   EXPECT_EQ(points->at({"t", 1}), 0);
+}
+
+// Each mark syncs and writes files: were they all begun at once, nobody else would come to the disk meanwhile.
+TEST(Walk, logs_that_have_grown_are_marked_few_at_a_time) {
+  constexpr int32_t kLogs = 5;
+  constexpr int kMiB = 16;  // of a log: it is to be marked
+  Many m(kLogs);
+  const Slice batch = make_batch(1, std::string(1 << 20, 'x'));
+  for (int i = 0; i < kLogs * kMiB; ++i) {
+    m.turn([&](Io& io) { ASSERT_TRUE(m.replicas.append(io.ctx, m.tp(i % kLogs), batch).has_value()); });
+    m.settle();
+  }
+  const auto count = [&](auto&& what) {
+    return std::count_if(m.replicas.all().begin(), m.replicas.all().end(),
+                         [&](const auto& entry) { return what(entry.second->log()); });
+  };
+  const auto unmarked = [](const log::Log& l) { return l.unmarked_bytes() > 0; };
+  ASSERT_EQ(m.disk.ready(), 0u);
+  ASSERT_EQ(count(unmarked), kLogs);
+  m.pass(seconds(60));
+  m.run();
+  EXPECT_EQ(m.disk.ready(), 2u) << "their syncs";
+  do EXPECT_LE(count([](const log::Log& l) { return l.marking(); }), 2);
+  while (m.step());
+  EXPECT_EQ(count(unmarked), 0);
+}
+
+// A log that goes while it is being marked leaves its place to the next.
+TEST(Walk, a_removed_log_is_marked_no_more) {
+  constexpr int32_t kLogs = 4;
+  Many m(kLogs);
+  const Slice batch = make_batch(1, std::string(17 << 20, 'x'));
+  for (int32_t i = 0; i < kLogs; ++i)
+    m.turn([&](Io& io) { ASSERT_TRUE(m.replicas.append(io.ctx, m.tp(i), batch).has_value()); });
+  m.settle();
+  m.pass(seconds(60));
+  m.run();
+  for (const int32_t i : {0, 1, 2}) m.turn([&](Io& io) { m.replicas.remove(io, m.tp(i)); });
+  m.settle();
+  EXPECT_EQ(m.replicas.find(m.tp(3))->log().unmarked_bytes(), 0);
 }
 
 // What a former life knew of a log that is only just being opened is written down again.
