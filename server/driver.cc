@@ -16,13 +16,11 @@
 namespace klamm::server {
 namespace {
 
-// Of a node's descriptors connections leave so many to files, or half; idle files keep at most the half of that.
-constexpr int64_t kDescriptorsForFiles = 2048;
+// Idle files keep at most half of what connections leave them.
 constexpr int64_t kFilesMost = 512, kFilesLeast = 8;
 
-int64_t for_files(int64_t descriptors) { return std::min(descriptors / 2, kDescriptorsForFiles); }
 size_t most_files(int64_t descriptors) {
-  return static_cast<size_t>(std::clamp(for_files(descriptors) / 2, kFilesLeast, kFilesMost));
+  return static_cast<size_t>(std::clamp(descriptors_for_files(descriptors) / 2, kFilesLeast, kFilesMost));
 }
 
 }  // namespace
@@ -87,7 +85,7 @@ Driver::Impl::Impl(DriverOptions o)
       senders([this] { loop.post([this] { senders.finish(); }); }, 2) {
   const int64_t all = options.descriptors > 0 ? options.descriptors : descriptor_limit();
   disk.emplace(Disk::Options{options.boot.directories, most_files(all)}, pool, events);
-  most_connections = static_cast<size_t>(all - for_files(all));
+  most_connections = static_cast<size_t>(all - descriptors_for_files(all));
   network.emplace(loop, senders, Network::Options{std::move(options.sockets), most_connections}, events);
 }
 

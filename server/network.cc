@@ -146,6 +146,8 @@ size_t Network::Impl::connections() const {
 // connections leave some for files: a node that cannot open those stops.
 void Network::Impl::accepted(ListenerId id) {
   constexpr int kMostAtOnce = 64;
+  const int64_t limit = descriptor_limit();  // may have been lowered since the start
+  const size_t most = std::min(most_connections_, static_cast<size_t>(limit - descriptors_for_files(limit)));
   size_t there = connections();
   Listener& l = *listeners_[id.value];
   ErrorCode error;
@@ -153,7 +155,7 @@ void Network::Impl::accepted(ListenerId id) {
     tcp::endpoint peer;
     tcp::socket socket = l.acceptor.accept(peer, error);
     if (error) break;
-    if (there >= most_connections_) {
+    if (there >= most) {
       ++turned_away_;
       continue;  // and closed
     }

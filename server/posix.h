@@ -84,6 +84,8 @@ Opened lock_directory(const std::string& path);
 int64_t descriptor_limit();  // of this process
 // For each of so many runs in this process.
 inline int64_t descriptor_share(size_t runs) { return descriptor_limit() / static_cast<int64_t>(runs); }
+// Of so many, what connections leave to files.
+inline int64_t descriptors_for_files(int64_t descriptors) { return descriptors / 2 < 2048 ? descriptors / 2 : 2048; }
 struct DiskBytes {
   int64_t total = 0, free = 0;  // free: what may still be written
 };
