@@ -34,8 +34,9 @@ HEAD = """# Campaigns
 `./run campaign` plays fresh seeds, counts in how many of them each historic flaw is found when it is put back, plays
 the properties of the units, and fuzzes what reads bytes from outside. It goes on where the last row ended. A failing seed
 is run again by `klamm sim --seed N --trace` on the row's commit, a failing property by the `RC_PARAMS` of its row.
-`./run campaign --only fuzz --fuzz-minutes 20` fuzzes each target for 20 CPU minutes more. Corpora grow in `campaign/`;
-after a run each is minimised, and its small inputs, up to 160 KiB a target, are what `tests/fuzz/corpus` holds.
+`./run campaign --only fuzz --fuzz-minutes 20` fuzzes each target for 20 CPU minutes more, `--fuzz-until 20` for what it lacks
+of 20 in this table. Corpora grow in `campaign/`; after a run each is minimised, and its small inputs, up to 160 KiB a target,
+are what `tests/fuzz/corpus` holds.
 
 ## Fuzzing, all in all
 

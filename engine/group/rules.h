@@ -10,6 +10,7 @@
 
 #include "engine/base/error_code.h"
 #include "engine/base/ids.h"
+#include "engine/base/units.h"
 #include "engine/protocol/hashes.h"
 
 namespace klamm::group {

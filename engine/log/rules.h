@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/base/ids.h"
+#include "engine/base/units.h"
 #include "engine/log/types.h"
 
 namespace klamm::log {
