@@ -95,8 +95,11 @@ class Network::Impl final {
   void tell(Conn& c);
   void ended(Conn& c, IoError error);  // its Closed; `c` is gone afterwards
   bool silent(const Conn& c) const { return c.dialed_port != 0 && blocked_.count(c.dialed_port) > 0; }
-  void forget(Conn& c) { conns_[c.id.slot].reset(); }
-  size_t connections() const;
+  void forget(Conn& c) {
+    conns_[c.id.slot].reset();
+    --there_;
+  }
+  size_t connections() const { return there_ + pending_.size() + ended_.size(); }
 
   asio::io_context& context_;
   Pool& senders_;
@@ -105,6 +108,7 @@ class Network::Impl final {
   tcp::resolver resolver_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::vector<std::unique_ptr<Conn>> conns_;       // by slot
+  size_t there_ = 0;                               // of them
   std::vector<ConnId> dirty_;                      // have something to send, or want to read again
   std::map<ConnId, std::unique_ptr<Conn>> ended_;  // whose socket a worker still uses
   std::map<uint64_t, tcp::socket> pending_;        // accepted, not yet adopted
@@ -135,11 +139,6 @@ void Network::Impl::accept(ListenerId id) {
   listeners_[id.value]->acceptor.async_wait(tcp::acceptor::wait_read, [this, id](ErrorCode e) {
     if (!e) accepted(id);
   });
-}
-
-size_t Network::Impl::connections() const {
-  const auto there = [](const auto& c) { return c != nullptr; };
-  return static_cast<size_t>(std::count_if(conns_.begin(), conns_.end(), there)) + pending_.size() + ended_.size();
 }
 
 // Takes what has come; where descriptors have run out it tries again later, for the kernel keeps the callers. But
@@ -194,6 +193,7 @@ Network::Impl::Conn& Network::Impl::add(ConnId id, tcp::socket socket) {
   if (id.slot >= conns_.size()) conns_.resize(id.slot + 1);
   KLAMM_ASSERT(!conns_[id.slot]);
   conns_[id.slot] = std::make_unique<Conn>(id, std::move(socket));
+  ++there_;
   Conn& c = *conns_[id.slot];
   if (c.socket.is_open()) {
     prepare(c.socket);
@@ -458,6 +458,7 @@ void Network::Impl::ended(Conn& c, IoError error) {
   ErrorCode ignored;
   c.socket.shutdown(tcp::socket::shutdown_both, ignored);
   ended_[c.id] = std::move(conns_[c.id.slot]);
+  --there_;
 }
 
 void Network::Impl::drop_regions(Conn& c) {

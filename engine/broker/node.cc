@@ -71,15 +71,16 @@ std::string Parts::property(const char* name) const {
 
 void Node::turn(Ctx& ctx, std::span<const Event> events, Commands& out) {
   if (ctx.now - parts_.due > kStandstill) parts_.catching_up = kCatchUpTurns;
-  Turn{parts_, Io{ctx, out, parts_.ops}}.run(events);
-  parts_.due = std::max(next_deadline(), ctx.now);
+  Turn t{parts_, Io{ctx, out, parts_.ops}};
+  t.run(events);
+  parts_.due = std::max(t.deadline(), ctx.now);
 }
 
-Instant Node::next_deadline() const {
-  const Parts& p = parts_;
-  if (p.startup.phase == Phase::fresh || p.again) return Instant{0};
+Instant Node::next_deadline() const { return parts_.startup.phase == Phase::fresh ? Instant{0} : parts_.due; }
+
+Instant Turn::deadline() const {
   if (p.startup.phase == Phase::ended) return kNever;
-  if (p.startup.closes_on) return Instant{0};
+  if (p.again || p.startup.closes_on) return Instant{0};
   Instant at = earlier(p.calls.next_deadline(), earlier(p.startup.give_up, p.startup.close_by));
   at = earlier(at, p.startup.ask_at);
   at = earlier(at, p.server.next_deadline());
@@ -150,6 +151,7 @@ void Turn::run(std::span<const Event> events) {
     p.replicas.flush(io, out);
     drain(out);
     drain();
+    if (!p.produces_next.empty() && !p.replicas.overfull()) p.again = true;
   }
   if (p.quorum) {
     write_snapshot();

@@ -381,7 +381,7 @@ struct Parts {
   std::set<TopicIdPartition> stirred_groups;  // to go on loading
   ParkedProduces produces;
   std::optional<ProduceWork> producing;  // goes on in the next turn, before any other request
-  std::deque<Request> produces_next;     // behind it: what had waited for logs, at most one a connection
+  std::deque<Request> produces_next;     // behind it: what had waited for logs or the disk, at most one a connection
   ParkedFetches fetches;
   StandingFetches standing;
   FetchSessions sessions;

@@ -19,7 +19,8 @@ struct Turn {
   void on_ended(Token token, const StorageEnd& end);
   void on_answer(const net::Answer& answer);
   void on_time();
-  void drain();  // letters, until there are none
+  Instant deadline() const;  // of the next turn, if no event comes before
+  void drain();              // letters, until there are none
   void fatal(int code, std::string reason);
 
   // ---- startup.cc: directories, meta.properties, checkpoints; and the way out

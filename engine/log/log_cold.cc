@@ -255,10 +255,8 @@ void Log::forget_fault(Offset offset) {
 }
 
 void Log::forget_cold() {
-  cold_blocks_.clear();
+  forget_reads();
   cold_faults_.clear();
-  cold_places_.clear();
-  windows_.clear();
 }
 
 void Log::forget_cold(Offset from, Offset to) {

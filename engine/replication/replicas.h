@@ -19,6 +19,7 @@
 namespace klamm::replication {
 
 inline constexpr int64_t kCacheBytes = 256 << 20;
+inline constexpr int64_t kUnwrittenMost = 128 << 20;  // beyond that: of what the disk has not taken
 
 struct CompactionConfig {
   bool enabled = true;             // log.cleaner.enable
@@ -156,6 +157,8 @@ class Replicas final {
   // What logs keep to spare reads from disk; at the end of a turn at most `cache_bytes`, but for what is not written
   // yet.
   int64_t cached_bytes() const { return caches_.bytes; }
+  // The disk lags behind: nothing more of clients' should be appended until it has taken some.
+  bool overfull() const { return caches_.bytes > config_.cache_bytes + kUnwrittenMost; }
 
   bool empty() const { return partitions_.empty(); }
   bool any_opening() const { return !opening_marks_.empty(); }

@@ -354,59 +354,58 @@ TEST(Lab, a_node_that_was_away_for_long_fetches_a_snapshot) {
   EXPECT_TRUE(lab.verdicts().empty()) << lab.verdicts().list()[0].text;
 }
 
+struct Installing : LongAway {
+  static constexpr Duration kEnough = seconds(2);
+  static uint64_t operations(Lab& lab) { return lab.world().storage(host_of(kAway)).submitted(); }
+
+  Installing() {
+    Lab whole = lab;
+    first = operations(whole) + 1;
+    whole.start(kAway);
+    whole.run_for(kEnough);
+    EXPECT_TRUE(has_all(whole));
+    last = operations(whole);
+    EXPECT_GT(last, first + 30);
+  }
+  void lives_again(Lab& it) const {
+    it.start(kAway);
+    it.run_for(kEnough);
+    ASSERT_TRUE(it.is_up(kAway));
+    EXPECT_TRUE(has_all(it));
+    EXPECT_GT(segments(it, kAway).front(), end) << "a hole lies in its log";
+  }
+
+  uint64_t first, last;  // operations on its disk
+};
+
 // Its process dies after each operation on its disk.
 TEST(Lab, a_node_that_dies_while_it_installs_a_snapshot_does_it_in_its_next_life) {
-  const LongAway away;
-  constexpr Duration kEnough = seconds(2);
-  const auto operations = [](Lab& lab) { return lab.world().storage(host_of(kAway)).submitted(); };
-  Lab whole = away.lab;
-  const uint64_t first = operations(whole) + 1;
-  whole.start(kAway);
-  whole.run_for(kEnough);
-  ASSERT_TRUE(LongAway::has_all(whole));
-  const uint64_t last = operations(whole);
-  for (uint64_t k = first; k <= last; ++k)
+  const Installing installing;
+  for (uint64_t k = installing.first; k <= installing.last; ++k)
     for (const bool power : {false, true}) {
-      SCOPED_TRACE(k - first);
-      Lab lab = away.lab;
+      SCOPED_TRACE(k - installing.first);
+      Lab lab = installing.lab;
       lab.start(kAway);
-      for (int i = 0; i < 20'000 && operations(lab) < k; ++i) lab.run_for(microseconds(100));
+      for (int i = 0; i < 20'000 && Installing::operations(lab) < k; ++i) lab.run_for(microseconds(100));
       power ? lab.lose_power(kAway) : lab.kill(kAway);
-      lab.start(kAway);
-      lab.run_for(kEnough);
-      ASSERT_TRUE(lab.is_up(kAway));
-      EXPECT_TRUE(LongAway::has_all(lab));
-      EXPECT_GT(segments(lab, kAway).front(), away.end) << "a hole lies in its log";
+      installing.lives_again(lab);
       EXPECT_TRUE(lab.verdicts().empty()) << lab.verdicts().list()[0].text;
     }
 }
 
 // Each operation on its disk fails once, and then its power: whatever is left, the next life goes on.
 TEST(Lab, a_node_whose_disk_fails_while_it_installs_a_snapshot_does_it_in_its_next_life) {
-  const LongAway away;
-  constexpr Duration kEnough = seconds(2);
-  const auto operations = [](Lab& lab) { return lab.world().storage(host_of(kAway)).submitted(); };
-  Lab whole = away.lab;
-  const uint64_t first = operations(whole) + 1;
-  whole.start(kAway);
-  whole.run_for(kEnough);
-  ASSERT_TRUE(LongAway::has_all(whole));
-  const uint64_t last = operations(whole);
-  ASSERT_GT(last, first + 30);
+  const Installing installing;
   int ended = 0;
-  for (uint64_t k = first; k <= last; ++k) {
-    SCOPED_TRACE(k - first);
-    Lab lab = away.lab;
+  for (uint64_t k = installing.first; k <= installing.last; ++k) {
+    SCOPED_TRACE(k - installing.first);
+    Lab lab = installing.lab;
     lab.world().storage(host_of(kAway)).model().fail_operation = k;
     lab.start(kAway);
-    lab.run_for(kEnough);
+    lab.run_for(Installing::kEnough);
     ended += !lab.is_up(kAway);
     lab.lose_power(kAway);
-    lab.start(kAway);
-    lab.run_for(kEnough);
-    ASSERT_TRUE(lab.is_up(kAway));
-    EXPECT_TRUE(LongAway::has_all(lab));
-    EXPECT_GT(segments(lab, kAway).front(), away.end) << "a hole lies in its log";
+    installing.lives_again(lab);
     for (const auto& v : lab.verdicts().list()) EXPECT_EQ(v.rule, "exit") << v.text;
   }
   EXPECT_GT(ended, 10);

@@ -5,7 +5,8 @@
 //                 └── leader changed ──> error     └── timeout_ms ──> REQUEST_TIMED_OUT
 //
 // A request whose batches take much unpacking goes on in the next turn, before any other request starts. One for a
-// partition that this broker is about to lead waits until its log is open: a new topic's first records.
+// partition that this broker is about to lead waits until its log is open: a new topic's first records. All wait while
+// the disk is far behind.
 #include "engine/protocol/messages/produce.h"
 
 #include <algorithm>
@@ -285,7 +286,10 @@ void go_on(Turn& t, ProduceWork work) {
 }  // namespace
 
 void handle_produce(Turn& t, Request& r) {
-  if (t.p.producing) return t.p.produces_next.push_back(std::move(r));
+  if (t.p.producing || t.p.replicas.overfull()) {
+    t.p.server.hold(r.ticket);  // records stay in their order
+    return t.p.produces_next.push_back(std::move(r));
+  }
   ProduceWork work;
   work.parked.ticket = r.ticket;
   work.parked.listener = r.listener;
@@ -295,7 +299,7 @@ void handle_produce(Turn& t, Request& r) {
 
 void produce_goes_on(Turn& t) {
   if (t.p.producing) go_on(t, *std::exchange(t.p.producing, std::nullopt));
-  while (!t.p.producing && !t.p.produces_next.empty()) {
+  while (!t.p.producing && !t.p.replicas.overfull() && !t.p.produces_next.empty()) {
     Request r = std::move(t.p.produces_next.front());
     t.p.produces_next.pop_front();
     handle_produce(t, r);

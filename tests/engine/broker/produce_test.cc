@@ -24,7 +24,7 @@ Slice zipped(size_t plain) {
 
 class Produce : public testing::Test {
  protected:
-  Produce() {
+  explicit Produce(const WiredNode::Properties& properties = {}) : x(properties) {
     x.boot();
     client = x.connect();
     x.create_topic(client, "t", kPartitions);
@@ -133,6 +133,36 @@ TEST_F(Produce, the_rest_goes_with_its_connection) {
   x.node.turn({Closed{client, IoError::failed}});
   EXPECT_EQ(offset_of_one_more(0), 1);
   EXPECT_EQ(offset_of_one_more(kPartitions - 1), 0);
+}
+
+class ProduceInLittleRoom : public Produce {
+ protected:
+  static constexpr int64_t kMost = 1'000'000 + replication::kUnwrittenMost;
+  ProduceInLittleRoom() : Produce({{"klamm.fetch.cache.bytes", "1000000"}}) {}
+};
+
+// The disk takes nothing for a while: what comes meanwhile waits in its connections.
+TEST_F(ProduceInLittleRoom, no_more_starts_while_the_disk_is_far_behind) {
+  constexpr size_t kBatch = 1'000'000;
+  protocol::BatchBuilder b(protocol::BatchBuilder::Options{});
+  const std::string value(kBatch, 'x');
+  b.add_value(1'700'000'000'000, as_bytes(value));
+  const Slice batch = b.finish();
+  const auto kept = [&] { return static_cast<const Node&>(*x.node.node).parts().replicas.cached_bytes(); };
+  std::vector<ConnId> conns;
+  for (int64_t i = 0; i < kMost / int64_t{kBatch} + 100; ++i) {
+    conns.push_back(x.connect());
+    produce(conns.back(), 0, 1, batch);
+    EXPECT_LE(kept(), kMost + 2 * int64_t{kBatch});
+  }
+  EXPECT_GT(kept(), kMost);
+  EXPECT_FALSE(x.answered(conns.front()));
+  for (size_t i = 0; i < conns.size(); ++i) {
+    x.run_for(seconds(1), [&] { return x.answered(conns[i]); });
+    const auto m = x.take<ProduceResponse>(conns[i], kProduceVersion);
+    EXPECT_EQ(m.responses[0].partition_responses[0].error_code, 0);
+    EXPECT_EQ(m.responses[0].partition_responses[0].base_offset, static_cast<Offset>(i));
+  }
 }
 
 TEST_F(Produce, a_bomb_is_refused_with_the_reason) {

@@ -501,49 +501,43 @@ TEST(Checkers, high_watermark_behind_what_was_read_fires) {
   EXPECT_EQ(c.first(), "C3 high watermark");
 }
 
-TEST(Checkers, acknowledgement_of_what_is_not_committed_fires) {
-  Uuid topic;
-  for (int i = 0; i < 8; ++i) topic.bytes[i] = static_cast<uint8_t>(kTopic >> (56 - 8 * i));
-  Workload load{{}};
-  Case c;
-  const auto acknowledge = [&](int64_t number) {
+struct Acknowledging : Case {
+  explicit Acknowledging(WorkloadOptions options) : load(options) {
+    for (int i = 0; i < 8; ++i) topic.bytes[i] = static_cast<uint8_t>(kTopic >> (56 - 8 * i));
+  }
+  void acknowledge(int64_t number) {
     const Written w{0, 0, number};
     load.history().sent(w);
     client::Produced p;
     p.topic_id = topic;
     p.partition = 0;
     p.offset = number;
-    load.answered(1, {Workload::record_token(w), true, client::pack(p)}, c.replicas, c.out);
-  };
+    load.answered(1, {Workload::record_token(w), true, client::pack(p)}, replicas, out);
+  }
+
+  Uuid topic;
+  Workload load;
+};
+
+TEST(Checkers, acknowledgement_of_what_is_not_committed_fires) {
+  Acknowledging c{{}};
   c.feed(0, append(0, 1, 0, 10)), c.feed(0, append(1, 1, 0, 11));
   c.feed(0, high_watermark(1, 0));
-  acknowledge(0);
+  c.acknowledge(0);
   EXPECT_EQ(c.first(), "");
-  acknowledge(1);
+  c.acknowledge(1);
   EXPECT_EQ(c.first(), "R13 acknowledged before committed");
 }
 
 TEST(Checkers, acknowledgement_by_too_few_fires) {
-  Uuid topic;
-  for (int i = 0; i < 8; ++i) topic.bytes[i] = static_cast<uint8_t>(kTopic >> (56 - 8 * i));
-  Workload load{{.least_in_sync = 2}};
-  Case c;
-  const auto acknowledge = [&](int64_t number) {
-    const Written w{0, 0, number};
-    load.history().sent(w);
-    client::Produced p;
-    p.topic_id = topic;
-    p.partition = 0;
-    p.offset = number;
-    load.answered(1, {Workload::record_token(w), true, client::pack(p)}, c.replicas, c.out);
-  };
+  Acknowledging c{{.least_in_sync = 2}};
   for (HostId h : {0, 1}) c.feed(h, append(0, 1, 0, 10));
   c.feed(0, append(1, 1, 0, 11));
   c.feed(0, high_watermark(2, 0));
   c.feed(1, {TraceKind::log_recovered, 0, 0, kTopic, 0, 0});  // has lost it since
-  acknowledge(0);
+  c.acknowledge(0);
   EXPECT_EQ(c.first(), "");
-  acknowledge(1);
+  c.acknowledge(1);
   EXPECT_EQ(c.first(), "R13 acknowledged by too few");
 }
 
