@@ -4,6 +4,8 @@ import resource
 import socket
 import struct
 import time
+import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from wire import FETCH, PRODUCE, Client, OneTopic, batch, receive, text
@@ -135,6 +137,46 @@ def test_readers_that_do_not_read_share_what_they_wait_for(node):
     for one in crowd:
         one.close()
     assert node.end()[0] == 0
+
+
+def test_fifty_read_everything_at_once(node):
+    batches, readers = 40, 50
+    records = batch(b"x" * 900_000)
+    client = OneTopic(node.port)
+    client.create_topic()
+    for _ in range(batches):
+        assert client.produce(records) == 0
+    before = memory(node)
+
+    def read(_):
+        reader, offset, seen = Client(node.port, 60), 0, 0
+        while offset < batches:
+            answer = memoryview(reader.ask(FETCH, 4, struct.pack(">iiiibih1siiqi", -1, 0, 0, MIB, 0, 1, 1, b"t", 1, 0, offset, MIB)))[45:]
+            base, length = struct.unpack_from(">qi", answer)
+            assert base == offset
+            seen = zlib.crc32(answer[21:12 + length], seen)
+            offset += 1
+        return seen
+
+    expected = 0
+    for _ in range(batches):
+        expected = zlib.crc32(records[21:], expected)
+    with ThreadPoolExecutor(readers) as pool:
+        assert set(pool.map(read, range(readers))) == {expected}
+    assert memory(node) - before < 64 * MIB
+    assert node.end()[0] == 0
+
+
+def test_a_batch_of_exactly_the_limit_is_taken(node):
+    limit = 1_048_588  # max.message.bytes
+    client = OneTopic(node.port)
+    client.create_topic()
+    beside = len(batch(b"x" * 1_000_000)) - 1_000_000
+    largest = batch(b"x" * (limit - beside))
+    assert len(largest) == limit
+    assert client.produce(largest) == 0
+    assert client.produce(batch(b"x" * (limit - beside + 1))) == MESSAGE_TOO_LARGE
+    assert [len(found) + 21 for found in client.fetch()] == [limit]
 
 
 def test_what_unpacks_to_much_is_refused_in_little_memory(node):
