@@ -31,8 +31,7 @@ std::string gather(const ServeArguments& a, server::Properties& p) {
     if (std::string why = server::read_properties(a.file, p); !why.empty()) return why;
   if (a.file.empty()) server::read_environment(environ, p);
   server::Properties assigned;
-  const std::string id = p.count("node.id") ? p["node.id"] : "1";
-  if (std::string why = server::read_assignments(a.config, id, assigned); !why.empty()) return why;
+  if (std::string why = server::read_assignments(a.config, server::node_id(p), assigned); !why.empty()) return why;
   for (auto& [key, value] : assigned) p[key] = value;
   if (a.file.empty()) server::add_single_node_defaults(p);
   return "";
@@ -47,7 +46,7 @@ int serve(const ServeArguments& a) {
   options.boot = server::prepare_boot(properties);
   if (!options.boot.problems.empty()) return complain(options.boot.problems);
   options.make = broker::make_node;
-  options.log.name = "Broker id=" + properties["node.id"];
+  options.log.name = "Broker id=" + server::node_id(properties);
   options.log.format = a.log_format == "json" ? server::LogFormat::json : server::LogFormat::text;
   options.on_ready = [&a] {
     if (a.ready_descriptor >= 0 && ::write(a.ready_descriptor, "\n", 1) == 1) ::close(a.ready_descriptor);

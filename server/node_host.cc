@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
+#include <map>
 
 #include "server/os_chance.h"
 
@@ -39,6 +41,11 @@ BoundListener bound_listener(const metadata::BrokerConfig& config, const metadat
   return out;
 }
 
+std::filesystem::path whole_path(const std::string& dir) {
+  std::filesystem::path path = std::filesystem::absolute(dir).lexically_normal();
+  return path.has_filename() ? path : path.parent_path();  // "d/" is "d"
+}
+
 // The engine compares the overrides' addresses with those of connections, as text.
 void resolve_overrides(const metadata::BrokerConfig& config, NodeBoot& out) {
   constexpr const char* kName = "max.connections.per.ip.overrides";
@@ -49,6 +56,23 @@ void resolve_overrides(const metadata::BrokerConfig& config, NodeBoot& out) {
     text += (text.empty() ? "" : ",") + address + ":" + std::to_string(most);
   }
   if (!text.empty()) out.boot.properties[kName] = text;
+}
+
+// Those of log.dirs, then the metadata's, if it is another.
+void list_directories(const metadata::BrokerConfig& config, NodeBoot& out) {
+  std::map<std::filesystem::path, std::string> seen;
+  for (const std::string& dir : config.log_dirs) {
+    const auto [it, fresh] = seen.emplace(whole_path(dir), dir);
+    if (fresh)
+      out.boot.directories.push_back(dir);
+    else
+      out.problems.push_back("log.dirs: " + it->second + " and " + dir + " are one directory");
+  }
+  const auto [it, separate] = seen.emplace(whole_path(config.metadata_log_dir), config.metadata_log_dir);
+  if (separate)
+    out.boot.directories.push_back(config.metadata_log_dir);
+  else if (it->second != config.metadata_log_dir)
+    out.boot.properties["metadata.log.dir"] = it->second;  // as it is spelled there
 }
 
 }  // namespace
@@ -63,9 +87,7 @@ NodeBoot prepare_boot(const metadata::Properties& properties) {
   out.boot.incarnation = new_incarnation();
   out.boot.properties = properties;
   resolve_overrides(config, out);
-  out.boot.directories = config.log_dirs;
-  if (std::find(config.log_dirs.begin(), config.log_dirs.end(), config.metadata_log_dir) == config.log_dirs.end())
-    out.boot.directories.push_back(config.metadata_log_dir);
+  list_directories(config, out);
   for (const std::string& dir : out.boot.directories)
     if (make_directories(dir) != IoError::none || access(dir.c_str(), W_OK | X_OK) != 0)
       out.problems.push_back("log.dirs=" + dir + ": the directory cannot be made, or not be written");
@@ -115,7 +137,9 @@ void NodeHost::run() {
 void NodeHost::answered(uint64_t token, bool last, std::string bytes) {
   if (token == 0) {
     for (const BoundListener& l : boot_.listeners)
-      log_.info("server", "Listening on " + l.name + "://" + l.host + ":" + std::to_string(l.port));
+      log_.info("server", "Listening on " + l.name + "://" +
+                              (l.host.find(':') == l.host.npos ? l.host : "[" + l.host + "]") + ":" +
+                              std::to_string(l.port));
     log_.info("server", "Transitioning from RECOVERY to RUNNING");
     log_.info("server", "Kafka Server started");
     {

@@ -179,7 +179,11 @@ Listing list_directory(const std::string& path) {
 
 Opened lock_directory(const std::string& path) {
   Opened file = open_file(path + "/.lock", OpenMode::create);
-  if (file.error == IoError::none && flock(file.descriptor.get(), LOCK_EX | LOCK_NB) != 0) file.error = last_error();
+  if (file.error != IoError::none) return file;
+  struct flock whole {};  // of fcntl, as Java's file locks: those of flock() would not be seen
+  whole.l_type = F_WRLCK;
+  whole.l_whence = SEEK_SET;
+  if (fcntl(file.descriptor.get(), F_OFD_SETLK, &whole) != 0) file.error = last_error();
   return file;
 }
 

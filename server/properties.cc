@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <fstream>
 #include <string_view>
@@ -30,6 +31,24 @@ bool logical_line(std::istream& in, std::string& line) {
   return !line.empty();
 }
 
+// Four hexadecimal digits: a character of the basic plane, as UTF-8.
+bool append_unicode(std::string_view digits, std::string& out) {
+  uint32_t c = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), c, 16);
+  if (error != std::errc() || end != digits.data() + digits.size()) return false;
+  if (c < 0x80) {
+    out += static_cast<char>(c);
+  } else if (c < 0x800) {
+    out += static_cast<char>(0xc0 | c >> 6);
+    out += static_cast<char>(0x80 | (c & 0x3f));
+  } else {
+    out += static_cast<char>(0xe0 | c >> 12);
+    out += static_cast<char>(0x80 | (c >> 6 & 0x3f));
+    out += static_cast<char>(0x80 | (c & 0x3f));
+  }
+  return true;
+}
+
 std::string unescaped(std::string_view text) {
   std::string out;
   for (size_t i = 0; i < text.size(); ++i) {
@@ -38,7 +57,10 @@ std::string unescaped(std::string_view text) {
       continue;
     }
     const char c = text[++i];
-    out += c == 't' ? '\t' : c == 'n' ? '\n' : c == 'r' ? '\r' : c;
+    if (c == 'u' && i + 4 < text.size() && append_unicode(text.substr(i + 1, 4), out))
+      i += 4;
+    else
+      out += c == 't' ? '\t' : c == 'n' ? '\n' : c == 'r' ? '\r' : c == 'f' ? '\f' : c;
   }
   return out;
 }
@@ -75,17 +97,9 @@ void write_properties(const std::string& path, const Properties& properties) {
 }
 
 void read_environment(const char* const* environment, Properties& into) {
-  constexpr std::string_view kScripts[] = {"KAFKA_HOME",
-                                           "KAFKA_OPTS",
-                                           "KAFKA_HEAP_OPTS",
-                                           "KAFKA_JMX_OPTS",
-                                           "KAFKA_JMX_PORT",
-                                           "KAFKA_LOG_DIR",
-                                           "KAFKA_DEBUG",
-                                           "KAFKA_VERSION",
-                                           "KAFKA_GC_LOG_OPTS",
-                                           "KAFKA_LOG4J_OPTS",
-                                           "KAFKA_JVM_PERFORMANCE_OPTS"};
+  constexpr std::string_view kScripts[] = {
+      "KAFKA_HOME",  "KAFKA_OPTS",    "KAFKA_HEAP_OPTS",   "KAFKA_JMX_OPTS",   "KAFKA_JMX_PORT",
+      "KAFKA_DEBUG", "KAFKA_VERSION", "KAFKA_GC_LOG_OPTS", "KAFKA_LOG4J_OPTS", "KAFKA_JVM_PERFORMANCE_OPTS"};
   for (; environment && *environment; ++environment) {
     const std::string_view entry = *environment;
     const size_t equals = entry.find('=');
@@ -122,10 +136,16 @@ std::string read_assignments(const std::vector<std::string>& items, const std::s
   return "";
 }
 
+std::string node_id(const Properties& p) {
+  for (const char* key : {"node.id", "broker.id"})
+    if (const auto it = p.find(key); it != p.end()) return it->second;
+  return "1";
+}
+
 void add_single_node_defaults(Properties& p) {
   const auto missing = [&](const char* key, const std::string& value) { p.emplace(key, value); };
   missing("process.roles", "broker,controller");
-  missing("node.id", "1");
+  missing("node.id", node_id(p));
   missing("listeners", "PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093");
   missing("controller.listener.names", "CONTROLLER");
   if (!p.count("controller.quorum.bootstrap.servers")) {

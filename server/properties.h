@@ -22,6 +22,9 @@ void read_environment(const char* const* environment, Properties& into);
 // Items "key=value"; "" or what is wrong. `{id}` in a value becomes the node's id.
 std::string read_assignments(const std::vector<std::string>& items, const std::string& id, Properties& into);
 
+// node.id, or broker.id as of old; "1" if there is neither.
+std::string node_id(const Properties& p);
+
 // Fills what is missing for one combined node on 127.0.0.1:9092 that serves alone.
 void add_single_node_defaults(Properties& p);
 

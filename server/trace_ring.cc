@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/base/error_code.h"
 #include "engine/env/event.h"
 
 namespace klamm::server {
@@ -29,6 +30,7 @@ void TraceRing::event(const TraceEvent& e) {
     case TraceKind::controller_active:
     case TraceKind::controller_sought:
     case TraceKind::broker_registered:
+    case TraceKind::broker_refused:
     case TraceKind::broker_fenced:
     case TraceKind::broker_unfenced:
     case TraceKind::disk_full:
@@ -46,6 +48,9 @@ void TraceRing::tell(const TraceEvent& e) const {
     case TraceKind::controller_sought:
       return log_.info("raft", "Looking for the active controller among controller.quorum.voters");
     case TraceKind::broker_registered: return log_.info("controller", "Registered broker " + a + " with epoch " + b);
+    case TraceKind::broker_refused:
+      return log_.warn("server", "The controller refuses to register this broker, and is asked again: " +
+                                     std::string(name(static_cast<ErrorCode>(e.b))));
     case TraceKind::broker_fenced: {
       constexpr const char* kWhy[] = {"its session has expired", "its listener refuses connections", "it asked for it"};
       return log_.info("controller", "Fenced broker " + a + ": " + kWhy[std::clamp<int64_t>(e.b, 0, 2)]);

@@ -19,6 +19,7 @@ namespace klamm {
   X(controller_active)   /* epoch, offset */                                                                  \
   X(controller_sought)   /* node id: it knows no leader of the quorum, or hears none, for a while */          \
   X(broker_registered)   /* broker, broker epoch */                                                           \
+  X(broker_refused)      /* node id, error: the controller does not register it */                            \
   X(broker_fenced)       /* broker, reason: 0 session, 1 refused, 2 asked */                                  \
   X(broker_unfenced)     /* broker */                                                                         \
   X(partition_changed)   /* partition, topic key, leader << 32 | leader epoch, isr mask */                    \

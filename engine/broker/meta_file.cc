@@ -26,6 +26,7 @@ Result<MetaFile> parse_meta_file(std::string_view text) {
     else if (key == "directory.id" && !Uuid::parse(value.data(), value.size(), &m.directory_id))
       return fail(ErrorCode::kafka_storage_error, "its directory.id is not an id");
   }
+  if (version == "0") return fail(ErrorCode::kafka_storage_error, "its version is 0, not 1: ZooKeeper's");
   if (version != "1") return fail(ErrorCode::kafka_storage_error, "its version is not 1");
   if (m.cluster_id.empty() || m.node_id.empty())
     return fail(ErrorCode::kafka_storage_error, "cluster.id or node.id is missing");

@@ -61,6 +61,7 @@ struct Startup {
   Phase phase = Phase::fresh;
   uint32_t waiting = 0;                          // ends that this phase waits for
   std::vector<std::optional<std::string>> meta;  // a directory's meta.properties as loaded
+  std::vector<bool> used, metadata;              // what else was found there (DirectoryFound)
   std::vector<Uuid> directory_ids;
   std::string cluster_id;
   std::map<std::pair<std::string, int32_t>, Offset> recovery_points, high_watermarks, log_starts, cleaned_to;
@@ -69,11 +70,12 @@ struct Startup {
   uint32_t clean_files = 0;                                // directories that had one
   bool clean = false;                                      // all had: the former life ended in good order
   bool ready_told = false;
-  Instant ask_at = kNever;     // while asking: for the cluster id, once more
-  Instant sought_at = kNever;  // when it is told (again) that the controller is looked for; kNever: it is not
-  Instant give_up = kNever;    // while stopping: wait for other nodes no more
-  bool closes_on = false;      // closing, and the disk has done something for it: the next turn sets close_by
-  Instant close_by = kNever;   // closing: wait for the disk no more
+  Instant ask_at = kNever;      // while asking: for the cluster id, once more
+  Instant refused_at = kNever;  // when it is told (again) that the controller refuses to register us
+  Instant sought_at = kNever;   // when it is told (again) that the controller is looked for; kNever: it is not
+  Instant give_up = kNever;     // while stopping: wait for other nodes no more
+  bool closes_on = false;       // closing, and the disk has done something for it: the next turn sets close_by
+  Instant close_by = kNever;    // closing: wait for the disk no more
   // The partition is in this life's hands.
   void forget(const std::pair<std::string, int32_t>& partition) {
     recovery_points.erase(partition), high_watermarks.erase(partition), log_starts.erase(partition);
@@ -82,7 +84,7 @@ struct Startup {
   template<class V>
   void fields(V& v) const {
     v("phase", phase), v("waiting", waiting), v("meta", meta), v("directory_ids", directory_ids),
-        v("cluster_id", cluster_id);
+        v("cluster_id", cluster_id), v("used", used), v("metadata", metadata), v("refused_at", refused_at);
     v("recovery_points", recovery_points), v("high_watermarks", high_watermarks), v("log_starts", log_starts),
         v("cleaned_to", cleaned_to);
     v("homes", homes);

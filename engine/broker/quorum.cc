@@ -249,6 +249,7 @@ void Turn::layer_broker_configs() {
       for (const auto& [key, value] : *map) p.properties[key] = value;
   metadata::layer_dynamic_configs(p.config, p.properties);
   p.server.set_limits(server_limits(p.config));
+  for (const auto& [dir, disk] : p.disks) p.replicas.set_full(io, dir, disk.free < p.config.disk_reserve_bytes);
   p.replicas.set_compaction(compaction_config());
   replication::Out out;
   for (const auto& [id, partition] : p.replicas.all())

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -28,6 +29,42 @@ struct LeaderSeen {
 };
 inline Instant doubt_ends(const LeaderSeen& leader) {
   return leader.alive_in_metadata && leader.broke_at ? *leader.broke_at + kDoubtMost : Instant{};
+}
+
+// ---- directories
+
+// A directory as a start finds it.
+struct DirectoryFound {
+  bool identity = false;  // meta.properties
+  bool used = false;      // a former life has left logs, checkpoints or its mark of an orderly end
+  bool metadata = false;  // the metadata log
+};
+enum class DirectoryFault : uint8_t { none, metadata_elsewhere, no_identity };
+struct DirectoryVerdict {
+  DirectoryFault fault = DirectoryFault::none;
+  size_t at = 0;
+};
+
+// Rule: a node gives directories an identity when none has one; in its first life, therefore, and the metadata's comes
+// last, so that a first life that was cut short begins again. Later one without is refused, unless the operator says
+// that it is new (klamm.format.new.directories). The metadata log lies where it is configured, and nowhere else.
+// Why: one that is not mounted, or log.dirs in another order, would found a second cluster or hand out offsets anew.
+// Apache Kafka formats nothing by itself and refuses the same (KafkaRaftServer.initializeLogDirs, KIP-858).
+inline DirectoryVerdict judge_directories(std::span<const DirectoryFound> found, size_t metadata, bool takes_new) {
+  bool any = false, others_used = false;
+  for (size_t i = 0; i < found.size(); ++i) {
+    if (found[i].metadata && i != metadata) return {DirectoryFault::metadata_elsewhere, i};
+    any = any || found[i].identity;
+    others_used = others_used || (i != metadata && found[i].used);
+  }
+  if (!any) return {};
+  if (!found[metadata].identity) {
+    if (others_used) return {DirectoryFault::no_identity, metadata};
+    return {};
+  }
+  for (size_t i = 0; i < found.size() && !takes_new; ++i)
+    if (!found[i].identity) return {DirectoryFault::no_identity, i};
+  return {};
 }
 
 // ---- telemetry of clients (KIP-714)

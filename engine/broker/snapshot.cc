@@ -6,6 +6,10 @@ namespace klamm::broker {
 namespace {
 constexpr size_t kReadPerTurn = 1 << 20;   // bytes of a snapshot folded in, then another turn goes on
 constexpr size_t kWritePerTurn = 1 << 20;  // bytes of one made
+
+Instant snapshot_due(const metadata::BrokerConfig& c, Instant now) {
+  return c.metadata_snapshot_interval > Duration{} ? now + c.metadata_snapshot_interval : kNever;
+}
 }  // namespace
 
 bool Turn::read_snapshot() {
@@ -35,7 +39,7 @@ bool Turn::read_snapshot() {
     s.reader.reset();
   }
   s.read = true;
-  s.due_at = ctx().now + p.config.metadata_snapshot_interval;
+  s.due_at = snapshot_due(p.config, ctx().now);
   return true;
 }
 
@@ -51,7 +55,7 @@ void Turn::write_snapshot() {
     PROBE(ctx(), metadata_snapshot);
     s.writer.emplace(p.image, metadata::SnapshotWriter::Options{*id, s.last_ms, ctx().wall.ms});
     s.bytes = 0;
-    s.due_at = ctx().now + p.config.metadata_snapshot_interval;
+    s.due_at = snapshot_due(p.config, ctx().now);
   }
   for (size_t made = 0; made < kWritePerTurn && !s.writer->done(); made += s.pieces.back().size())
     s.pieces.push_back(s.writer->next(arena()));

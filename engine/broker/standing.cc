@@ -31,6 +31,7 @@ void Turn::lifecycle_answered(const net::Answer& a) {
     }
     if (ok && static_cast<ErrorCode>(m.error_code) == ErrorCode::inconsistent_cluster_id)
       return fatal(2, "the controllers belong to another cluster than this node's directories");
+    if (ok) tell_refusal(m.error_code);
   } else {
     protocol::BrokerHeartbeatResponse m;
     const bool ok = a.error == IoError::none && decode(reader, arena(), a.version, m);
@@ -92,6 +93,17 @@ void Turn::look_at_peers() {
 }
 
 // For who waits in front of a node that finds none. It needs no deadline: each attempt is a turn.
+// It is asked again; for a moment that is as it should be.
+void Turn::tell_refusal(int16_t error) {
+  constexpr Duration kFirst = seconds(1), kAgain = seconds(30);
+  Instant& at = p.startup.refused_at;
+  if (error == 0) return void(at = kNever);
+  if (at == kNever) at = ctx().now + kFirst;
+  if (ctx().now < at) return;
+  at = ctx().now + kAgain;
+  ctx().trace.event({TraceKind::broker_refused, 0, p.config.node_id, error});
+}
+
 void Turn::tell_search() {
   constexpr Duration kFirst = seconds(1), kAgain = seconds(30);
   Startup& s = p.startup;

@@ -1,6 +1,6 @@
 // From directories to a running node, and back in good order.
 //
-//   fresh ──> loading (lock, meta.properties, checkpoints, listing) ──> formatting (what was empty) ──> running
+//   fresh ──> locking ──> loading (meta.properties, checkpoints, listing) ──> formatting (what was empty) ──> running
 //             loading ──> asking (for the id of the cluster, where nobody has given one) ──> formatting
 //   running ──stop──> leaving (controlled shutdown) ──> closing (logs, checkpoints, quorum) ──> ended
 #include <algorithm>
@@ -10,6 +10,7 @@
 #include "engine/broker/turn.h"
 #include "engine/log/checkpoints.h"
 #include "engine/metadata/features.h"
+#include "engine/quorum/codec.h"
 
 namespace klamm::broker {
 namespace {
@@ -61,14 +62,23 @@ void Turn::start() {
   p.replicas = replication::Replicas(replicas_config(p.config));
   p.replicas.set_compaction(compaction_config());
   Startup& s = p.startup;
+  s.phase = Phase::locking;
+  s.waiting = static_cast<uint32_t>(p.boot.directories.size());
+  KLAMM_ASSERT(s.waiting > 0);
+  for (uint32_t i = 0; i < s.waiting; ++i) io.lock_dir({kStartup, kLock, i}, DirId{i});
+}
+
+// They are all ours: until then nothing in them is touched.
+void Turn::load_directories() {
+  Startup& s = p.startup;
   s.phase = Phase::loading;
   const size_t n = p.boot.directories.size();
-  KLAMM_ASSERT(n > 0);
   s.meta.resize(n);
+  s.used.resize(n);
+  s.metadata.resize(n);
   s.directory_ids.resize(n);
   for (uint32_t i = 0; i < n; ++i) {
     const DirId dir{i};
-    io.lock_dir({kStartup, kLock, i}, dir);
     io.load({kStartup, kMeta, i}, dir, kMetaFile, kMetaMost);
     io.load({kStartup, kRecovery, i}, dir, log::kRecoveryPointFile, log::kMaxCheckpointBytes);
     io.load({kStartup, kHighWatermark, i}, dir, log::kHighWatermarkFile, log::kMaxCheckpointBytes);
@@ -77,7 +87,7 @@ void Turn::start() {
     io.load({kStartup, kClean, i}, dir, log::kCleanShutdownFile, kMetaMost);
     io.list({kStartup, kList, i}, dir, "");
   }
-  s.waiting = static_cast<uint32_t>(8 * n);
+  s.waiting = static_cast<uint32_t>(7 * n);
 }
 
 void Turn::startup_ended(const Owner& owner, const StorageEnd& end) {
@@ -87,6 +97,7 @@ void Turn::startup_ended(const Owner& owner, const StorageEnd& end) {
   const bool found = end.error == IoError::none;
   const auto offsets = [&](auto& into) {
     if (!found) return;
+    s.used[i] = true;
     // A damaged checkpoint tells nothing; recovery then reads more than it had to.
     if (auto parsed = log::parse_offset_checkpoint(end.bytes.text()))
       for (const auto& [key, offset] : *parsed) into[key] = offset;
@@ -108,8 +119,9 @@ void Turn::startup_ended(const Owner& owner, const StorageEnd& end) {
     case kCleaner: offsets(s.cleaned_to); break;
     case kClean:
       if (found) {
+        s.used[i] = true;
         if (auto epoch = log::parse_clean_shutdown(end.bytes.text())) s.clean_epoch = *epoch;
-        ++s.clean_files;
+        if (i < p.config.log_dirs.size()) ++s.clean_files;
         io.remove({kStartup, kDropClean, i}, DirId{i}, log::kCleanShutdownFile);
         ++s.waiting;
       }
@@ -121,6 +133,8 @@ void Turn::startup_ended(const Owner& owner, const StorageEnd& end) {
         for (const DirEntry& e : *end.entries) {
           const auto d = log::parse_partition_dir(e.name);
           if (!e.directory || !d) continue;
+          s.used[i] = true;
+          if (d->topic == quorum::kMetadataTopic) s.metadata[i] = true;
           if (d->kind == log::PartitionDirKind::live) s.homes[{d->topic, d->partition}] = DirId{i};
           if (d->kind == log::PartitionDirKind::deleted) {  // a former life had no time to remove it
             io.remove({kStartup, kSweep, i}, DirId{i}, e.name);
@@ -148,16 +162,41 @@ void Turn::startup_ended(const Owner& owner, const StorageEnd& end) {
   }
   KLAMM_ASSERT(s.waiting > 0);
   if (--s.waiting > 0) return;
-  if (s.phase == Phase::loading)
-    format_directories();
+  if (s.phase == Phase::locking)
+    load_directories();
+  else if (s.phase == Phase::loading)
+    look_at_directories();
   else if (s.phase == Phase::formatting)
-    run_node();
+    give_identities();
+}
+
+uint32_t Turn::metadata_directory() const {
+  const auto& all = p.boot.directories;
+  const auto at = std::find(all.begin(), all.end(), p.config.metadata_log_dir);
+  return at == all.end() ? 0 : static_cast<uint32_t>(at - all.begin());
+}
+
+// False: the node has ended.
+bool Turn::directories_go_together() {
+  const Startup& s = p.startup;
+  std::vector<DirectoryFound> found(s.meta.size());
+  for (size_t i = 0; i < found.size(); ++i) found[i] = {s.meta[i].has_value(), s.used[i], s.metadata[i]};
+  const DirectoryVerdict v = judge_directories(found, metadata_directory(), p.config.format_new_directories);
+  const std::string& directory = p.boot.directories[v.at];
+  if (v.fault == DirectoryFault::metadata_elsewhere)
+    fatal(2, "Found unexpected metadata location in data directory " + directory + "/__cluster_metadata-0 (the " +
+                 "configured metadata directory is " + p.config.metadata_log_dir + ")");
+  if (v.fault == DirectoryFault::no_identity)
+    fatal(2, "No meta.properties found in " + directory + ", though this node has served before: it is not mounted, " +
+                 "or new. With klamm.format.new.directories=true a new one is taken");
+  return v.fault == DirectoryFault::none;
 }
 
 // All directories must belong to this node and to one cluster; those without meta.properties are given one.
-void Turn::format_directories() {
+void Turn::look_at_directories() {
   Startup& s = p.startup;
-  s.clean = s.clean_files == s.meta.size();
+  if (!directories_go_together()) return;
+  s.clean = s.clean_files == p.config.log_dirs.size();
   if (!s.clean) s.clean_epoch = -1;
   const std::string own = std::to_string(p.config.node_id);
   s.cluster_id = p.config.cluster_id;
@@ -180,19 +219,24 @@ void Turn::format_directories() {
     give_identities();
 }
 
-// To the directories that have none.
+// To the directories that have none, as those of a Kafka before 3.7; to the metadata's once the others have theirs.
 void Turn::give_identities() {
   Startup& s = p.startup;
-  const std::string own = std::to_string(p.config.node_id);
-  s.phase = Phase::formatting;
-  for (uint32_t i = 0; i < s.meta.size(); ++i) {
-    if (s.meta[i]) continue;
+  const uint32_t last = metadata_directory();
+  const auto give = [&](uint32_t i) {
+    if (!s.directory_ids[i].zero()) return;
     s.directory_ids[i] = ctx().chance.uuid(Stream::directory_id, i, 1);
     ++s.waiting;
-    replace_file(i, 0, kMetaFile, encode_meta_file({s.cluster_id, own, s.directory_ids[i]}));
-  }
-  s.meta.clear();
-  if (s.waiting == 0) run_node();
+    replace_file(i, 0, kMetaFile,
+                 encode_meta_file({s.cluster_id, std::to_string(p.config.node_id), s.directory_ids[i]}));
+  };
+  s.phase = Phase::formatting;
+  for (uint32_t i = 0; i < s.directory_ids.size(); ++i)
+    if (i != last) give(i);
+  if (s.waiting == 0) give(last);
+  if (s.waiting > 0) return;
+  s.meta.clear(), s.used.clear(), s.metadata.clear();
+  run_node();
 }
 
 bool Turn::replace_file(uint32_t dir, uint32_t which, const char* path, const std::string& content) {
@@ -207,9 +251,7 @@ void Turn::run_node() {
   Startup& s = p.startup;
   const metadata::BrokerConfig& c = p.config;
   s.phase = Phase::running;
-  uint32_t metadata_dir = 0;
-  for (uint32_t i = 0; i < p.boot.directories.size(); ++i)
-    if (p.boot.directories[i] == c.metadata_log_dir) metadata_dir = i;
+  const uint32_t metadata_dir = metadata_directory();
 
   quorum::Options q;
   q.self = NodeId{c.node_id};
@@ -236,7 +278,7 @@ void Turn::run_node() {
   l.cluster_id = s.cluster_id;
   l.rack = c.rack;
   l.incarnation = ctx().chance.uuid(Stream::incarnation_id, p.boot.incarnation, 0);
-  l.log_dirs = s.directory_ids;
+  l.log_dirs.assign(s.directory_ids.begin(), s.directory_ids.begin() + static_cast<ptrdiff_t>(c.log_dirs.size()));
   l.heartbeat_interval = c.heartbeat_interval;
   l.previous_epoch = s.clean_epoch;
   for (size_t i = 0; i < p.boot.listeners.size(); ++i) {

@@ -26,7 +26,10 @@ struct Turn {
   // ---- startup.cc: directories, meta.properties, checkpoints; and the way out
   void start();
   void startup_ended(const Owner& owner, const StorageEnd& end);
-  void format_directories();
+  void load_directories();
+  uint32_t metadata_directory() const;
+  bool directories_go_together();
+  void look_at_directories();
   void give_identities();
   bool replace_file(uint32_t dir, uint32_t which, const char* path, const std::string& content);
   void run_node();
@@ -86,6 +89,7 @@ struct Turn {
   void follower_closed(ConnId conn);
   void look_at_peers();
   void tell_search();
+  void tell_refusal(int16_t error);
   Instant doubt_ends(NodeId leader) const;  // rules.h
   bool waits_in_doubt(Request& request, std::optional<Instant> until, Instant doubt_ends);
   void wait_to_lead(Request& request, const std::vector<TopicIdPartition>& opening);

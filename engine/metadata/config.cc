@@ -82,6 +82,11 @@ constexpr std::string_view kTyped[] = {
     KLAMM_BROKER_CONFIGS(KLAMM_X)
 #undef KLAMM_X
 };
+constexpr std::string_view kCleanerTyped[] = {
+#define KLAMM_X(type, member, name) name,
+    KLAMM_CLEANER_CONFIGS(KLAMM_X)
+#undef KLAMM_X
+};
 constexpr std::string_view kTopicTyped[] = {
 #define KLAMM_X(type, member, name) name,
     KLAMM_TOPIC_CONFIGS(KLAMM_X)
@@ -105,7 +110,8 @@ bool bounds_group_configs(std::string_view name) {
 }
 
 bool has_effect(std::string_view name) {
-  if (among(kTyped, name) || among(kReadByName, name) || bounds_group_configs(name)) return true;
+  if (among(kTyped, name) || among(kCleanerTyped, name) || among(kReadByName, name) || bounds_group_configs(name))
+    return true;
   for (const std::string_view topic : kTopicTyped)
     for (const std::string_view synonym : config_list(find_config(ConfigScope::topic, topic)->synonyms))
       if (synonym.substr(0, synonym.find('*')) == name) return true;
@@ -134,7 +140,7 @@ struct Reading {
     if (const std::string value = text(name); !value.empty()) read(*def, value, out);
   }
   std::optional<Endpoint> host_port(std::string_view key, std::string_view text);
-  std::vector<Endpoint> endpoints(std::string_view key);
+  std::vector<Endpoint> endpoints(std::string_view key, bool ports_differ);
   void roles(BrokerConfig& c);
   void directories(BrokerConfig& c);
   void quorum(BrokerConfig& c);
@@ -184,8 +190,8 @@ std::optional<Endpoint> Reading::host_port(std::string_view key, std::string_vie
   return Endpoint{"", std::string(host), static_cast<uint16_t>(*port)};
 }
 
-// "NAME://host:port,..."
-std::vector<Endpoint> Reading::endpoints(std::string_view key) {
+// "NAME://host:port,..."; several may be advertised under one address, that of a balancer.
+std::vector<Endpoint> Reading::endpoints(std::string_view key, bool ports_differ) {
   std::vector<Endpoint> out;
   const std::string value = text(key);
   for (std::string_view item : config_list(value)) {
@@ -199,7 +205,7 @@ std::vector<Endpoint> Reading::endpoints(std::string_view key) {
     e->listener = capitals(item.substr(0, mark));
     for (const Endpoint& other : out) {
       if (other.listener == e->listener) wrong(key, item, "each listener must have a different name");
-      if (other.port == e->port && e->port != 0 && other.host == e->host)
+      if (ports_differ && other.port == e->port && e->port != 0 && other.host == e->host)
         wrong(key, item, "each listener must have a different port");
     }
     out.push_back(std::move(*e));
@@ -303,7 +309,7 @@ void Reading::quorum(BrokerConfig& c) {
 
 void Reading::listeners(BrokerConfig& c) {
   const std::string value = text("listeners");
-  c.listeners = endpoints("listeners");
+  c.listeners = endpoints("listeners", true);
   read(*find_config(ConfigScope::broker, "controller.listener.names"), text("controller.listener.names"),
        c.controller_listener_names);
   if (c.controller_listener_names.empty())
@@ -316,7 +322,7 @@ void Reading::listeners(BrokerConfig& c) {
     wrong("listeners", value, "a node that is no controller must not have a controller listener");
   if (c.broker && !broker)
     wrong("listeners", value, "a broker needs a listener that is not in controller.listener.names");
-  c.advertised_listeners = endpoints("advertised.listeners");
+  c.advertised_listeners = endpoints("advertised.listeners", false);
   const bool stated = !c.advertised_listeners.empty();
   const auto listens = [&](const std::string& name) {
     return std::any_of(c.listeners.begin(), c.listeners.end(), [&](const Endpoint& e) { return e.listener == name; });
@@ -426,8 +432,10 @@ void layer_dynamic_configs(BrokerConfig& c, const Properties& broker) {
   r.member("max.connections", c.max_connections);
   r.member("max.connections.per.ip", c.max_connections_per_ip);
   r.member("producer.id.expiration.ms", c.producer_id_expiration);
-  c.max_connections_overrides.clear();
-  r.connections(c);
+  r.member("klamm.disk.reserve.bytes", c.disk_reserve_bytes);
+  BrokerConfig read;
+  r.connections(read);
+  if (nothing.errors.empty()) c.max_connections_overrides = std::move(read.max_connections_overrides);
   c.topic_defaults = make_topic_config({}, broker);
 }
 

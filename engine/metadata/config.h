@@ -124,6 +124,7 @@ struct TopicConfig {
   X(Duration, producer_id_expiration_check, "producer.id.expiration.check.interval.ms")     \
   X(std::string, flush, "klamm.flush")           /* what acknowledges: written or commit */ \
   X(std::string, cluster_id, "klamm.cluster.id") /* "": the first controller draws one */   \
+  X(bool, format_new_directories, "klamm.format.new.directories")                           \
   X(bool, telemetry_advertise, "klamm.telemetry.advertise")                                 \
   X(int64_t, fetch_cache_bytes, "klamm.fetch.cache.bytes")                                  \
   X(int32_t, fetch_region_bytes, "klamm.fetch.region.bytes")                                \

@@ -139,6 +139,7 @@ constexpr ConfigDef kTable[] = {
     {S::broker, "klamm.fetch.region.bytes", T::int32, "65536", "[1,...]", I::low, U::read_only, "", false},
     {S::broker, "klamm.fetch.tail.bytes", T::int32, "1048576", "[0,...]", I::low, U::read_only, "", false},
     {S::broker, "klamm.flush", T::string, "written", "[written, commit]", I::low, U::read_only, "", false},
+    {S::broker, "klamm.format.new.directories", T::boolean, "false", "", I::low, U::read_only, "", false},
     {S::broker, "klamm.telemetry.advertise", T::boolean, "false", "", I::low, U::read_only, "", false},
     {S::broker, "leader.imbalance.check.interval.seconds", T::int64, "300", "[1,...]", I::high, U::read_only, "", false},
     {S::broker, "leader.replication.throttled.rate", T::int64, "9223372036854775807", "[0,...]", I::medium, U::cluster_wide, "", false},

@@ -1,4 +1,5 @@
 """klamm serve: readiness, signals, and every way to be told no."""
+import fcntl
 import json
 import re
 import signal
@@ -7,7 +8,7 @@ import struct
 
 import pytest
 from conftest import Serve, free_ports
-from wire import receive
+from wire import OneTopic, batch, receive
 
 
 def api_versions(port, version=0, client="t"):
@@ -138,6 +139,44 @@ def test_second_process_on_one_directory(serve):
     second = serve()
     assert second.process.wait(5) == 2 and "lock" in second.text()
     assert struct.unpack(">h", api_versions(first.port)[:2]) == (0,)
+
+
+def test_directories_that_are_missing_or_in_another_order_are_not_begun_anew(serve, tmp_path):
+    def start(*dirs, more=()):
+        return serve("--config", "log.dirs=" + ",".join(dirs), *more, ports=node.ports if node else None)
+
+    node = None
+    node = start("a", "b").ready()
+    client = OneTopic(node.port)
+    client.create_topic()
+    assert client.produce(batch(b"one")) == 0
+    assert node.end()[0] == 0
+
+    wrong = start("b", "a")
+    assert wrong.process.wait(5) == 2 and "Found unexpected metadata location" in wrong.text()
+    for missing, other in ("b", "a"), ("a", "b"):
+        (tmp_path / missing).rename(tmp_path / "away")
+        wrong = start("a", "b")
+        assert wrong.process.wait(5) == 2 and f"No meta.properties found in {missing}" in wrong.text()
+        (tmp_path / missing).rmdir()  # nothing was written there
+        (tmp_path / "away").rename(tmp_path / missing)
+    new = start("a", "b", "c")
+    assert new.process.wait(5) == 2 and "klamm.format.new.directories" in new.text()
+    assert start("a", "b", "a/").process.wait(5) == 2
+
+    assert start("a", "b", "c", more=["--config", "klamm.format.new.directories=true"]).ready().end()[0] == 0
+    metadata_by_name = ["--config", f"metadata.log.dir={tmp_path / 'a'}"]
+    start("a", "b", "c", more=metadata_by_name).ready()
+    assert len(OneTopic(node.port).fetch()) == 1
+
+
+def test_kafkas_lock_is_respected(serve, tmp_path):
+    (tmp_path / "klamm-data").mkdir()
+    with open(tmp_path / "klamm-data" / ".lock", "w") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        second = serve()
+        assert second.process.wait(5) == 2 and "lock" in second.text()
+    assert serve().ready()
 
 
 def test_directory_of_another_node(serve):

@@ -1,6 +1,9 @@
 #include "server/disk.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <thread>
@@ -159,6 +162,51 @@ TEST_F(DiskTest, names_directories_and_locks) {
   EXPECT_EQ(error_of(gone), IoError::none);
   (void)missing;
   EXPECT_FALSE(std::filesystem::exists(root_ + "/x"));
+}
+
+// Java's locks of files are those of fcntl.
+TEST_F(DiskTest, a_lock_and_kafkas_exclude_each_other) {
+  const auto kafka_can_lock = [&] {  // in another process: its own locks exclude nobody there
+    const pid_t child = fork();
+    if (child == 0) {
+      const int file = ::open((root_ + "/.lock").c_str(), O_RDWR | O_CREAT, 0644);
+      struct flock whole {};
+      whole.l_type = F_WRLCK;
+      whole.l_whence = SEEK_SET;
+      _exit(fcntl(file, F_SETLK, &whole) == 0 ? 0 : 1);
+    }
+    int status = -1;
+    EXPECT_EQ(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  };
+  EXPECT_TRUE(kafka_can_lock());
+  {
+    const Opened held = lock_directory(root_);
+    EXPECT_EQ(held.error, IoError::none);
+    EXPECT_FALSE(kafka_can_lock());
+  }
+  EXPECT_TRUE(kafka_can_lock());
+
+  int locked[2], done[2];
+  ASSERT_EQ(pipe(locked), 0);
+  ASSERT_EQ(pipe(done), 0);
+  const pid_t kafka = fork();
+  if (kafka == 0) {
+    const int file = ::open((root_ + "/.lock").c_str(), O_RDWR | O_CREAT, 0644);
+    struct flock whole {};
+    whole.l_type = F_WRLCK;
+    whole.l_whence = SEEK_SET;
+    char byte = fcntl(file, F_SETLK, &whole) == 0;
+    byte = ::write(locked[1], &byte, 1) == 1 && ::read(done[0], &byte, 1) == 1;
+    _exit(0);
+  }
+  char byte = 0;
+  ASSERT_EQ(::read(locked[0], &byte, 1), 1);
+  EXPECT_EQ(byte, 1);
+  EXPECT_EQ(lock_directory(root_).error, IoError::locked);
+  ASSERT_EQ(::write(done[1], &byte, 1), 1);
+  EXPECT_EQ(waitpid(kafka, nullptr, 0), kafka);
+  for (const int end : {locked[0], locked[1], done[0], done[1]}) ::close(end);
 }
 
 TEST_F(DiskTest, space_is_told_once) {

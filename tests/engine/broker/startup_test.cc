@@ -1,3 +1,5 @@
+#include "engine/broker/meta_file.h"
+#include "engine/broker/rules.h"
 #include "tests/engine/broker/lone_node.h"
 
 namespace klamm::broker {
@@ -28,7 +30,7 @@ TEST(Startup, what_is_not_ours_ends_with_code_2_and_says_why) {
   } cases[] = {
       {"version=1\ncluster.id=abc\nnode.id=9\n", "belongs to node 9, not to node.id=1"},
       {"version=1\nnode.id=1\n", "cluster.id or node.id is missing"},
-      {"version=0\ncluster.id=abc\nnode.id=1\n", "its version is not 1"},
+      {"version=0\ncluster.id=abc\nnode.id=1\n", "its version is 0, not 1"},
       {"\xff\xfe garbage", "/data/meta.properties is damaged"},
       {"", "/data/meta.properties is damaged"},
       {"version=1\ncluster.id=abc\nnode.id=1\ndirectory.id=***\n", "directory.id is not an id"},
@@ -51,6 +53,64 @@ TEST(Startup, a_locked_directory_ends_with_code_2) {
   ASSERT_TRUE(x.exit.has_value());
   EXPECT_EQ(x.exit->code, 2);
   EXPECT_TRUE(contains(x.exit->reason, "/data is locked by another process")) << x.exit->reason;
+}
+
+TEST(Startup, nothing_is_touched_in_a_directory_that_another_holds) {
+  const std::string away = "t-0.0123456789abcdef0123456789abcdef-delete";
+  LoneNode x;
+  x.start();
+  x.stop();
+  x.set_file(away + "/partition.metadata", "version: 0");
+  const std::string clean = x.file(log::kCleanShutdownFile);
+  ASSERT_FALSE(clean.empty());
+  LoneNode other;
+  other.disk = x.disk;
+  other.locked = true;
+  other.start();
+  ASSERT_TRUE(other.exit.has_value());
+  EXPECT_EQ(other.file(log::kCleanShutdownFile), clean);
+  EXPECT_FALSE(other.file(away + "/partition.metadata").empty());
+}
+
+// As a Kafka before 3.7 wrote it.
+TEST(Startup, a_directory_without_an_id_is_given_one) {
+  LoneNode x;
+  x.set_file("meta.properties", "version=1\ncluster.id=abc\nnode.id=1\n");
+  x.start();
+  ASSERT_TRUE(x.ready);
+  const auto meta = parse_meta_file(x.file("meta.properties"));
+  ASSERT_TRUE(meta.has_value());
+  EXPECT_EQ(meta->cluster_id, "abc");
+  EXPECT_FALSE(meta->directory_id.zero());
+}
+
+TEST(Startup, directories_are_given_identities_in_the_first_life_only) {
+  using D = DirectoryFound;
+  constexpr D fresh{}, formatted{true}, used{true, true}, lost{false, true}, metadata{true, true, true};
+  struct Case {
+    std::vector<D> found;  // the first is the metadata's
+    DirectoryFault fault;
+    size_t at = 0;
+  };
+  const Case cases[] = {
+      {{fresh}, DirectoryFault::none},
+      {{fresh, fresh}, DirectoryFault::none},
+      {{fresh, formatted}, DirectoryFault::none},  // the first life was cut short
+      {{lost}, DirectoryFault::none},
+      {{metadata, used}, DirectoryFault::none},
+      {{metadata, fresh}, DirectoryFault::no_identity, 1},  // new, or not mounted
+      {{metadata, used, lost}, DirectoryFault::no_identity, 2},
+      {{fresh, used}, DirectoryFault::no_identity, 0},
+      {{used, metadata}, DirectoryFault::metadata_elsewhere, 1},  // log.dirs in another order
+      {{metadata, metadata}, DirectoryFault::metadata_elsewhere, 1},
+  };
+  for (const Case& c : cases) {
+    const DirectoryVerdict v = judge_directories(c.found, 0, false);
+    EXPECT_EQ(v.fault, c.fault) << &c - cases;
+    EXPECT_EQ(v.at, c.at) << &c - cases;
+  }
+  EXPECT_EQ(judge_directories(cases[5].found, 0, true).fault, DirectoryFault::none);
+  EXPECT_EQ(judge_directories(cases[7].found, 0, true).fault, DirectoryFault::no_identity);
 }
 
 // Whatever ends badly first, the node exits once, with a reason, and not by an assertion.

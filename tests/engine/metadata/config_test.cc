@@ -69,12 +69,25 @@ TEST(BrokerConfig, what_has_no_effect_is_told_once) {
                                                 {"log.flush.scheduler.interval.ms", "1000"},
                                                 {"log.flush.start.offset.checkpoint.interval.ms", "1000"},
                                                 {"log.retention.hours", "1"},
+                                                {"log.cleaner.enable", "false"},
+                                                {"log.cleaner.dedupe.buffer.size", "10000000"},
                                                 {"offsets.topic.segment.bytes", "1000000"},
                                                 {"group.consumer.max.session.timeout.ms", "70000"},
                                                 {"max.connections", "100"}});
   EXPECT_TRUE(r.errors.empty());
   EXPECT_EQ(r.warnings,
             (std::vector<std::string>{"Without effect in this version: num.io.threads, ssl.keystore.location"}));
+}
+
+TEST(BrokerConfig, listeners_may_be_advertised_under_one_address) {
+  const Properties several{{"listeners", "A://:1,B://:2,CONTROLLER://:9093"},
+                           {"listener.security.protocol.map", "A:PLAINTEXT,B:PLAINTEXT,CONTROLLER:PLAINTEXT"},
+                           {"inter.broker.listener.name", "A"}};
+  Properties shared = several;
+  shared["advertised.listeners"] = "A://lb:9092,B://lb:9092";
+  EXPECT_TRUE(report_of(combined(), shared).errors.empty());
+  shared["advertised.listeners"] = "A://lb:9092,A://lb:9093";
+  EXPECT_FALSE(report_of(combined(), shared).errors.empty());
 }
 
 TEST(BrokerConfig, connections_of_an_address) {
@@ -97,14 +110,19 @@ TEST(BrokerConfig, dynamic_values_lie_over_those_of_the_boot_and_go_again) {
   layered["max.connections"] = "9";
   layered["max.connections.per.ip"] = "8";
   layered["max.connections.per.ip.overrides"] = "127.0.0.1:3";
+  layered["klamm.disk.reserve.bytes"] = "5";
   layered["producer.id.expiration.ms"] = "1000";
   layered["log.retention.ms"] = "5";
   layer_dynamic_configs(c, layered);
   EXPECT_EQ(c.max_connections, 9);
   EXPECT_EQ(c.max_connections_per_ip, 8);
   EXPECT_EQ(c.max_connections_overrides.size(), 1u);
+  EXPECT_EQ(c.disk_reserve_bytes, 5);
   EXPECT_EQ(c.producer_id_expiration, seconds(1));
   EXPECT_EQ(c.topic_defaults.retention_ms, 5);
+  layered["max.connections.per.ip.overrides"] = "a b c";
+  layer_dynamic_configs(c, layered);
+  EXPECT_EQ(c.max_connections_overrides.size(), 1u) << "what makes no sense changes nothing";
   layer_dynamic_configs(c, p);
   EXPECT_EQ(c.max_connections, INT32_MAX);
   EXPECT_EQ(c.max_connections_per_ip, 7);
