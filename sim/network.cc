@@ -325,10 +325,14 @@ void Network::report_sent(Direction d, NetIo io) {
   const uint64_t handed = std::min(e.sent, e.taken + kWindow);
   size_t reached = 0;
   while (reached < e.tells.size() && e.tells[reached] <= handed) ++reached;
-  if (reached > 0) {
-    e.tells.erase(e.tells.begin(), e.tells.begin() + static_cast<ptrdiff_t>(reached));
-    if (sender.state == State::open || sender.state == State::closing)
-      io.inboxes.deliver(sender.host, Sent{sender.conn, handed});
+  e.tells.erase(e.tells.begin(), e.tells.begin() + static_cast<ptrdiff_t>(reached));
+  const auto tells = [](const Outgoing& o) { return o.tell; };
+  const bool asked =
+      !e.tells.empty() || sender.state == State::closing || std::any_of(e.waits.begin(), e.waits.end(), tells);
+  const bool moved = asked && handed > e.reported && (handed < e.sent || !e.waits.empty());
+  if ((reached > 0 || moved) && (sender.state == State::open || sender.state == State::closing)) {
+    e.reported = handed;
+    io.inboxes.deliver(sender.host, Sent{sender.conn, handed});
   }
   if (sender.state == State::closing && e.waits.empty() && handed == e.sent) finish(other(d), IoError::none, io);
 }
@@ -401,7 +405,7 @@ void Network::finish(Direction d, IoError error, NetIo io) {
 void Network::close(HostId host, const Close& c, NetIo io) {
   Direction d = 0;
   End* e = find(host, c.conn, &d);
-  if (!e || e->state == State::closing) return;
+  if (!e || (e->state == State::closing && c.after_sends)) return;
   flush_end(other(d), io);
   if (e->state == State::dialing) {
     put(other(d), {}, IoError::aborted, io);
@@ -421,6 +425,10 @@ void Network::close(HostId host, const Close& c, NetIo io) {
     return finish(d, IoError::none, io);
   }
   to.waits.clear();
+  if (to.fin && !to.empty()) {  // it has waited for its sends
+    to.coming.pop_back();
+    to.fin = false;
+  }
   while (!to.empty() && to.sent > to.taken + kWindow) {  // what no kernel has yet is dropped
     to.sent -= to.coming.back().bytes.size();
     to.coming.pop_back();

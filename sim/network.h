@@ -127,6 +127,7 @@ class Network final {
     int64_t backoff = 0;
     uint64_t sent = 0;               // bytes sent towards this end
     uint64_t taken = 0;              // bytes that this end has received
+    uint64_t reported = 0;           // of the last Sent
     std::vector<uint64_t> tells;     // totals at which the sender wants Sent
     std::vector<Outgoing> gathered;  // sends of the other end in this turn
     std::vector<Outgoing> waits;     // a region that the disk has not given yet, or that finds no room; what follows it

@@ -35,13 +35,21 @@ metadata::BrokerConfig parsed(const Boot& boot) {
 
 }  // namespace
 
-net::ServerLimits server_limits(const metadata::BrokerConfig& c) {
+net::ServerLimits server_limits(const Boot& boot, const metadata::BrokerConfig& c) {
   net::ServerLimits l;
   l.request_bytes_max = static_cast<uint32_t>(std::max(c.request_max_bytes, 1));
   l.connections_max = static_cast<uint32_t>(std::max(c.max_connections, 0));
   l.peer_connections_max = static_cast<uint32_t>(std::max(c.max_connections_per_ip, 0));
   l.peer_overrides = c.max_connections_overrides;
   l.idle_max = c.connections_max_idle;
+  const auto is_controllers = [&](const BoundListener& x) { return c.controller_listener(x.name); };
+  const auto controllers =
+      static_cast<size_t>(std::count_if(boot.listeners.begin(), boot.listeners.end(), is_controllers));
+  for (const BoundListener& x : boot.listeners) {
+    const bool controller = is_controllers(x);
+    const size_t alike = controller ? controllers : boot.listeners.size() - controllers;
+    l.listeners.push_back(net::listener_role(controller, x.name == c.inter_broker_listener_name, alike));
+  }
   return l;
 }
 
@@ -57,7 +65,7 @@ Parts::Parts(Boot b)
     : boot(std::move(b)),
       config(parsed(boot)),
       properties(boot.properties),
-      server(server_limits(config)),
+      server(server_limits(boot, config)),
       calls(broker::calls(config)),
       groups(group_config(config)),
       sessions(config.fetch_session_slots),
@@ -139,6 +147,7 @@ void Turn::run(std::span<const Event> events) {
     r.frame = std::move(in.frame);
     dispatch(r);
     drain();
+    if (!p.server.has(in.ticket.conn)) peer_left(in.ticket.conn);
   }
   if (!room()) p.again = true;
   poll_lifecycle();  // a controller in this node may append: before the logs flush
@@ -179,15 +188,11 @@ void Turn::drain() {
 
 void Turn::on_event(const Event& event) {
   std::vector<net::Answer> answers;
-  if (const auto* closed = std::get_if<Closed>(&event)) {
-    broker_connection_closed(closed->conn);
-    if (p.server.has(closed->conn)) {
-      follower_closed(closed->conn);
-      forget_parked(closed->conn);
-      p.telemetry.closed(closed->conn);
-    }
+  const auto* closed = std::get_if<Closed>(&event);
+  if (p.server.on_event(net(), event)) {
+    if (closed) peer_left(closed->conn);
+    return;
   }
-  if (p.server.on_event(net(), event)) return;
   if (p.calls.on_event(net(), event, answers)) {
     for (const net::Answer& a : answers) on_answer(a);
     look_at_peers();
@@ -201,6 +206,14 @@ void Turn::on_event(const Event& event) {
     return p.replicas.set_full(io, e->dir, e->free < p.config.disk_reserve_bytes);
   }
   if (const auto* e = std::get_if<Asked>(&event); e && e->verb == "stop") return stop();
+}
+
+// After its Closed, and after each request of its that is served later.
+void Turn::peer_left(ConnId conn) {
+  broker_connection_closed(conn);
+  follower_closed(conn);
+  forget_parked(conn);
+  p.telemetry.closed(conn);
 }
 
 void Turn::on_ended(Token token, const StorageEnd& end) {

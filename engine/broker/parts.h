@@ -332,7 +332,7 @@ struct GroupService {
   }
 };
 group::Config group_config(const metadata::BrokerConfig& config);
-net::ServerLimits server_limits(const metadata::BrokerConfig& config);
+net::ServerLimits server_limits(const Boot& boot, const metadata::BrokerConfig& config);
 
 using Letter = std::variant<Request, net::Answer>;
 

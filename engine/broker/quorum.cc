@@ -248,7 +248,7 @@ void Turn::layer_broker_configs() {
     if (const metadata::ConfigMap* map = p.image.config({metadata::ResourceType::broker, name}))
       for (const auto& [key, value] : *map) p.properties[key] = value;
   metadata::layer_dynamic_configs(p.config, p.properties);
-  p.server.set_limits(server_limits(p.config));
+  p.server.set_limits(io, server_limits(p.boot, p.config));
   for (const auto& [dir, disk] : p.disks) p.replicas.set_full(io, dir, disk.free < p.config.disk_reserve_bytes);
   p.replicas.set_compaction(compaction_config());
   replication::Out out;

@@ -1,6 +1,7 @@
 // What moved in the partitions of this broker, and who waits for it.
 #include "engine/broker/handlers.h"
 #include "engine/broker/turn.h"
+#include "engine/protocol/api_keys.h"
 #include "engine/protocol/messages/alter_partition.h"
 
 namespace klamm::broker {
@@ -55,14 +56,31 @@ void Turn::drain(replication::Out& out) {
     fatal(1, "log directory " + p.boot.directories[out.failed_dirs.front().value] + " failed: this node stops");
 }
 
-// Nobody waits any more; what a client asked to wait for hours would be kept as long.
+// Nobody waits for the answers any more, and what a client asked to wait for hours would be kept as long. But records
+// that came whole are appended, as far as the server keeps them: a Produce that has not done so goes on.
 void Turn::forget_parked(ConnId conn) {
-  p.fetches.forget(conn.packed());
-  p.produces.forget(conn.packed());
-  if (p.producing && p.producing->request.ticket.conn == conn) p.producing.reset();
-  std::erase_if(p.produces_next, [&](const Request& r) { return r.ticket.conn == conn; });
-  p.deletes.forget(conn.packed());
+  const uint64_t owner = conn.packed();
+  const bool serves = p.server.serves(conn);
+  if (!serves) {
+    if (p.producing && p.producing->request.ticket.conn == conn) p.producing.reset();
+    std::erase_if(p.produces_next, [&](const Request& r) { return r.ticket.conn == conn; });
+  }
+  for (const parked::ParkedId id : p.fetches.owned(owner)) {
+    Request r = std::move(p.fetches.take(id).request);
+    if (serves && r.ticket.api == protocol::api::kProduce) {
+      p.produces_next.push_back(std::move(r));
+      p.again = true;
+    } else {
+      p.server.skip(io, r.ticket);
+    }
+  }
+  for (const parked::ParkedId id : p.produces.owned(owner)) p.server.skip(io, p.produces.find(id)->ticket);
+  for (const parked::ParkedId id : p.deletes.owned(owner)) p.server.skip(io, p.deletes.find(id)->ticket);
+  p.fetches.forget(owner), p.produces.forget(owner), p.deletes.forget(owner);
 }
+
+// Who has left is told of no more.
+uint64_t Turn::owner_of(const Ticket& ticket) const { return p.server.has(ticket.conn) ? ticket.conn.packed() : 0; }
 
 // Once a turn, after all that happened: fetches see everything that the turn brought.
 void Turn::wake_fetches() {

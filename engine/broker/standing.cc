@@ -139,7 +139,7 @@ void Turn::wait_to_lead(Request& request, const std::vector<TopicIdPartition>& o
   std::vector<parked::Watch<WaitKey>> watches;
   for (const TopicIdPartition& id : opening) watches.push_back({{id, Wait::changed}});
   const Instant look = ctx().now + kLookEach;
-  const uint64_t owner = request.ticket.conn.packed();
+  const uint64_t owner = owner_of(request.ticket);
   p.fetches.park(watches, look, ParkedFetch{std::move(request), look}, owner);
 }
 

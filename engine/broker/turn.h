@@ -16,6 +16,7 @@ struct Turn {
   // ---- node.cc
   void run(std::span<const Event> events);
   void on_event(const Event& event);
+  void peer_left(ConnId conn);
   void on_ended(Token token, const StorageEnd& end);
   void on_answer(const net::Answer& answer);
   void on_time();
@@ -99,6 +100,7 @@ struct Turn {
   void wake_produces(const WaitKey& key, int64_t reached);
   void wake_fetches();
   void forget_parked(ConnId conn);
+  uint64_t owner_of(const Ticket& ticket) const;  // of what it waits for
 
   // ---- groups.cc
   void on_group_request(const Request& request);

@@ -31,7 +31,7 @@ struct Send {
   ConnId conn;
   Slice bytes;
   bool tell = false;
-};  // tell: report Sent once these bytes have left
+};  // tell: report Sent once these bytes have left, and before that when some have that had to wait
 // The same with bytes that a file has, or will have, once they are due. A lease of the file is taken at once: it may be
 // closed, renamed or removed before they have left. A truncation that cuts what has not left ends the connection, and
 // so does a region that comes out short.
@@ -40,7 +40,7 @@ struct SendRegion {
   FileRegion region;
   bool tell = false;
 };
-struct Close {
+struct Close {  // a dial ends with an error; after sends: until they have left Sent tells how far they are
   ConnId conn;
   bool after_sends = false;
 };

@@ -43,7 +43,7 @@ struct Received {
   ConnId conn;
   Slice bytes;
 };
-// Bytes handed to the kernel since the connection began; at most one a connection a turn, and only where a Send asked.
+// Bytes handed to the kernel since the connection began; at most one a connection a turn, where a Send or Close asked.
 struct Sent {
   ConnId conn;
   uint64_t total = 0;

@@ -122,6 +122,10 @@ class Parked final {
   }
   void remove(ParkedId id) { (void)take(id); }
 
+  std::vector<ParkedId> owned(uint64_t owner) const {  // in the order of parking
+    const auto it = owned_.find(owner);
+    return it == owned_.end() ? std::vector<ParkedId>() : it->second;
+  }
   // The owner is gone: so is all that it waits for.
   void forget(uint64_t owner) {
     const auto it = owned_.find(owner);

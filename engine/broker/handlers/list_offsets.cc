@@ -210,7 +210,7 @@ void handle_list_offsets(Turn& t, Request& r, TimeSearches searches) {
   if (!opening.empty()) return t.wait_to_lead(r, opening);
   if (waits.empty()) return t.answer(r.ticket, m);
   const Instant until = later ? t.ctx().now : t.ctx().now + kSearchPatience;
-  const uint64_t owner = r.ticket.conn.packed();
+  const uint64_t owner = t.owner_of(r.ticket);
   t.p.fetches.park(waits, until, ParkedFetch{std::move(r), until, std::move(searches)}, owner);
 }
 

@@ -201,6 +201,7 @@ void finish(Turn& t, const ParkedProduce& done) {
 }
 
 void park(Turn& t, ParkedProduce parked, Instant deadline) {
+  if (!t.p.server.has(parked.ticket.conn)) return t.p.server.skip(t.io, parked.ticket);  // nobody waits
   std::vector<parked::Watch<WaitKey>> watches;
   for (const ProducePartition& x : parked.partitions) {
     if (x.wanted == 0) continue;
@@ -286,6 +287,7 @@ void go_on(Turn& t, ProduceWork work) {
 }  // namespace
 
 void handle_produce(Turn& t, Request& r) {
+  if (!t.p.server.serves(r.ticket.conn)) return;  // its peer has left, too long ago
   if (t.p.producing || t.p.replicas.overfull()) {
     t.p.server.hold(r.ticket);  // records stay in their order
     return t.p.produces_next.push_back(std::move(r));

@@ -2,6 +2,7 @@
 #include "engine/protocol/messages/produce.h"
 
 #include "engine/protocol/batch_builder.h"
+#include "engine/protocol/messages/fetch.h"
 #include "engine/protocol/messages/list_offsets.h"
 #include "tests/engine/broker/wired_node.h"
 
@@ -30,6 +31,9 @@ class Produce : public testing::Test {
     x.create_topic(client, "t", kPartitions);
   }
   void produce(ConnId conn, int32_t first, int32_t end, const Slice& batch) {
+    x.send(conn, frame(conn, first, end, batch));
+  }
+  Slice frame(ConnId conn, int32_t first, int32_t end, const Slice& batch) {
     ProduceRequest m;
     m.acks = -1;
     m.timeout_ms = 1'000;
@@ -40,7 +44,7 @@ class Produce : public testing::Test {
       p.index = i;
       p.records = protocol::Records::of(batch.span());
     }
-    x.ask(conn, kProduceVersion, m);
+    return x.frame(conn, kProduceVersion, m);
   }
   Offset offset_of_one_more(int32_t partition) {
     const ConnId conn = x.connect();
@@ -122,17 +126,45 @@ TEST_F(ProduceEarly, requests_of_many_turns_that_have_waited_follow_one_another)
   expect_offset(other, 1);
 }
 
-TEST_F(ProduceEarly, is_forgotten_with_its_connection) {
+TEST_F(ProduceEarly, is_appended_though_its_peer_has_left) {
+  produce(client, 0, 1, zipped(1));
   produce(client, 0, 1, zipped(1));
   x.node.turn({Closed{client, IoError::failed}});
-  EXPECT_EQ(offset_of_one_more(0), 0);
+  x.run_for(milliseconds(100));
+  EXPECT_EQ(offset_of_one_more(0), 2);
 }
 
-TEST_F(Produce, the_rest_goes_with_its_connection) {
+TEST_F(Produce, goes_on_when_its_peer_has_left) {
   produce(client, 0, kPartitions, zipped(kPlain));
   x.node.turn({Closed{client, IoError::failed}});
   EXPECT_EQ(offset_of_one_more(0), 1);
-  EXPECT_EQ(offset_of_one_more(kPartitions - 1), 0);
+  EXPECT_EQ(offset_of_one_more(kPartitions - 1), 1);
+}
+
+// As a client that sends with acks=0 and goes: what it sent lies behind requests that wait, or comes with its end.
+TEST_F(Produce, what_came_whole_is_appended_though_its_peer_has_left) {
+  protocol::FetchRequest wait;
+  wait.replica_id = -1;
+  wait.max_wait_ms = 3'600'000;
+  wait.min_bytes = 1;
+  wait.max_bytes = 1 << 20;
+  wait.session_epoch = -1;
+  auto& asked = wait.topics.add(x.arena());
+  asked.topic = topic;
+  auto& p = asked.partitions.add(x.arena());
+  p.current_leader_epoch = p.last_fetched_epoch = -1;
+  p.partition = 1;
+  p.partition_max_bytes = 1 << 20;
+  x.ask(client, 12, wait);
+  produce(client, 0, 1, zipped(1));
+  x.ask(client, 12, wait);
+  produce(client, 0, 1, zipped(1));
+  x.node.turn({Closed{client, IoError::failed}});
+  x.run_for(milliseconds(100));
+  const ConnId other = x.connect();
+  x.node.turn({Received{other, frame(other, 0, 1, zipped(1))}, Closed{other}});
+  x.run_for(milliseconds(100));
+  EXPECT_EQ(offset_of_one_more(0), 3);
 }
 
 class ProduceInLittleRoom : public Produce {
