@@ -11,6 +11,7 @@
 #include <map>
 #include <set>
 
+#include "server/dialer.h"
 #include "server/send_queue.h"
 
 namespace klamm::server {
@@ -22,11 +23,11 @@ using ErrorCode = boost::system::error_code;
 class Network::Impl final {
  public:
   Impl(Loop& loop, Pool& senders, Options options, std::vector<Event>& events)
-      : context_(loop.context()),
+      : loop_(loop),
+        context_(loop.context()),
         senders_(senders),
         events_(events),
-        most_connections_(options.most_connections),
-        resolver_(context_) {
+        most_connections_(options.most_connections) {
     for (BoundSocket& s : options.sockets) listeners_.push_back(std::make_unique<Listener>(context_, std::move(s)));
   }
 
@@ -51,9 +52,10 @@ class Network::Impl final {
     ConnId id;
     tcp::socket socket;
     SendQueue sends;
-    BufferRef room;                         // for what comes next, until it is full
-    std::vector<tcp::endpoint> candidates;  // of a dial, to be tried from the back
-    uint64_t sent_turn = 0;                 // when and where in the events its Sent lies
+    BufferRef room;                  // for what comes next, until it is full
+    std::unique_ptr<Dialer> dialer;  // while it dials and is not parked
+    std::string dialed_host;
+    uint64_t sent_turn = 0;  // when and where in the events its Sent lies
     size_t sent_index = 0;
     uint16_t dialed_port = 0;  // 0: adopted
     bool dialing = false;
@@ -80,8 +82,9 @@ class Network::Impl final {
   void mark(Conn& c);
   void accept(ListenerId id);
   void accepted(ListenerId id);
-  void connect(Conn& c, IoError before);
-  void dialed(Conn& c, IoError error);
+  void begin_dial(Conn& c);
+  void dialed(Conn& c, IoError error, Dialer::Connected connected);
+  void dial_failed(Conn& c, IoError error);
   void wait_for_bytes(Conn& c);
   void receive(Conn& c);
   void receive_in_room(Conn& c);
@@ -101,11 +104,11 @@ class Network::Impl final {
   }
   size_t connections() const { return there_ + pending_.size() + ended_.size(); }
 
+  Loop& loop_;
   asio::io_context& context_;
   Pool& senders_;
   std::vector<Event>& events_;
   const size_t most_connections_;
-  tcp::resolver resolver_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::vector<std::unique_ptr<Conn>> conns_;       // by slot
   size_t there_ = 0;                               // of them
@@ -207,45 +210,36 @@ Network::Impl::Conn& Network::Impl::add(ConnId id, tcp::socket socket) {
 void Network::Impl::dial(const Dial& d) {
   Conn& c = add(d.conn, tcp::socket(context_));
   c.dialing = true;
+  c.dialed_host = d.host;
   c.dialed_port = d.port;
-  ErrorCode error;
-  const asio::ip::address address = asio::ip::make_address(d.host, error);
-  if (!error) {
-    c.candidates.emplace_back(address, d.port);
-    return connect(c, IoError::unreachable);
-  }
-  resolver_.async_resolve(d.host, std::to_string(d.port),
-                          [this, id = d.conn](ErrorCode e, tcp::resolver::results_type r) {
-                            Conn* c = find(id);
-                            if (!c) return;
-                            if (!e)
-                              for (const auto& entry : r) c->candidates.insert(c->candidates.begin(), entry.endpoint());
-                            connect(*c, IoError::unreachable);
-                          });
+  begin_dial(c);
 }
 
-// Tries the next address; without one, the dial ends as the last address did.
-void Network::Impl::connect(Conn& c, IoError before) {
+void Network::Impl::begin_dial(Conn& c) {
   c.parked = silent(c);
   if (c.parked) return;
-  if (c.candidates.empty()) return dialed(c, before);
-  const tcp::endpoint to = c.candidates.back();
-  c.candidates.pop_back();
-  ErrorCode ignored;
-  c.socket.close(ignored);
-  c.socket.async_connect(to, [this, id = c.id](ErrorCode e) {
-    Conn* c = find(id);
-    if (!c || !c->dialing) return;
-    e ? connect(*c, io_error(e.value())) : dialed(*c, IoError::none);
+  c.dialer = std::make_unique<Dialer>(loop_, [this, id = c.id](IoError error, Dialer::Connected connected) {
+    if (Conn* c = find(id)) dialed(*c, error, std::move(connected));
   });
+  c.dialer->dial(c.dialed_host, c.dialed_port);
 }
 
-void Network::Impl::dialed(Conn& c, IoError error) {
-  events_.push_back(Dialed{c.id, error});
-  if (error != IoError::none) return forget(c);
+void Network::Impl::dialed(Conn& c, IoError error, Dialer::Connected connected) {
+  c.dialer.reset();
+  if (error != IoError::none) {
+    c.parked = silent(c);
+    return c.parked ? void() : dial_failed(c, error);
+  }
+  events_.push_back(Dialed{c.id, IoError::none});
   c.dialing = false;
+  c.socket.assign(connected.v6 ? tcp::v6() : tcp::v4(), connected.socket.release());
   prepare(c.socket);
   mark(c);
+}
+
+void Network::Impl::dial_failed(Conn& c, IoError error) {
+  events_.push_back(Dialed{c.id, error});
+  forget(c);
 }
 
 // ---- reading
@@ -345,7 +339,7 @@ void Network::Impl::block(uint16_t port, bool on) {
     Conn* c = conns_[i].get();
     if (!c || c->dialed_port != port) continue;
     if (c->parked)
-      connect(*c, IoError::unreachable);
+      begin_dial(*c);
     else
       mark(*c);
   }
@@ -367,7 +361,7 @@ void Network::Impl::flush() {
 void Network::Impl::transmit(Conn& c) {
   if (silent(c) || c.working) return;
   const SendQueue::Outcome o = c.sends.send_some(c.socket.native_handle());
-  if (o.tell) tell(c);
+  if (o.tell || (o.full && o.moved && (c.last || c.sends.tells()))) tell(c);
   if (o.error != 0) return ended(c, io_error(o.error));
   if (c.sends.empty()) {
     if (c.last) {
@@ -407,7 +401,8 @@ void Network::Impl::send_region(Conn& c) {
 void Network::Impl::region_sent(Conn& c, const SentBytes& sent) {
   c.working = false;
   Lease done;
-  if (c.sends.region_sent(sent.size, &done)) tell(c);
+  const bool moved = sent.full && sent.size > 0;
+  if (c.sends.region_sent(sent.size, &done) || (moved && (c.last || c.sends.tells()))) tell(c);
   let_go(std::move(done));
   if (sent.error != 0 || sent.ends_early) return ended(c, sent.error != 0 ? io_error(sent.error) : IoError::failed);
   sent.full ? wait_for_room(c) : transmit(c);
@@ -443,7 +438,7 @@ bool Network::Impl::sending() const {
 void Network::Impl::close(const Close& k) {
   Conn* c = find(k.conn);
   if (!c) return;
-  if (c->dialing) return dialed(*c, IoError::aborted);
+  if (c->dialing) return dial_failed(*c, IoError::aborted);
   if (!k.after_sends) return ended(*c, IoError::none);
   c->last = true;
   mark(*c);

@@ -31,7 +31,8 @@ SendQueue::Outcome SendQueue::send_some(int socket) {
     if (n < 0 && errno == EINTR) continue;
     out.full = n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
     if (out.full) return out;
-    if (n < 0) return {errno, false, out.tell};
+    if (n < 0) return {errno, false, out.tell, out.moved};
+    out.moved |= n > 0;
     out.tell |= consume(static_cast<size_t>(n));
     out.full = static_cast<size_t>(n) < size;  // the next call would only say so
     if (out.full) return out;
@@ -79,6 +80,7 @@ std::vector<Lease> SendQueue::take_leases() {
 }
 
 void SendQueue::drop_front() {
+  tells_ -= pieces_[first_].tell;
   pieces_[first_] = {};
   ++first_;
   if (first_ == pieces_.size()) {

@@ -17,18 +17,20 @@ class SendQueue final {
     int64_t offset = 0;
     size_t size = 0;
   };
-  void push(Slice bytes, bool tell) { pieces_.push_back({std::move(bytes), {}, tell}); }
-  void push(Region region, bool tell) { pieces_.push_back({Slice(), std::move(region), tell}); }
+  void push(Slice bytes, bool tell) { tells_ += tell, pieces_.push_back({std::move(bytes), {}, tell}); }
+  void push(Region region, bool tell) { tells_ += tell, pieces_.push_back({Slice(), std::move(region), tell}); }
   bool empty() const { return pieces_.empty(); }
   // What is to be sent next, if it is a region, and what is left of it.
   const Region* region() const { return !empty() && pieces_[first_].region.file ? &pieces_[first_].region : nullptr; }
   bool has_region(const Descriptor* file, int64_t beyond) const;  // one that has bytes behind `beyond`
+  bool tells() const { return tells_ > 0; }                       // a piece that waits asked for it
   uint64_t total() const { return total_; }                       // bytes that the kernel has taken, ever
 
   struct Outcome {
-    int error = 0;      // errno; full buffers are none
-    bool full = false;  // the kernel takes no more now
-    bool tell = false;  // a piece that asked for it has left
+    int error = 0;       // errno; full buffers are none
+    bool full = false;   // the kernel takes no more now
+    bool tell = false;   // a piece that asked for it has left
+    bool moved = false;  // bytes have left
   };
   // Sends slices, until a region comes or all has left or the kernel takes no more.
   Outcome send_some(int socket);
@@ -49,6 +51,7 @@ class SendQueue final {
   size_t first_ = 0;
   size_t offset_ = 0;  // bytes of the first that have left
   uint64_t total_ = 0;
+  size_t tells_ = 0;  // pieces that wait and asked to be told of
 };
 
 }  // namespace klamm::server

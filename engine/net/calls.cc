@@ -212,8 +212,8 @@ bool Calls::answered(NetIo net, Link& l, const Slice& frame, std::vector<Answer>
 }
 
 void Calls::drop(NetIo net, Link& l) {
-  if (l.conn && l.state == State::open) net.io.out.push_back(Close{l.conn});
-  l.conn = {};  // a dial under way is closed when it ends
+  if (l.conn) net.io.out.push_back(Close{l.conn});  // a dial ends so, too
+  l.conn = {};
 }
 
 void Calls::fail_all(Link& l, IoError error, std::vector<Answer>& out) {

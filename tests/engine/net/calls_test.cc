@@ -126,6 +126,26 @@ TEST_F(CallsTest, time_out_closes_the_connection_and_fails_the_rest) {
   EXPECT_EQ(conns.size(), 0u);
 }
 
+// Else its socket would stay until the kernel gives up.
+TEST_F(CallsTest, a_dial_that_is_given_up_is_closed) {
+  call(1);
+  const ConnId slow = dial();
+  pass(seconds(11));
+  const auto closes = take<Close>(commands);
+  ASSERT_EQ(closes.size(), 1u);
+  EXPECT_EQ(closes[0].conn, slow);
+  event(Dialed{slow, IoError::aborted});
+  EXPECT_EQ(conns.size(), 0u);
+  call(2);
+  pass(seconds(1));
+  const ConnId late = dial();  // and one that is there at the last moment
+  with([&](NetIo net) { calls.forget(net, kPeer, answers); });
+  EXPECT_EQ(take<Close>(commands).size(), 1u);
+  event(Dialed{late});
+  event(Closed{late});
+  EXPECT_EQ(conns.size(), 0u);
+}
+
 TEST_F(CallsTest, lost_connection_then_refused_is_reported) {
   call(1);
   event(Closed{connect()});
@@ -206,8 +226,8 @@ TEST_F(CallsTest, new_address_moves_the_calls) {
   const ConnId old = dial();
   with([&](NetIo net) { calls.set_address(net, kPeer, {"10.0.0.8", 9092}, answers); });
   ASSERT_EQ(answers.size(), 1u);
-  event(Dialed{old});
   EXPECT_EQ(take<Close>(commands).size(), 1u);
+  event(Dialed{old, IoError::aborted});
   call(2);
   pass(milliseconds(1));
   const auto dials = take<Dial>(commands);
