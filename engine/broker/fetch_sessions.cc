@@ -18,6 +18,11 @@ FetchSessions::Key key_of(int16_t version, Str topic, const Uuid& id, int32_t pa
   return {std::string(topic), Uuid{}, partition};
 }
 
+// By id: as the answer calls it that says what became of it, though none is sent.
+std::string name_of(int16_t version, const FetchResponse::FetchableTopicResponse& topic) {
+  return by_id(version) ? std::string(topic.topic) : std::string();
+}
+
 int32_t after(int32_t epoch) { return epoch == INT32_MAX ? 1 : epoch + 1; }
 
 }  // namespace
@@ -45,8 +50,8 @@ ErrorCode FetchSessions::advance(Ctx& ctx, int16_t version, const FetchRequest& 
   const auto it = sessions_.find(q.session_id);
   if (it == sessions_.end()) return ErrorCode::fetch_session_id_not_found;
   Session& s = it->second;
-  if (s.by_id != by_id(version)) return ErrorCode::fetch_session_topic_id_error;
   if (s.epoch != q.session_epoch) return ErrorCode::invalid_fetch_session_epoch;
+  if (s.by_id != by_id(version)) return ErrorCode::fetch_session_topic_id_error;
   partitions_ -= s.order.size();
   for (const auto& topic : q.topics)
     for (const auto& x : topic.partitions) s.put(key_of(version, topic.topic, topic.topic_id, x.partition), x);
@@ -57,6 +62,10 @@ ErrorCode FetchSessions::advance(Ctx& ctx, int16_t version, const FetchRequest& 
   if (partitions_ > kPartitionsMost) {
     erase(it);
     return ErrorCode::fetch_session_id_not_found;
+  }
+  if (s.order.empty()) {
+    erase(it);
+    return ErrorCode::none;
   }
   s.epoch = after(s.epoch);
   s.used = ctx.now;
@@ -75,7 +84,7 @@ std::optional<ErrorCode> FetchSessions::expand(Arena& arena, int16_t version, Fe
                                                            : q.topics.back().topic == Str(e.key.topic));
     if (!same) {
       auto& topic = q.topics.add(arena);
-      topic.topic = e.key.topic;
+      topic.topic = by_id(version) ? e.name : e.key.topic;
       topic.topic_id = e.key.topic_id;
     }
     auto& x = q.topics.back().partitions.add(arena);
@@ -117,30 +126,29 @@ void FetchSessions::answered(Arena& arena, int16_t version, int32_t id, FetchRes
   Session& s = it->second;
   List<FetchResponse::FetchableTopicResponse> told;
   for (auto& topic : response.responses) {
-    FetchResponse::FetchableTopicResponse* out = nullptr;
     for (auto& y : topic.partitions) {
-      if (!news(s, key_of(version, topic.topic, topic.topic_id, y.partition_index), y)) continue;
-      if (!out) {
-        out = &told.add(arena);
-        out->topic = topic.topic;
-        out->topic_id = topic.topic_id;
+      const Key key = key_of(version, topic.topic, topic.topic_id, y.partition_index);
+      if (const auto place = s.places.find(key); place != s.places.end() && s.order.at(place->second).name.empty())
+        s.order.at(place->second).name = name_of(version, topic);
+      if (!news(s, key, y)) continue;
+      const bool same =
+          !told.empty() && (by_id(version) ? told.back().topic_id == topic.topic_id : told.back().topic == topic.topic);
+      if (!same) {
+        auto& out = told.add(arena);
+        out.topic = topic.topic;
+        out.topic_id = topic.topic_id;
       }
-      out->partitions.push_back(arena, y);
+      told.back().partitions.push_back(arena, y);
     }
   }
   response.responses = told;
   response.session_id = id;
-  if (s.order.empty()) {
-    erase(it);
-    response.session_id = 0;
-  }
 }
 
 int32_t FetchSessions::open(Ctx& ctx, int16_t version, bool follower, const FetchRequest& q, const FetchResponse& m) {
   size_t partitions = 0;
   for (const auto& topic : q.topics) partitions += topic.partitions.size();
-  if (partitions == 0 || partitions_ + partitions > kPartitionsMost || !make_place(ctx.now, follower, partitions))
-    return 0;
+  if (partitions_ + partitions > kPartitionsMost || !make_place(ctx.now, follower, partitions)) return 0;
   int32_t id = 0;
   while (id == 0 || sessions_.count(id)) {
     const uint64_t ordinal = drawn_++;
@@ -151,13 +159,15 @@ int32_t FetchSessions::open(Ctx& ctx, int16_t version, bool follower, const Fetc
   s.follower = follower;
   s.created = s.used = ctx.now;
   s.size = partitions;
+  std::map<Key, const FetchRequest::FetchPartition*> wanted;
   for (const auto& topic : q.topics)
-    for (const auto& x : topic.partitions) s.put(key_of(version, topic.topic, topic.topic_id, x.partition), x);
+    for (const auto& x : topic.partitions) wanted[key_of(version, topic.topic, topic.topic_id, x.partition)] = &x;
   for (const auto& topic : m.responses)
     for (const auto& y : topic.partitions) {
-      const auto place = s.places.find(key_of(version, topic.topic, topic.topic_id, y.partition_index));
-      if (place == s.places.end()) continue;
-      Entry& e = s.order.at(place->second);
+      const Key key = key_of(version, topic.topic, topic.topic_id, y.partition_index);
+      s.put(key, *wanted.at(key));
+      Entry& e = s.order.at(s.places.at(key));
+      e.name = name_of(version, topic);
       e.told_high_watermark = y.error_code == 0 ? y.high_watermark : -1;
       e.told_log_start = y.log_start_offset;
     }

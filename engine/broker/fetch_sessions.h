@@ -3,6 +3,8 @@
 //
 //   none ──full fetch, epoch 0──> session, epoch 1 ──epoch n──> epoch n+1 ...      ──epoch -1, emptied, evicted──> none
 //
+// One that a full fetch opened without partitions lives until its next fetch, which may bring some.
+//
 // Owned by the node. At most `slots` sessions; a new one takes the place of the one that was idle the longest, if that
 // is longer than kEvictAfter, else of an older one that matters less: of a consumer before one of a follower, with
 // fewer partitions before more. Without a place the fetch is answered in full, with session id 0. All sessions together
@@ -42,6 +44,7 @@ class FetchSessions final {
   };
   struct Entry {
     Key key;
+    std::string name;  // of the topic that the id of the key was found to belong to, once; it may be gone since
     int32_t current_leader_epoch = -1;
     Offset fetch_offset = 0;
     int32_t last_fetched_epoch = -1;
@@ -50,7 +53,7 @@ class FetchSessions final {
     Offset told_high_watermark = -1, told_log_start = -1;  // of the last answer that named it
     template<class V>
     void fields(V& v) const {
-      v("key", key), v("current_leader_epoch", current_leader_epoch), v("fetch_offset", fetch_offset),
+      v("key", key), v("name", name), v("current_leader_epoch", current_leader_epoch), v("fetch_offset", fetch_offset),
           v("last_fetched_epoch", last_fetched_epoch), v("log_start", log_start), v("max_bytes", max_bytes),
           v("told_high_watermark", told_high_watermark), v("told_log_start", told_log_start);
     }
@@ -61,14 +64,15 @@ class FetchSessions final {
     if (const auto it = sessions_.find(id); it != sessions_.end()) erase(it);
   }
   // An incremental fetch arrives: its partitions join or change the session, its forgotten ones leave, the epoch goes
-  // on. A session that is left empty ends.
+  // on. A session that is left empty ends: what the fetch names is served without one.
   ErrorCode advance(Ctx& ctx, int16_t version, const protocol::FetchRequest& request);
   // The request, with every partition of the session in the order in which they are to be read. The session is the one
   // that `advance` let pass, perhaps long ago; nothing if it is gone or has gone on without this request.
   std::optional<ErrorCode> expand(Arena& arena, int16_t version, protocol::FetchRequest& request) const;
   // The answer to an incremental fetch: leaves in it what is news, and remembers that.
   void answered(Arena& arena, int16_t version, int32_t id, protocol::FetchResponse& response);
-  // The answer to a full fetch: opens a session if there is a place. Its id, or 0.
+  // The answer to a full fetch: opens a session if there is a place, with its partitions in their order there. Its id,
+  // or 0.
   int32_t open(Ctx& ctx, int16_t version, bool follower, const protocol::FetchRequest& request,
                const protocol::FetchResponse& response);
   bool has(int32_t id) const { return sessions_.count(id) != 0; }

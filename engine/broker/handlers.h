@@ -8,7 +8,9 @@ namespace klamm::broker {
 void handle_produce(Turn& t, Request& request);
 // A Fetch as Kafka reads it: partitions and topics named twice become one, topics without partitions go.
 void make_plain(Arena& arena, protocol::FetchRequest& q);
-void handle_fetch(Turn& t, Request& request, std::optional<Instant> until = std::nullopt);
+// `unknown`: of one that was parked, see ParkedFetch.
+void handle_fetch(Turn& t, Request& request, std::optional<Instant> until = std::nullopt,
+                  const std::vector<uint32_t>* unknown = nullptr);
 // `searches`: what was found before it waited for the disk, or for its turn.
 void handle_list_offsets(Turn& t, Request& request, TimeSearches searches = {});
 void handle_metadata(Turn& t, Request& request, std::optional<Instant> until = std::nullopt);

@@ -155,11 +155,12 @@ using TimeSearches = std::map<TopicIdPartition, TimeSearch>;
 // that it may go on.
 struct ParkedFetch {
   Request request;
-  Instant until;          // when it is answered with what there is
-  TimeSearches searches;  // of a ListOffsets
+  Instant until;                  // when it is answered with what there is
+  TimeSearches searches;          // of a ListOffsets
+  std::vector<uint32_t> unknown;  // of a Fetch: which of its partitions were not there when it was parked, ascending
   template<class V>
   void fields(V& v) const {
-    v("request", request), v("until", until), v("searches", searches);
+    v("request", request), v("until", until), v("searches", searches), v("unknown", unknown);
   }
 };
 // The Fetch of a follower that waits here, as far as it does: the next of the same follower lets it go.

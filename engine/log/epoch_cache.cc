@@ -17,7 +17,7 @@ bool EpochCache::assign(EpochEntry e) {
 }
 
 OffsetAndEpoch EpochCache::end_offset_for(LeaderEpoch epoch, Offset log_end) const {
-  if (epoch < 0 || entries_.empty() || epoch > latest()) return {-1, kNoEpoch};
+  if (epoch == kNoEpoch || entries_.empty() || epoch > latest()) return {-1, kNoEpoch};
   if (epoch == latest()) return {log_end, epoch};
   const auto higher = std::upper_bound(entries_.begin(), entries_.end(), epoch,
                                        [](LeaderEpoch asked, const EpochEntry& e) { return asked < e.epoch; });

@@ -74,8 +74,13 @@ void compress_gzip(ByteSpan in, Writer& out, int level) {
   KLAMM_ASSERT_REL(state, ==, Z_STREAM_END);
 }
 
+// What follows a member is another one if it is long enough and begins like one, else Java passes over it.
+constexpr size_t kGzipMemberLeast = 19;
+
 Result<Slice> decompress_gzip(ByteSpan in, Decompression options) {
   z_stream z{};
+  gz_header next{};
+  next.done = 1;  // of the first member's header nothing is forgiven
   if (inflateInit2(&z, 15 + 16) != Z_OK) return corrupt("gzip: no memory");
   const std::unique_ptr<z_stream, int (*)(z_stream*)> closer(&z, inflateEnd);
   z.next_in = const_cast<uint8_t*>(in.data());
@@ -87,8 +92,10 @@ Result<Slice> decompress_gzip(ByteSpan in, Decompression options) {
     const int state = inflate(&z, Z_NO_FLUSH);
     out.advance(out.room() - z.avail_out);
     if (state == Z_STREAM_END) {
-      if (z.avail_in == 0 || options.first_stream_only) return out.finish();
-      if (inflateReset(&z) != Z_OK) return corrupt("gzip: cannot go on");  // members may follow each other
+      if (z.avail_in < kGzipMemberLeast || options.first_stream_only) return out.finish();
+      if (inflateReset(&z) != Z_OK || inflateGetHeader(&z, &next) != Z_OK) return corrupt("gzip: cannot go on");
+    } else if (next.done != 1 && (state != Z_OK || z.avail_in == 0)) {
+      return out.finish();
     } else if (state != Z_OK && state != Z_BUF_ERROR) {
       return corrupt("gzip: damaged stream");
     } else if (z.avail_out != 0) {
@@ -104,6 +111,8 @@ Result<Slice> decompress_gzip(ByteSpan in, Decompression options) {
 
 constexpr uint8_t kSnappyMagic[8] = {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0};
 constexpr size_t kSnappyBlock = 32 * 1024;
+constexpr size_t kSnappyHeader = 16;
+constexpr size_t kSnappyLength = 4;  // what is left beyond the blocks and shorter is passed over
 
 void compress_snappy(ByteSpan in, Writer& out) {
   out.raw(kSnappyMagic);
@@ -131,14 +140,25 @@ const char* snappy_block(ByteSpan block, size_t most, Writer& out) {
   return nullptr;
 }
 
+bool starts_with_head(const Reader& r) { return std::equal(kSnappyMagic, kSnappyMagic + kSnappyLength, r.at()); }
+
 Result<Slice> decompress_snappy(ByteSpan in, size_t most) {
   Writer out(std::min(2 * in.size() + 64, most));
   Reader r(in);
   const bool framed =
       in.size() >= sizeof kSnappyMagic && std::equal(std::begin(kSnappyMagic), std::end(kSnappyMagic), in.begin());
-  if (framed) r.span(16);
-  bool more = framed ? r.remaining() != 0 : true;
-  for (; more; more = r.remaining() != 0) {
+  if (framed) r.span(kSnappyHeader);
+  bool more = framed ? r.remaining() >= kSnappyLength : true;
+  for (; more; more = framed && r.remaining() >= kSnappyLength) {
+    if (framed && starts_with_head(r)) {  // another stream follows
+      const uint8_t* header = r.take(kSnappyHeader);
+      if (!header) return corrupt("snappy: the stream is unfinished");
+      if (!std::equal(std::begin(kSnappyMagic), std::end(kSnappyMagic), header)) break;
+      Reader versions({header + sizeof kSnappyMagic, kSnappyHeader - sizeof kSnappyMagic});
+      versions.i32();
+      if (versions.i32() < 1) return corrupt("snappy: an unknown version");
+      continue;
+    }
     const ByteSpan block = framed ? r.span(r.u32()) : r.span(r.remaining());
     if (!r.ok()) return corrupt("snappy: the stream is unfinished");
     if (const char* why = snappy_block(block, most, out)) {
@@ -175,12 +195,31 @@ bool repair_lz4_header(uint8_t* header, size_t size) {
   return true;
 }
 
+// Kafka knows no blocks that depend on each other, and does not look at the checksum of the content: takes the flag of
+// one from the header, and says how many bytes it is.
+Result<size_t> plain_lz4_header(uint8_t* header, size_t size) {
+  constexpr size_t kFlags = 4;
+  constexpr uint8_t kIndependent = 0x20, kHasSize = 0x08, kHasChecksum = 0x04;
+  if (size < kFlags + 3) return corrupt("lz4: damaged header");
+  if (!(header[kFlags] & kIndependent)) return corrupt("lz4: blocks depend on each other");
+  if (!(header[kFlags] & kHasChecksum)) return 0;
+  const size_t fields = 2 + (header[kFlags] & kHasSize ? 8 : 0);
+  const auto checksum = [&] { return static_cast<uint8_t>(XXH32(header + kFlags, fields, 0) >> 8); };
+  if (size <= kFlags + fields || header[kFlags + fields] != checksum()) return corrupt("lz4: damaged header");
+  header[kFlags] = static_cast<uint8_t>(header[kFlags] & ~kHasChecksum);
+  header[kFlags + fields] = checksum();
+  return 4;
+}
+
+// One frame; what follows it is passed over.
 Result<Slice> decompress_lz4(ByteSpan in, Decompression options) {
   constexpr size_t kHeaderMax = 19;
   uint8_t header[kHeaderMax];
   const size_t header_size = std::min(in.size(), kHeaderMax);
   std::copy_n(in.begin(), header_size, header);
   if (options.old_lz4_header_checksum && !repair_lz4_header(header, header_size)) return corrupt("lz4: damaged header");
+  const Result<size_t> checksum = plain_lz4_header(header, header_size);
+  if (!checksum) return tl::unexpected(checksum.error());
   LZ4F_dctx* context = nullptr;
   if (LZ4F_isError(LZ4F_createDecompressionContext(&context, LZ4F_VERSION))) return corrupt("lz4: no memory");
   const std::unique_ptr<LZ4F_dctx, decltype(&LZ4F_freeDecompressionContext)> closer(context,
@@ -205,7 +244,7 @@ Result<Slice> decompress_lz4(ByteSpan in, Decompression options) {
       return corrupt("lz4: the frame is unfinished");
     }
   }
-  if (at != in.size() && !options.first_stream_only) return corrupt("lz4: bytes after the frame");
+  if (in.size() - at < *checksum) return corrupt("lz4: the frame is unfinished");
   return out.finish();
 }
 

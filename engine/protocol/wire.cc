@@ -1,5 +1,9 @@
 #include "engine/protocol/wire.h"
 
+#include <algorithm>
+#include <limits>
+#include <string>
+
 namespace klamm::protocol::wire {
 namespace {
 
@@ -26,6 +30,46 @@ void write_null(Writer& w, bool flexible, bool nullable) {
     w.uvarint(0);
   else
     w.i32(-1);
+}
+
+bool ascii(Str s) {
+  return std::all_of(s.begin(), s.end(), [](char c) { return static_cast<uint8_t>(c) < 0x80; });
+}
+
+// How many of the bytes from `at` on one character takes, or one fault in the way of UTF-8 as Java's decoder counts it.
+struct Run {
+  size_t size = 1;
+  bool fault = true;
+};
+Run next_run(Str s, size_t at) {
+  const auto byte = [&](size_t i) -> int { return at + i < s.size() ? static_cast<uint8_t>(s[at + i]) : -1; };
+  const auto follows = [&](size_t i) { return byte(i) >= 0 && (byte(i) & 0xc0) == 0x80; };
+  const size_t left = s.size() - at;
+  const int a = byte(0), b = byte(1);
+  if (a < 0x80) return {1, false};
+  if (a < 0xc2 || a > 0xf4) return {1, true};
+  if (a < 0xe0) return follows(1) ? Run{2, false} : Run{1, true};
+  if (a < 0xf0) {
+    if (left > 1 && (!follows(1) || (a == 0xe0 && b < 0xa0))) return {1, true};
+    if (left < 3) return {left, true};
+    if (!follows(2)) return {2, true};
+    return {3, a == 0xed && b >= 0xa0};  // half of a surrogate pair
+  }
+  if (left > 1 && (!follows(1) || (a == 0xf0 && b < 0x90) || (a == 0xf4 && b >= 0x90))) return {1, true};
+  if (left > 2 && !follows(2)) return {2, true};
+  if (left < 4) return {left, true};
+  return follows(3) ? Run{4, false} : Run{3, true};
+}
+
+// Bytes of a string that are not UTF-8 are told as the replacement character, as by whoever reads them in Java.
+std::string as_java_reads(Str s) {
+  std::string out;
+  for (size_t at = 0; at < s.size();) {
+    const Run run = next_run(s, at);
+    out += run.fault ? Str("\xef\xbf\xbd") : s.substr(at, run.size);
+    at += run.size;
+  }
+  return out;
 }
 
 template<class T>
@@ -101,21 +145,26 @@ void read_strings(Reader& r, Arena& a, List<Str>& list, bool flexible, bool null
   for (int32_t i = 0; i < n && r.ok(); ++i) next(a, list, n) = read_string(r, flexible);
 }
 
+// Kafka takes tagged fields in any order and as often as they come, believes the size only of those that it does not
+// know, and finds none where their number is below zero. What is kept to be written again must be in order.
 bool TagReader::next() {
-  if (!first_ && reader_.at() != end_) reader_.fail("a tagged field's size is wrong");
-  if (left_ == 0 || !reader_.ok()) return false;
+  const bool strict = reader_.keeps_unknown_tags();
+  if (strict && !first_ && reader_.at() != end_) reader_.fail("a tagged field's size is wrong");
+  if (left_ == 0 || (left_ > INT32_MAX && !strict) || !reader_.ok()) return false;
   --left_;
   const uint32_t tag = reader_.uvarint();
   const uint32_t size = reader_.uvarint();
-  if (!first_ && tag <= tag_) reader_.fail("tagged fields are out of order");
-  if (size > reader_.remaining()) reader_.fail("the bytes end too early");
+  if (strict && !first_ && tag <= tag_) reader_.fail("tagged fields are out of order");
+  const bool fits = size <= reader_.remaining();
+  if (strict && !fits) reader_.fail("the bytes end too early");
   first_ = false;
   tag_ = tag;
-  end_ = reader_.at() + (reader_.ok() ? size : 0);
+  end_ = fits ? reader_.at() + size : nullptr;
   return reader_.ok();
 }
 
 void TagReader::unknown(Arena& arena, const RawTag*& kept) {
+  if (end_ == nullptr) return reader_.fail("the bytes end too early");
   const ByteSpan value = reader_.span(static_cast<size_t>(end_ - reader_.at()));
   if (!reader_.keeps_unknown_tags()) return;
   RawTag* t = arena.make_array<RawTag>(1);
@@ -134,6 +183,11 @@ void write_string(Writer& w, Str s, bool flexible, bool nullable) {
     if (flexible) return write_null(w, true, nullable);
     if (!nullable) w.fail("null where none is allowed");
     return w.i16(-1);
+  }
+  std::string mended;
+  if (!ascii(s)) {
+    mended = as_java_reads(s);
+    if (mended.size() <= kStringMax) s = mended;
   }
   if (s.size() > kStringMax) return w.fail("a string is too long");
   if (flexible)

@@ -26,12 +26,14 @@ tl::expected<Slice, Refusal> only_batch(const Produced& produced) {
   protocol::BatchCursor cursor(produced.records.span());
   if (!cursor.next()) return refuse(cursor.error() ? ErrorCode::corrupt_message : ErrorCode::invalid_record);
   const Slice batch = produced.records.of(cursor.batch());
-  if (cursor.magic() != protocol::kCurrentMagic || cursor.next()) return refuse(ErrorCode::invalid_record);
-  if (cursor.error()) return refuse(ErrorCode::corrupt_message);
-  if (batch.size() < kBatchHeaderSize) return refuse(ErrorCode::corrupt_message);
-  const BatchHeader header = protocol::read_batch_header(batch.data());
-  if (header.known_compression() && header.compression() == Compression::zstd && produced.version < 7)
-    return refuse(ErrorCode::unsupported_compression_type);
+  if (cursor.magic() != protocol::kCurrentMagic) return refuse(ErrorCode::invalid_record);
+  if (produced.version < 7 && batch.size() >= kBatchHeaderSize) {  // the codec is looked at because it may be zstd
+    const BatchHeader header = protocol::read_batch_header(batch.data());
+    if (!header.known_compression()) return refuse(ErrorCode::unknown_server_error);
+    if (header.compression() == Compression::zstd) return refuse(ErrorCode::unsupported_compression_type);
+  }
+  if (cursor.next()) return refuse(ErrorCode::invalid_record);
+  if (cursor.error() || batch.size() < kBatchHeaderSize) return refuse(ErrorCode::corrupt_message);
   return batch;
 }
 

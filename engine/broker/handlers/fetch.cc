@@ -55,6 +55,7 @@ void add_leader(Serving& s, const TopicIdPartition& id, FetchResponse::Partition
   if (!info) return;
   y.current_leader.leader_id = info->leader.value;
   y.current_leader.leader_epoch = info->leader_epoch;
+  if (s.follower()) return;  // it knows the brokers
   const metadata::Broker* b = info->leader == kNoNode ? nullptr : s.t.p.image.broker(info->leader);
   const metadata::BrokerEndpoint* e = b ? endpoint_of(s.t, s.r, *b) : nullptr;
   if (!e) return;
@@ -78,11 +79,21 @@ void refuse(Serving& s, const TopicIdPartition& id, ErrorCode error, FetchRespon
   s.must_answer = true;
 }
 
+bool names_nothing(ErrorCode error) {
+  return error == ErrorCode::unknown_topic_id || error == ErrorCode::unknown_topic_or_partition;
+}
+
 // Nothing of that name is known here: told, but other partitions are still waited for.
-void unknown(ErrorCode error, FetchResponse::PartitionData& y) {
+void tell_unknown(ErrorCode error, FetchResponse::PartitionData& y) {
   y.error_code = code(error);
   y.high_watermark = -1;
   y.records = protocol::Records::empty();
+}
+
+// A session that has known the topic by name asks for that name: is it gone, or another's now?
+ErrorCode gone(Serving& s, Str name) {
+  if (name.empty()) return ErrorCode::unknown_topic_id;
+  return s.t.p.image.topic(name) ? ErrorCode::inconsistent_topic_id : ErrorCode::unknown_topic_or_partition;
 }
 
 // Nothing but batches that compaction has left without records, for their producers' sake: they tell a consumer
@@ -138,7 +149,8 @@ void read(Serving& s, const Located& at, const FetchRequest::FetchPartition& x, 
     s.must_answer = true;
     return;
   }
-  if (s.follower() && !metadata::contains(p.assignment().replicas, s.replica))
+  const bool own = s.replica.value == s.t.p.config.node_id;  // a leader does not follow itself
+  if (s.follower() && (own || !metadata::contains(p.assignment().replicas, s.replica)))
     return refuse(s, at.id,
                   x.current_leader_epoch >= 0 ? ErrorCode::unknown_leader_epoch : ErrorCode::not_leader_or_follower, y);
   if (x.fetch_offset < ends.log_start || x.fetch_offset > ends.submitted) {
@@ -152,14 +164,16 @@ void read(Serving& s, const Located& at, const FetchRequest::FetchPartition& x, 
     const Result<void> noted = s.t.p.replicas.note_fetch(s.t.ctx(), at.id, fetch, s.moved);
     if (!noted) return refuse(s, at.id, noted.error().code, y);
   }
+  const Offset limit =
+      s.follower() ? ends.written : std::min(s.committed_only() ? p.last_stable() : p.high_watermark(), ends.submitted);
+  if (x.fetch_offset < limit && (x.partition_max_bytes < 0 || s.left < 0))
+    return refuse(s, at.id, ErrorCode::unknown_server_error, y);  // as Kafka, which has no better word for it
   y.high_watermark = p.high_watermark();
   y.last_stable_offset = p.last_stable();
   y.log_start_offset = ends.log_start;
   y.records = protocol::Records::empty();
   if (!s.follower() && s.q.isolation_level == 0)
     y.aborted_transactions = List<FetchResponse::AbortedTransaction>::null();
-  const Offset limit =
-      s.follower() ? ends.written : std::min(s.committed_only() ? p.last_stable() : p.high_watermark(), ends.submitted);
   const bool first = s.bytes == 0;
   if (x.fetch_offset >= limit || (s.left <= 0 && !first)) return;
   const int64_t most = std::clamp<int64_t>(std::min<int64_t>(x.partition_max_bytes, s.left), 0, INT32_MAX);
@@ -196,6 +210,7 @@ void read(Serving& s, const Located& at, const FetchRequest::FetchPartition& x, 
 }
 
 // What the request means for its session, once: on arrival. Later it is served from what the session knows.
+// Where the session has ended by that, only what the request names itself is served.
 ErrorCode admit(Turn& t, int16_t version, bool arrived, FetchRequest& q) {
   if (version < 7 || q.session_epoch == -1 || q.session_epoch == 0) {
     if (arrived && version >= 7) t.p.sessions.end(q.session_id);
@@ -203,7 +218,52 @@ ErrorCode admit(Turn& t, int16_t version, bool arrived, FetchRequest& q) {
   }
   if (arrived)
     if (const ErrorCode error = t.p.sessions.advance(t.ctx(), version, q); error != ErrorCode::none) return error;
-  return t.p.sessions.expand(t.arena(), version, q).value_or(ErrorCode::none);
+  const ErrorCode error = t.p.sessions.expand(t.arena(), version, q).value_or(ErrorCode::none);
+  if (error != ErrorCode::fetch_session_id_not_found) return error;
+  q.session_epoch = -1;
+  return ErrorCode::none;
+}
+
+// What is refused as a whole: from 13 on without naming what was asked for.
+void refuse_all(Turn& t, const Serving& s, const FetchRequest& named, ErrorCode error) {
+  FetchResponse m;
+  m.error_code = code(error);
+  m.session_id = named.session_id;
+  for (const auto& topic : named.topics) {
+    if (s.r.ticket.version >= 13) break;
+    auto& out = m.responses.add(t.arena());
+    out.topic = topic.topic;
+    for (const auto& x : topic.partitions) {
+      auto& y = out.partitions.add(t.arena());
+      y.partition_index = x.partition;
+      tell_unknown(error, y);
+    }
+  }
+  t.answer(s.r.ticket, m);
+}
+
+bool any_known(Turn& t, const FetchRequest& q, int16_t version) {
+  for (const auto& topic : q.topics)
+    for (const auto& x : topic.partitions) {
+      if (!names_nothing(locate(t, topic.topic, topic.topic_id, version >= 13, x.partition).error)) return true;
+    }
+  return false;
+}
+
+// Partitions of one topic that follow each other are told together.
+FetchResponse::PartitionData& add_partition(Serving& s, const FetchRequest::FetchTopic& topic, Str name,
+                                            int32_t partition) {
+  const bool by_id = s.r.ticket.version >= 13;
+  const bool same = !s.m.responses.empty() &&
+                    (by_id ? s.m.responses.back().topic_id == topic.topic_id : s.m.responses.back().topic == name);
+  if (!same) {
+    auto& out = s.m.responses.add(s.t.arena());
+    out.topic = name;
+    out.topic_id = topic.topic_id;
+  }
+  auto& y = s.m.responses.back().partitions.add(s.t.arena());
+  y.partition_index = partition;
+  return y;
 }
 
 void finish(Turn& t, Serving& s, size_t partitions) {
@@ -217,16 +277,21 @@ void finish(Turn& t, Serving& s, size_t partitions) {
 
 void park(Turn& t, Serving& s, Instant until) {
   std::vector<parked::Watch<WaitKey>> watches;
+  std::vector<uint32_t> unknown;
   const Wait what = s.follower() ? Wait::written : s.committed_only() ? Wait::stable : Wait::committed;
+  uint32_t i = 0;
   for (const auto& topic : s.q.topics)
     for (const auto& x : topic.partitions) {
       const Located at = locate(t, topic.topic, topic.topic_id, s.r.ticket.version >= 13, x.partition);
+      if (names_nothing(at.error)) unknown.push_back(i);
+      ++i;
       if (at.error != ErrorCode::none) continue;
       watches.push_back({{at.id, what}});
       watches.push_back({{at.id, Wait::changed}});
     }
   const uint64_t owner = s.r.ticket.conn.packed();
-  const parked::ParkedId id = t.p.fetches.park(watches, until, ParkedFetch{std::move(s.r), until}, owner);
+  const parked::ParkedId id =
+      t.p.fetches.park(watches, until, ParkedFetch{std::move(s.r), until, {}, std::move(unknown)}, owner);
   if (s.follower()) t.p.standing[s.replica] = id;
 }
 
@@ -256,41 +321,53 @@ void let_go_of_standing(Turn& t, const Serving& s) {
 
 }  // namespace
 
-void handle_fetch(Turn& t, Request& r, std::optional<Instant> until) {
+void handle_fetch(Turn& t, Request& r, std::optional<Instant> until, const std::vector<uint32_t>* unknown) {
   Serving s{t, r, {}, {}, kNoNode, 0, 0, 0, false, false, {}, {}, {}};
   if (!decode_body(r, t.arena(), s.q)) return t.close(r.ticket);
   const int16_t version = r.ticket.version;
   make_plain(t.arena(), s.q);
+  const FetchRequest named = s.q;
   s.replica = NodeId{version >= 15 ? s.q.replica_state.replica_id : s.q.replica_id};
   if (const ErrorCode error = admit(t, version, !until, s.q); error != ErrorCode::none) {
     s.m.error_code = code(error);
     return t.answer(r.ticket, s.m);
   }
+  if ((s.q.isolation_level < 0 || s.q.isolation_level > 1) && any_known(t, s.q, version))
+    return refuse_all(t, s, named, ErrorCode::unknown_server_error);  // as Kafka, which has no better word for it
   if (!until && s.follower()) let_go_of_standing(t, s);
   if (!until) until = t.ctx().now + milliseconds(std::max(s.q.max_wait_ms, 0));
   s.left = s.follower() ? s.q.max_bytes : std::min(s.q.max_bytes, t.p.config.fetch_max_bytes);
   s.wanted = std::min<int64_t>(s.q.min_bytes, s.left);
   size_t partitions = 0, known = 0;
-  for (const auto& topic : s.q.topics) {
-    auto& out = s.m.responses.add(t.arena());
-    out.topic = topic.topic;
-    out.topic_id = topic.topic_id;
+  struct Unknown {
+    const FetchRequest::FetchTopic* topic;
+    int32_t partition;
+    ErrorCode error;
+  };
+  std::vector<Unknown> unknowns;  // told last, as by Kafka
+  for (const auto& topic : s.q.topics)
     for (const auto& x : topic.partitions) {
       ++partitions;
-      auto& y = out.partitions.add(t.arena());
-      y.partition_index = x.partition;
       const Located at = locate(t, topic.topic, topic.topic_id, version >= 13, x.partition);
-      if (at.error == ErrorCode::unknown_topic_id || at.error == ErrorCode::unknown_topic_or_partition) {
-        unknown(at.error, y);
+      ErrorCode error = at.error;
+      if (error == ErrorCode::unknown_topic_id) error = gone(s, topic.topic);
+      const bool was_there = unknown && !std::binary_search(unknown->begin(), unknown->end(), partitions - 1);
+      if (!was_there && names_nothing(error)) {
+        unknowns.push_back({&topic, x.partition, error});
         continue;
       }
       ++known;
-      if (at.error != ErrorCode::none)
-        refuse(s, at.id, at.error, y);
+      auto& y = add_partition(s, topic, at.topic ? Str(at.topic->name) : topic.topic, x.partition);
+      if (error == ErrorCode::unknown_topic_id) error = ErrorCode::unknown_topic_or_partition;
+      if (error != ErrorCode::none)
+        refuse(s, at.id, error, y);
       else
         read(s, at, x, y);
+      s.left = std::max<int64_t>(s.left, 0);
     }
-  }
+  const auto no_name = [](const Unknown& u) { return u.error == ErrorCode::unknown_topic_id; };
+  if (!s.follower()) std::stable_partition(unknowns.begin(), unknowns.end(), no_name);
+  for (const Unknown& u : unknowns) tell_unknown(u.error, add_partition(s, *u.topic, u.topic->topic, u.partition));
   // What this fetch acknowledged may commit records: others are told before this request waits or is answered.
   t.drain(s.moved);
   const bool enough = s.must_answer || s.bytes >= s.wanted || known == 0;
@@ -301,7 +378,7 @@ void handle_fetch(Turn& t, Request& r, std::optional<Instant> until) {
 
 void serve_parked(Turn& t, ParkedFetch& parked) {
   switch (parked.request.ticket.api) {
-    case protocol::api::kFetch: return handle_fetch(t, parked.request, parked.until);
+    case protocol::api::kFetch: return handle_fetch(t, parked.request, parked.until, &parked.unknown);
     case protocol::api::kListOffsets: return handle_list_offsets(t, parked.request, std::move(parked.searches));
     case protocol::api::kMetadata: return handle_metadata(t, parked.request, parked.until);
     case protocol::api::kFindCoordinator: return handle_find_coordinator(t, parked.request, parked.until);

@@ -111,8 +111,16 @@ Result<Search> search(Turn& t, const Partition& p, const Look& asked, TimeSearch
   return r;
 }
 
-void unsupported(ListOffsetsResponse::ListOffsetsPartitionResponse& y) {
-  y.error_code = code(ErrorCode::unsupported_version);
+bool supported(int64_t timestamp, int16_t version) {
+  switch (timestamp) {
+    case kLatest:
+    case kEarliest: return true;
+    case kMaxTimestamp: return version >= 7;
+    case kEarliestLocal: return version >= 8;
+    case kLatestTiered: return version >= 9;
+    case kEarliestPending: return version >= 11;
+    default: return timestamp >= 0;
+  }
 }
 
 Search look(Turn& t, const Partition& p, const Look& asked, TimeSearches& searches,
@@ -131,17 +139,12 @@ Search look(Turn& t, const Partition& p, const Look& asked, TimeSearches& search
     y.leader_epoch = p.assignment().leader_epoch;
     return Search::done;
   }
-  if (timestamp == kEarliest || (timestamp == kEarliestLocal && version >= 8)) {
+  if (timestamp == kEarliest || timestamp == kEarliestLocal) {
     y.offset = p.log().ends().log_start;
     y.leader_epoch = p.log().epochs().epoch_at(y.offset);
     return Search::done;
   }
-  if (timestamp == kLatestTiered && version >= 9) return Search::done;  // nothing is tiered: -1
-  if (timestamp == kEarliestPending && version >= 11) return Search::done;
-  if (timestamp < 0 && !(timestamp == kMaxTimestamp && version >= 7)) {
-    unsupported(y);
-    return Search::done;
-  }
+  if (timestamp == kLatestTiered || timestamp == kEarliestPending) return Search::done;  // nothing is tiered: -1
   TimeSearch& s = searches[p.id()];
   const Result<Search> r = search(t, p, asked, s);
   if (!r) {
@@ -183,6 +186,10 @@ void handle_list_offsets(Turn& t, Request& r, TimeSearches searches) {
       }
       if (q.replica_id < 0 && (q.isolation_level < 0 || q.isolation_level > 1)) {
         y.error_code = code(ErrorCode::unknown_server_error);  // as Kafka, which has no better word for it
+        continue;
+      }
+      if (!supported(x.timestamp, r.ticket.version)) {
+        y.error_code = code(ErrorCode::unsupported_version);
         continue;
       }
       const Located at = locate(t, topic.name, Uuid{}, false, x.partition_index);

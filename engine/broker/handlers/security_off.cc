@@ -18,6 +18,7 @@ namespace {
 constexpr Str kNoAuthorizer = "No Authorizer is configured.";
 constexpr int16_t kDisabled = static_cast<int16_t>(ErrorCode::security_disabled);
 constexpr int16_t kNoToken = static_cast<int16_t>(ErrorCode::delegation_token_request_not_allowed);
+constexpr int16_t kNotServed = static_cast<int16_t>(ErrorCode::unknown_server_error);  // as Kafka's controller says
 constexpr int16_t kWrongState = static_cast<int16_t>(ErrorCode::illegal_sasl_state);
 
 template<class Request, class Response, class Fill>
@@ -63,10 +64,11 @@ void handle_security_off(Turn& t, Request& r) {
         }
       });
     case CreateDelegationTokenRequest::kApiKey:
-      return refuse<CreateDelegationTokenRequest, CreateDelegationTokenResponse>(t, r, [&](const auto&, auto& m) {
+      return refuse<CreateDelegationTokenRequest, CreateDelegationTokenResponse>(t, r, [&](const auto& q, auto& m) {
         m.error_code = kNoToken;
-        m.principal_type = "User";
-        m.principal_name = "ANONYMOUS";
+        const bool owned = r.ticket.version >= 3 && !is_null(q.owner_principal_name) && !q.owner_principal_name.empty();
+        m.principal_type = owned ? q.owner_principal_type : Str("User");
+        m.principal_name = owned ? q.owner_principal_name : Str("ANONYMOUS");
         if (r.ticket.version >= 3) {
           m.token_requester_principal_type = "User";
           m.token_requester_principal_name = "ANONYMOUS";
@@ -80,8 +82,9 @@ void handle_security_off(Turn& t, Request& r) {
       return refuse<ExpireDelegationTokenRequest, ExpireDelegationTokenResponse>(
           t, r, [](const auto&, auto& m) { m.error_code = kNoToken, m.expiry_timestamp_ms = -1; });
     case DescribeDelegationTokenRequest::kApiKey:
-      return refuse<DescribeDelegationTokenRequest, DescribeDelegationTokenResponse>(
-          t, r, [](const auto&, auto& m) { m.error_code = kNoToken; });
+      return refuse<DescribeDelegationTokenRequest, DescribeDelegationTokenResponse>(t, r, [&](const auto&, auto& m) {
+        m.error_code = r.kind == ListenerKind::controller ? kNotServed : kNoToken;
+      });
     default: KLAMM_ASSERT(false);
   }
 }

@@ -48,6 +48,13 @@ struct Lab {
     Ctx c = ctx();
     const FetchRequest q = request(partitions);
     FetchResponse m;
+    auto& topic = m.responses.add(arena);
+    topic.topic = "t";
+    for (int32_t i = 0; i < partitions; ++i) {
+      auto& y = topic.partitions.add(arena);
+      y.partition_index = i;
+      y.high_watermark = y.log_start_offset = -1;
+    }
     return sessions.open(c, 12, follower, q, m);
   }
   ErrorCode advance(int32_t id, int32_t epoch, int16_t version = 12) {
@@ -69,6 +76,7 @@ TEST(FetchSessions, epochs_count_and_a_wrong_one_is_refused) {
   ASSERT_GT(id, 0);
   EXPECT_EQ(lab.advance(id, 1), ErrorCode::none);
   EXPECT_EQ(lab.advance(id, 1), ErrorCode::invalid_fetch_session_epoch);
+  EXPECT_EQ(lab.advance(id, 1, 13), ErrorCode::invalid_fetch_session_epoch);
   EXPECT_EQ(lab.advance(id, 2, 13), ErrorCode::fetch_session_topic_id_error);
   EXPECT_EQ(lab.advance(id, 2), ErrorCode::none);
   EXPECT_EQ(lab.advance(id ^ 1, 1), ErrorCode::fetch_session_id_not_found);
@@ -145,11 +153,35 @@ TEST(FetchSessions, an_emptied_session_ends) {
   gone.partitions.push_back(lab.arena, 0);
   Ctx c = lab.ctx();
   ASSERT_EQ(lab.sessions.advance(c, 12, q), ErrorCode::none);
-  ASSERT_FALSE(lab.sessions.expand(lab.arena, 12, q));
-  FetchResponse m;
-  lab.sessions.answered(lab.arena, 12, id, m);
-  EXPECT_EQ(m.session_id, 0);
+  EXPECT_EQ(lab.sessions.expand(lab.arena, 12, q), ErrorCode::fetch_session_id_not_found);
   EXPECT_FALSE(lab.sessions.has(id));
+  EXPECT_EQ(lab.sessions.partitions(), 0u);
+}
+
+TEST(FetchSessions, one_that_begins_empty_lives_until_its_next_fetch) {
+  Lab lab;
+  const int32_t kept = lab.open(0), ended = lab.open(0);
+  ASSERT_GT(kept, 0);
+  ASSERT_GT(ended, 0);
+  Ctx c = lab.ctx();
+  EXPECT_EQ(lab.sessions.advance(c, 12, lab.request(1, kept, 1)), ErrorCode::none);
+  EXPECT_EQ(lab.advance(kept, 2), ErrorCode::none);
+  EXPECT_EQ(lab.advance(ended, 1), ErrorCode::none);
+  EXPECT_EQ(lab.advance(ended, 2), ErrorCode::fetch_session_id_not_found);
+}
+
+TEST(FetchSessions, the_order_of_the_first_answer_is_kept) {
+  Lab lab;
+  Ctx c = lab.ctx();
+  FetchResponse m = lab.response({1, 1});
+  m.responses[0].partitions[0].partition_index = 1;  // what was unknown comes last
+  m.responses[0].partitions[1].partition_index = 0;
+  const int32_t id = lab.sessions.open(c, 12, false, lab.request(2), m);
+  ASSERT_EQ(lab.advance(id, 1), ErrorCode::none);
+  FetchRequest q = lab.request(0, id, 1);
+  ASSERT_FALSE(lab.sessions.expand(lab.arena, 12, q));
+  EXPECT_EQ(q.topics[0].partitions[0].partition, 1);
+  EXPECT_EQ(q.topics[0].partitions[1].partition, 0);
 }
 
 TEST(FetchSessions, one_that_was_evicted_while_it_was_served_is_told_in_full) {

@@ -71,6 +71,7 @@ TEST(EpochCache, answers_where_an_epoch_ends) {
   EXPECT_EQ(c.end_offset_for(4, 30), (OffsetAndEpoch{30, 4}));
   EXPECT_EQ(c.end_offset_for(5, 30), (OffsetAndEpoch{-1, kNoEpoch}));
   EXPECT_EQ(c.end_offset_for(-1, 30), (OffsetAndEpoch{-1, kNoEpoch}));
+  EXPECT_EQ(c.end_offset_for(-2, 30), (OffsetAndEpoch{5, -2}));  // only -1 stands for none
   EXPECT_EQ(c.epoch_at(4), kNoEpoch);
   EXPECT_EQ(c.epoch_at(5), 2);
   EXPECT_EQ(c.epoch_at(19), 2);
