@@ -5,6 +5,7 @@
 
 #include "engine/controller/operation.h"
 #include "engine/metadata/client_match.h"
+#include "engine/metadata/config_edit.h"
 #include "engine/metadata/records.h"
 
 namespace klamm::controller {
@@ -29,22 +30,19 @@ struct Edit {
 MaybeRefused bad_request(std::string why) { return Refusal{ErrorCode::invalid_request, std::move(why)}; }
 MaybeRefused bad_config(std::string why) { return Refusal{ErrorCode::invalid_config, std::move(why)}; }
 
-MaybeRefused check_resource(const Operation& op, const ConfigResource& r) {
+MaybeRefused check_name(const ConfigResource& r) {
   switch (r.type) {
     case ResourceType::topic:
       if (r.name.empty()) return bad_request("Default topic resources are not allowed.");
       if (auto fault = topic_name_fault(r.name)) return Refusal{ErrorCode::invalid_topic_exception, *fault};
-      if (op.image.topic(r.name)) return std::nullopt;
-      return Refusal{ErrorCode::unknown_topic_or_partition, "The topic '" + r.name + "' does not exist."};
+      return std::nullopt;
     case ResourceType::broker: {
       if (r.name.empty()) return std::nullopt;
       const auto id = metadata::parse_integer(r.name);
       if (!id || *id > INT32_MAX || *id < INT32_MIN)
         return bad_request("Unable to parse broker name as a base 10 number.");
       if (*id < 0) return bad_request("Invalid negative broker ID.");
-      const NodeId node{static_cast<int32_t>(*id)};  // a controller has configs too
-      if (op.image.broker(node) || op.image.controllers().find(node) || node == op.options.node) return std::nullopt;
-      return Refusal{ErrorCode::broker_id_not_registered, "No node with id " + std::to_string(*id) + " found."};
+      return std::nullopt;
     }
     case ResourceType::client_metrics:
       return r.name.empty() ? bad_request("Subscription name can't be empty") : std::nullopt;
@@ -52,6 +50,19 @@ MaybeRefused check_resource(const Operation& op, const ConfigResource& r) {
       return r.name.empty() ? bad_request("Default group resources are not allowed.") : std::nullopt;
     default: return bad_request("Unknown resource type " + std::to_string(static_cast<int>(r.type)));
   }
+}
+
+bool judged_here(ResourceType type) {
+  return type == ResourceType::topic || type == ResourceType::client_metrics || type == ResourceType::group;
+}
+
+MaybeRefused check_existence(const Operation& op, const ConfigResource& r) {
+  if (r.type == ResourceType::topic && !op.image.topic(r.name))
+    return Refusal{ErrorCode::unknown_topic_or_partition, "The topic '" + r.name + "' does not exist."};
+  if (r.type != ResourceType::broker || r.name.empty()) return std::nullopt;
+  const NodeId node{static_cast<int32_t>(metadata::parse_integer(r.name).value())};  // a controller has configs too
+  if (op.image.broker(node) || op.image.controllers().find(node) || node == op.options.node) return std::nullopt;
+  return Refusal{ErrorCode::broker_id_not_registered, "No node with id " + std::to_string(node.value) + " found."};
 }
 
 ConfigScope scope_of(ResourceType type) {
@@ -100,21 +111,29 @@ MaybeRefused check_broker(bool everywhere, const ConfigDef& def, const std::stri
   return refusal ? bad_request(*refusal) : std::nullopt;
 }
 
-// Kafka bounds the interval in another place than the rest, with another error.
-MaybeRefused check_client_metrics(const ConfigDef& def, const std::string& value) {
-  const std::string_view name = def.name;
-  if (name == "interval.ms") {
+// In Kafka's order: what is known, what its type takes, how long the interval is, what matches.
+MaybeRefused check_client_metrics(const std::vector<Edit>& edits, const Properties& set) {
+  for (const auto& [name, value] : set)
+    if (!metadata::find_config(ConfigScope::client_metrics, name))
+      return bad_request("Unknown client metrics configuration: " + name);
+  for (const auto& [name, value] : set) {
+    const ConfigDef& def = *metadata::find_config(ConfigScope::client_metrics, name);
     if (auto refusal = metadata::config_refusal(def, value)) return bad_config(*refusal);
-    const auto interval = metadata::parse_integer(metadata::trimmed(value));
-    if (!interval || *interval < metadata::kPushIntervalLeast.ms() || *interval > metadata::kPushIntervalMost.ms())
-      return bad_request("Invalid value " + value +
-                         " for interval.ms, interval must be between 100 and 3600000 (1 hour)");
-    return std::nullopt;
+    if (def.type != metadata::ConfigType::list) continue;
+    for (std::string_view item : metadata::config_list(value))
+      if (item.empty()) return bad_config("Configuration '" + name + "' values must not be empty.");
   }
-  for (std::string_view item : metadata::config_list(value))
-    if (item.empty()) return bad_config("Configuration '" + std::string(name) + "' values must not be empty.");
+  if (const auto it = set.find("interval.ms"); it != set.end()) {
+    const auto interval = metadata::parse_integer(metadata::trimmed(it->second));
+    if (!interval || *interval < metadata::kPushIntervalLeast.ms() || *interval > metadata::kPushIntervalMost.ms())
+      return bad_request("Invalid value " + it->second +
+                         " for interval.ms, interval must be between 100 and 3600000 (1 hour)");
+  }
+  // One that stands already may be known to Kafka alone.
+  const bool matches = std::any_of(edits.begin(), edits.end(), [](const Edit& e) { return e.name == "match"; });
   std::string_view wrong;
-  if (name == "match" && !metadata::ClientMatch::parse(value, &wrong))
+  if (const auto it = set.find("match");
+      matches && it != set.end() && !metadata::ClientMatch::parse(it->second, &wrong))
     return bad_config("Illegal client matching pattern: " + std::string(wrong));
   return std::nullopt;
 }
@@ -144,7 +163,7 @@ MaybeRefused check_group(const Operation& op, const ConfigDef& def, const std::s
     return "group." + std::string(name.substr(0, dot)) + which + std::string(what);
   };
   const auto bound = [&](const char* which) { return metadata::parse_integer(broker_value(op, property(which))); };
-  const auto number = metadata::parse_integer(value);
+  const auto number = metadata::parse_integer(metadata::trimmed(value));
   if (const auto least = bound(".min."); number && least && *number < *least)
     return bad_config(std::string(name) + " must be greater than or equal to " + property(".min."));
   if (const auto most = bound(".max."); number && most && *number > *most)
@@ -152,38 +171,33 @@ MaybeRefused check_group(const Operation& op, const ConfigDef& def, const std::s
   return std::nullopt;
 }
 
-// One name with its new value.
-MaybeRefused check_value(const Operation& op, const ConfigResource& r, const std::string& name,
-                         const std::string& value) {
-  const ConfigDef* def = metadata::find_config(scope_of(r.type), name);
-  switch (r.type) {
-    case ResourceType::broker: return def ? check_broker(r.name.empty(), *def, value) : std::nullopt;
-    case ResourceType::client_metrics:
-      return def ? check_client_metrics(*def, value) : bad_request("Unknown client metrics configuration: " + name);
-    case ResourceType::group:
-      return def ? check_group(op, *def, value) : bad_config("Unknown group config name: " + name);
-    default: return std::nullopt;  // a topic's are checked together
+// What is to hold from now on. A broker's other configs were checked when they were set, and by the broker.
+MaybeRefused check_values(const Operation& op, const ConfigResource& r, const std::vector<Edit>& edits,
+                          const Properties& set) {
+  if (r.type == ResourceType::client_metrics) return check_client_metrics(edits, set);
+  if (r.type == ResourceType::topic) {
+    const auto fault = metadata::topic_config_fault(set, op.options.properties);
+    return fault ? bad_config(*fault) : std::nullopt;
   }
+  for (const Edit& e : edits) {
+    const auto it = set.find(std::string(e.name));
+    if (it == set.end()) continue;
+    const ConfigDef* def = metadata::find_config(scope_of(r.type), e.name);
+    MaybeRefused refused;
+    if (r.type == ResourceType::broker)
+      refused = def ? check_broker(r.name.empty(), *def, it->second) : std::nullopt;
+    else
+      refused = def ? check_group(op, *def, it->second) : bad_config("Unknown group config name: " + it->first);
+    if (refused) return refused;
+  }
+  return std::nullopt;
 }
 
-// The list that a config is now: of the resource itself, else its default.
-std::string list_now(const Operation& op, const ConfigResource& r, const ConfigDef& def, const Properties& set) {
+// The list that an edit begins with: what is set on the resource itself, else Kafka's default. What the broker's
+// properties say does not count.
+std::string list_now(const ConfigDef& def, const Properties& set) {
   if (const auto it = set.find(def.name); it != set.end()) return it->second;
-  if (r.type == ResourceType::broker) return broker_value(op, def.name);
-  if (r.type == ResourceType::topic) return metadata::topic_config_value(def, {}, op.options.properties).value_or("");
-  return def.default_value ? def.default_value : "";
-}
-
-// As Java splits: what is empty at the end is left out, but for an empty text, which is one empty piece.
-std::vector<std::string> pieces(std::string_view text) {
-  std::vector<std::string> out;
-  for (size_t from = 0; from <= text.size();) {
-    const size_t comma = std::min(text.find(',', from), text.size());
-    out.emplace_back(text.substr(from, comma - from));
-    from = comma + 1;
-  }
-  while (!text.empty() && !out.empty() && out.back().empty()) out.pop_back();
-  return out;
+  return def.default_value && !def.required() ? def.default_value : "";
 }
 
 MaybeRefused not_a_list(const ConfigResource& r, const Edit& e) {
@@ -196,50 +210,45 @@ MaybeRefused not_a_list(const ConfigResource& r, const Edit& e) {
 }
 
 // Only those of brokers and topics: Kafka's controller does not know the others as lists.
-MaybeRefused edit_list(const Operation& op, const ConfigResource& r, const Edit& e, Properties& set) {
+MaybeRefused edit_list(const ConfigResource& r, const Edit& e, Properties& set) {
   const bool known = r.type == ResourceType::broker || r.type == ResourceType::topic;
   const ConfigDef* def = known ? metadata::find_config(scope_of(r.type), e.name) : nullptr;
   if (!def || def->type != metadata::ConfigType::list) return not_a_list(r, e);
-  std::vector<std::string> parts = pieces(list_now(op, r, *def, set));
-  std::erase(parts, std::string());
-  for (const std::string& part : pieces(e.value)) {
-    const auto at = std::find(parts.begin(), parts.end(), part);
-    if (e.change == Change::append && at == parts.end()) parts.emplace_back(part);
-    if (e.change == Change::subtract && at != parts.end()) parts.erase(at);
-  }
-  std::string joined;
-  for (size_t i = 0; i < parts.size(); ++i) joined += (i == 0 ? "" : ",") + parts[i];
+  const std::string joined = metadata::edited_list(list_now(*def, set), e.value, e.change == Change::append);
   if (joined.size() > protocol::wire::kStringMax)
     return bad_config("The list of " + std::string(e.name) + " would be longer than a value may be.");
   set[std::string(e.name)] = joined;
   return std::nullopt;
 }
 
-// `set`: what the resource has, changed in place.
-MaybeRefused apply(const Operation& op, const ConfigResource& r, const std::vector<Edit>& edits, Properties& set) {
+// The request itself is at fault.
+MaybeRefused check_edits(const std::vector<Edit>& edits) {
   std::map<Str, int> times;
   for (const Edit& e : edits)
     if (++times[e.name] > 1) return bad_request("Error due to duplicate config keys");
-  for (const Edit& e : edits) {
-    if (e.change != Change::remove && is_null(e.value))
-      return bad_request("Null value not supported for : " + std::string(e.name));
-  }
+  std::string null;  // a comma before each
+  for (const Edit& e : edits)
+    if (e.change != Change::remove && is_null(e.value)) null.append(", ").append(e.name);
+  return null.empty() ? std::nullopt : bad_request("Null value not supported for : " + null.substr(2));
+}
+
+bool known(Change c) { return c >= Change::set && c <= Change::subtract; }
+
+// `set`: what the resource has, changed in place.
+MaybeRefused apply(const ConfigResource& r, const std::vector<Edit>& edits, Properties& set) {
   for (const Edit& e : edits) {
     const std::string name(e.name);
     switch (e.change) {
       case Change::set: set[name] = std::string(e.value); break;
-      case Change::remove: set.erase(name); continue;
+      case Change::remove: set.erase(name); break;
       case Change::append:
       case Change::subtract:
-        if (auto refused = edit_list(op, r, e, set)) return refused;
+        if (auto refused = edit_list(r, e, set)) return refused;
         break;
-      default: return bad_request("Unknown operation on config " + name + ".");
+      default: return bad_request("Unknown operations type " + std::to_string(static_cast<int>(e.change)));
     }
-    if (auto refused = check_value(op, r, name, set[name])) return refused;
   }
-  if (r.type != ResourceType::topic) return std::nullopt;
-  const auto fault = metadata::topic_config_fault(set, op.options.properties);
-  return fault ? bad_config(*fault) : std::nullopt;
+  return std::nullopt;
 }
 
 // With eligible leader replicas (KIP-966) all brokers must mean the same by it, and it must be set.
@@ -272,16 +281,26 @@ struct How {
   bool validate_only = false;
 };
 
-// Copies what is set only now that the resource is a good one, and each is looked at once: what a request costs follows
-// its size.
+// In Kafka's order, which tells what is wrong with a change before whose it is.
 MaybeRefused alter_one(Operation& op, const ConfigResource& r, const std::vector<Edit>& edits, How how) {
-  if (auto refused = check_resource(op, r)) return refused;
+  if (auto refused = check_edits(edits)) return refused;
+  if (!judged_here(r.type) && r.type != ResourceType::broker) return check_name(r);
   const Properties before = now_set(op, r);
   Properties after = how.afresh ? Properties() : before;
-  if (auto refused = apply(op, r, edits, after)) return refused;
+  if (auto refused = apply(r, edits, after)) return refused;
+  if (auto refused = check_name(r)) return refused;
+  if (auto refused = check_values(op, r, edits, after)) return refused;
+  if (auto refused = check_existence(op, r)) return refused;
   if (auto refused = check_min_isr(op, r, edits, before, after)) return refused;
   if (!how.validate_only) emit_difference(op, r, before, after);
   return std::nullopt;
+}
+
+// Whether an operation that nobody knows reaches Kafka's controller, which then answers for nothing of the request.
+// A broker's own changes are refused by that broker before.
+bool spoils(const ConfigResource& r, const std::vector<Edit>& edits) {
+  return judged_here(r.type) && !check_edits(edits) &&
+         !std::all_of(edits.begin(), edits.end(), [](const Edit& e) { return known(e.change); });
 }
 
 // `edits_of`: a resource's edits; `afresh`: what was set before goes.
@@ -292,17 +311,23 @@ void alter(Operation& op, const Request& q, Response& a, bool afresh, EditsOf ed
     return ConfigResource{static_cast<ResourceType>(r.resource_type), std::string(r.resource_name)};
   };
   for (const auto& r : q.resources) ++times[resource(r)];
+  bool spoilt = false;
+  for (const auto& r : q.resources) spoilt |= times[resource(r)] == 1 && spoils(resource(r), edits_of(r));
   for (const auto& r : q.resources) {
     const ConfigResource id = resource(r);
-    MaybeRefused refused;
-    if (times[id] > 1)
-      refused = bad_request("Each resource must appear at most once.");
-    else
-      refused = alter_one(op, id, edits_of(r), {afresh, q.validate_only});
+    const std::vector<Edit> edits = edits_of(r);
     auto& out = a.responses.add(op.ctx.arena());
     out.resource_type = r.resource_type;
     out.resource_name = r.resource_name;
-    out.error_message = refused ? op.text(refused->message) : kNullStr;
+    MaybeRefused refused;
+    if (times[id] > 1)
+      refused = bad_request("Each resource must appear at most once.");
+    else if (spoilt && judged_here(id.type))
+      refused = check_edits(edits);
+    else
+      refused = alter_one(op, id, edits, {afresh, q.validate_only || spoilt});
+    if (spoilt && !refused) refused = Refusal{ErrorCode::unknown_server_error, ""};
+    out.error_message = refused && !refused->message.empty() ? op.text(refused->message) : kNullStr;
     if (refused) out.error_code = static_cast<int16_t>(refused->code);
   }
 }

@@ -19,14 +19,24 @@ constexpr std::string_view kDead = "Dead";  // what a group that does not exist 
 constexpr std::string_view kClassic = "classic";
 constexpr int16_t kNotFoundVersion = 6;  // before it such a group is no error (KIP-1043)
 
-// Filters of states and types do not mind case.
+// Filters of states and types do not mind case, those of states no blanks around them either.
 bool same_word(Str a, std::string_view b) {
   const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
 }
 
-bool listed_in(const List<Str>& filter, std::string_view word) {
-  return filter.empty() || std::any_of(filter.begin(), filter.end(), [&](Str s) { return same_word(s, word); });
+// Without blanks and control characters around it.
+Str trimmed(Str s) {
+  const auto blank = [](char c) { return static_cast<uint8_t>(c) <= ' '; };
+  while (!s.empty() && blank(s.front())) s.remove_prefix(1);
+  while (!s.empty() && blank(s.back())) s.remove_suffix(1);
+  return s;
+}
+
+Str as_it_is(Str s) { return s; }
+
+bool listed_in(const List<Str>& filter, std::string_view word, Str (*read)(Str)) {
+  return filter.empty() || std::any_of(filter.begin(), filter.end(), [&](Str s) { return same_word(read(s), word); });
 }
 
 Str text(Arena& arena, const std::optional<std::string>& s) { return s ? arena.copy(*s) : Str(""); }
@@ -66,12 +76,12 @@ DescribeGroupsResponse::DescribedGroup Core::describe(Arena& arena, const Hard& 
 
 void Core::list(Arena& arena, const Hard& hard, const ListGroupsRequest& filter,
                 List<ListGroupsResponse::ListedGroup>& out) const {
-  if (!listed_in(filter.types_filter, kClassic)) return;
+  if (!listed_in(filter.types_filter, kClassic, as_it_is)) return;
   for (const auto& entry : hard.groups) {
     const auto live = groups_.find(entry.key);
     const bool soft = live != groups_.end();
     const State state = soft ? live->second.state : entry.value.members.empty() ? State::empty : State::stable;
-    if (!listed_in(filter.states_filter, name(state))) continue;
+    if (!listed_in(filter.states_filter, name(state), trimmed)) continue;
     auto& g = out.add(arena);
     g.group_id = entry.key;
     g.protocol_type = soft ? text(arena, live->second.protocol_type) : Str(entry.value.protocol_type);

@@ -105,11 +105,13 @@ class Core final {
   void sync(Op& op, const Caller& caller, const protocol::SyncGroupRequest& request);
   void heartbeat(Op& op, const Caller& caller, const protocol::HeartbeatRequest& request);
   void leave(Op& op, const Caller& caller, const protocol::LeaveGroupRequest& request);
-  // `response` mirrors the request; partitions that have an error already are left alone.
+  // `response` mirrors the request, without errors yet; `refused` holds what of it never came here.
   void commit_offsets(Op& op, const Caller& caller, const protocol::OffsetCommitRequest& request,
-                      protocol::OffsetCommitResponse& response);
+                      const protocol::OffsetCommitResponse& refused, protocol::OffsetCommitResponse& response);
   void delete_offsets(Op& op, const Caller& caller, const protocol::OffsetDeleteRequest& request,
-                      protocol::OffsetDeleteResponse& response);
+                      const protocol::OffsetDeleteResponse& refused, protocol::OffsetDeleteResponse& response);
+  // What tells topics of a commit apart: the id is set from version 10 on.
+  static constexpr auto committed_topic = [](const auto& t) { return std::pair(t.name, t.topic_id); };
   ErrorCode delete_group(Op& op, Str group);
   // Topics are gone, and their offsets have to: `purge` makes a step now, and goes on at each turn until it is done.
   void forget_topics(Instant now, const TopicIds& topics);

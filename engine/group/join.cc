@@ -184,8 +184,11 @@ void Core::join_new(Op& op, const Caller& caller, const JoinGroupRequest& reques
 
 void Core::join_again(Op& op, const Caller& caller, const JoinGroupRequest& request, Group& g) {
   const Ticket& ticket = caller.ticket();
-  if (g.pending_members.contains(request.member_id) && is_null(request.group_instance_id)) {
-    add_member(op, caller, request, g, std::string(request.member_id));
+  if (g.pending_members.contains(request.member_id)) {
+    if (is_null(request.group_instance_id))
+      add_member(op, caller, request, g, std::string(request.member_id));
+    else  // only dynamic members are told an id before they join: as Kafka answers, who has not foreseen it
+      refuse_join(op, ticket, "", ErrorCode::unknown_server_error);
     return;
   }
   if (const ErrorCode e = g.fence(request.member_id, request.group_instance_id); e != ErrorCode::none) {

@@ -4,6 +4,7 @@
 #include "engine/group/core.h"
 #include "engine/group/records.h"
 #include "engine/group/replies.h"
+#include "engine/protocol/topics.h"
 
 namespace klamm::group {
 
@@ -54,12 +55,15 @@ void set_unstable(OffsetFetchResponse::OffsetFetchResponsePartitions& p, int32_t
 }  // namespace
 
 void Core::commit_offsets(Op& op, const Caller& caller, const OffsetCommitRequest& request,
-                          OffsetCommitResponse& response) {
+                          const OffsetCommitResponse& refused, OffsetCommitResponse& response) {
   Group* g = find(op, request.group_id);
+  const auto answer_all = [&] {
+    response.topics = protocol::told_together(op.ctx.arena(), refused.topics, response.topics, committed_topic);
+    op.reply(caller.origin, encode_body(caller.ticket(), response));
+  };
   if (const ErrorCode e = commit_fence(g, caller.ticket(), request); e != ErrorCode::none) {
     fail_all(response, e);
-    op.reply(caller.origin, encode_body(caller.ticket(), response));
-    return;
+    return answer_all();
   }
   if (Member* m = g ? g->member(request.member_id) : nullptr) touch(op, *g, *m);  // a commit is a sign of life
   const int64_t now = op.ctx.wall.ms;
@@ -68,26 +72,24 @@ void Core::commit_offsets(Op& op, const Caller& caller, const OffsetCommitReques
     const auto& topic = request.topics[t];
     for (size_t i = 0; i < topic.partitions.size(); ++i) {
       const auto& p = topic.partitions[i];
-      auto& answer = response.topics[t].partitions[i];
-      if (answer.error_code != 0) continue;
       if (utf16_length(p.committed_metadata) > static_cast<size_t>(config_.offset_metadata_max)) {
-        answer.error_code = code(ErrorCode::offset_metadata_too_large);
+        response.topics[t].partitions[i].error_code = code(ErrorCode::offset_metadata_too_large);
         continue;
       }
       op.record(offset_record({request.group_id, topic.name, p.partition_index},
                               {.offset = p.committed_offset,
-                               .leader_epoch = p.committed_leader_epoch < 0 ? kNoEpoch : p.committed_leader_epoch,
+                               .leader_epoch = p.committed_leader_epoch,
                                .metadata = is_null(p.committed_metadata) ? Str("") : p.committed_metadata,
                                .commit_ms = now,
                                .expire_ms = expires,
                                .topic_id = topic.topic_id}));
     }
   }
-  op.reply(caller.origin, encode_body(caller.ticket(), response));
+  answer_all();
 }
 
 void Core::delete_offsets(Op& op, const Caller& caller, const OffsetDeleteRequest& request,
-                          OffsetDeleteResponse& response) {
+                          const OffsetDeleteResponse& refused, OffsetDeleteResponse& response) {
   const Group* g = find(op, request.group_id);
   ErrorCode error = g ? ErrorCode::none : ErrorCode::group_id_not_found;
   if (g && g->state != State::empty && !g->of_consumers()) error = ErrorCode::non_empty_group;
@@ -101,13 +103,14 @@ void Core::delete_offsets(Op& op, const Caller& caller, const OffsetDeleteReques
     const Str topic = request.topics[t].name;
     for (auto& answer : response.topics[t].partitions) {
       const OffsetKeyView key{request.group_id, topic, answer.partition_index};
-      if (answer.error_code != 0) continue;
       if (g->subscribes(topic))
         answer.error_code = code(ErrorCode::group_subscribed_to_topic);
       else if (op.hard().offsets.contains(key) || op.hard().has_unstable_offset(key))
         op.record(offset_tombstone(key));
     }
   }
+  response.topics =
+      protocol::told_together(op.ctx.arena(), refused.topics, response.topics, [](const auto& t) { return t.name; });
   op.reply(caller.origin, encode_body(caller.ticket(), response));
 }
 

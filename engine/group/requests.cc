@@ -1,6 +1,7 @@
 // What each API checks before a group is asked, and how requests about several groups are taken apart.
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "engine/group/call.h"
 #include "engine/protocol/topics.h"
@@ -14,6 +15,13 @@ namespace {
 constexpr int32_t kAllGroupOperations = 3400;  // READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS as bits
 constexpr int16_t kSyncNamesProtocol = 5;      // first version of SyncGroup that must name type and protocol (KIP-559)
 constexpr int16_t kTopicIds = 10;              // first version of OffsetCommit and OffsetFetch with topic ids
+
+template<class AnsweredTopic>
+void tell(Arena& arena, AnsweredTopic& topic, int32_t partition, ErrorCode error) {
+  auto& answer = topic.partitions.add(arena);
+  answer.partition_index = partition;
+  answer.error_code = code(error);
+}
 
 // The partition exists?
 bool known(const Topics& topics, Str topic, int32_t partition) {
@@ -105,10 +113,15 @@ void Coordinator::leave(Call& call) {
 void Coordinator::commit_offsets(Call& call) {
   OffsetCommitRequest rq;
   if (!call.decode_into(rq)) return;
-  protocol::merge_topics(call.arena(), rq.topics, [](const auto& t) { return std::pair(t.name, t.topic_id); });
-  OffsetCommitResponse response;
-  bool any = false;
-  for (auto& t : rq.topics) {
+  OffsetCommitResponse refused, response;
+  const auto told = [&](OffsetCommitResponse& in, const OffsetCommitRequest::OffsetCommitRequestTopic& t) -> auto& {
+    auto& topic = in.topics.add(call.arena());
+    topic.name = t.name;
+    topic.topic_id = t.topic_id;
+    return topic;
+  };
+  const auto asked = std::exchange(rq.topics, {});
+  for (auto t : asked) {
     ErrorCode error = ErrorCode::none;
     if (call.version() >= kTopicIds) {
       t.name = call.topics.name(t.topic_id);
@@ -117,42 +130,56 @@ void Coordinator::commit_offsets(Call& call) {
       t.topic_id = call.topics.id(t.name);
       if (t.topic_id.zero()) error = ErrorCode::unknown_topic_or_partition;
     }
-    auto& topic = response.topics.add(call.arena());
-    topic.name = t.name;
-    topic.topic_id = t.topic_id;
-    for (const auto& p : t.partitions) {
-      auto& answer = topic.partitions.add(call.arena());
-      answer.partition_index = p.partition_index;
-      if (error == ErrorCode::none && !known(call.topics, t.name, p.partition_index))
-        answer.error_code = code(ErrorCode::unknown_topic_or_partition);
-      else
-        answer.error_code = code(error);
-      any |= answer.error_code == 0;
+    if (error != ErrorCode::none) {
+      auto& topic = told(refused, t);
+      for (const auto& p : t.partitions) tell(call.arena(), topic, p.partition_index, error);
+      continue;
     }
+    const auto partitions = std::exchange(t.partitions, {});
+    for (const auto& p : partitions)
+      if (known(call.topics, t.name, p.partition_index))
+        t.partitions.push_back(call.arena(), p);
+      else
+        tell(call.arena(), told(refused, t), p.partition_index, ErrorCode::unknown_topic_or_partition);
+    if (t.partitions.empty()) continue;
+    auto& topic = told(response, t);
+    for (const auto& p : t.partitions) tell(call.arena(), topic, p.partition_index, ErrorCode::none);
+    rq.topics.push_back(call.arena(), t);
   }
-  if (!any) return call.answer(response);
+  join_topics(call.arena(), refused.topics, Core::committed_topic);
+  if (rq.topics.empty()) return call.answer(refused);
   const Caller caller{call.origin(), {}, {}};
-  write(call, rq.group_id, [&](Core& core, Core::Op& op) { core.commit_offsets(op, caller, rq, response); });
+  write(call, rq.group_id, [&](Core& core, Core::Op& op) { core.commit_offsets(op, caller, rq, refused, response); });
 }
 
 void Coordinator::delete_offsets(Call& call) {
   OffsetDeleteRequest rq;
   if (!call.decode_into(rq)) return;
   if (rq.group_id.empty()) return call.refuse(ErrorCode::invalid_group_id);
-  protocol::merge_topics(call.arena(), rq.topics, [](const auto& t) { return t.name; });
-  OffsetDeleteResponse response;
-  for (const auto& t : rq.topics) {
+  OffsetDeleteResponse refused, response;
+  const auto asked = std::exchange(rq.topics, {});
+  for (auto t : asked) {
+    const bool exists = !call.topics.id(t.name).zero();
+    const auto partitions = std::exchange(t.partitions, {});
+    if (!exists) refused.topics.add(call.arena()).name = t.name;
+    for (const auto& p : partitions) {
+      if (known(call.topics, t.name, p.partition_index)) {
+        t.partitions.push_back(call.arena(), p);
+        continue;
+      }
+      auto& topic = refused.topics.add(call.arena());
+      topic.name = t.name;
+      tell(call.arena(), topic, p.partition_index, ErrorCode::unknown_topic_or_partition);
+    }
+    if (t.partitions.empty()) continue;
     auto& topic = response.topics.add(call.arena());
     topic.name = t.name;
-    for (const auto& p : t.partitions) {
-      auto& answer = topic.partitions.add(call.arena());
-      answer.partition_index = p.partition_index;
-      if (!known(call.topics, t.name, p.partition_index))
-        answer.error_code = code(ErrorCode::unknown_topic_or_partition);
-    }
+    for (const auto& p : t.partitions) tell(call.arena(), topic, p.partition_index, ErrorCode::none);
+    rq.topics.push_back(call.arena(), t);
   }
+  join_topics(call.arena(), refused.topics, [](const auto& t) { return t.name; });
   const Caller caller{call.origin(), {}, {}};
-  write(call, rq.group_id, [&](Core& core, Core::Op& op) { core.delete_offsets(op, caller, rq, response); });
+  write(call, rq.group_id, [&](Core& core, Core::Op& op) { core.delete_offsets(op, caller, rq, refused, response); });
 }
 
 void Coordinator::describe(Call& call) {

@@ -496,7 +496,7 @@ std::optional<std::string> topic_config_fault(const Properties& overrides, const
   if (least > most)
     return "conflict topic config setting min.compaction.lag.ms (" + std::to_string(least) +
            ") > max.compaction.lag.ms (" + std::to_string(most) + ")";
-  if (const std::string* remote = set(overrides, "remote.storage.enable"); remote && trimmed(*remote) == "true")
+  if (const std::string* remote = set(overrides, "remote.storage.enable"); remote && trimmed(*remote).size() == 4)
     return "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log "
            "storage.";
   return std::nullopt;

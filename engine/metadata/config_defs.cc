@@ -117,6 +117,33 @@ std::optional<Fault> list_fault(const ConfigDef& def, std::string_view value) {
   return std::nullopt;
 }
 
+// As Java shows a double: with a point always, and with an exponent where it is small or large. What follows a number
+// to name its type is left out.
+std::string decimal_shown(std::string_view value) {
+  std::string_view digits = value;
+  if (digits.starts_with('+')) digits.remove_prefix(1);
+  double number = 0;
+  const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  if (read.ec == std::errc::result_out_of_range) return digits.starts_with('-') ? "-0.0" : "0.0";  // far too small
+  if (read.ec != std::errc()) return std::string(value);
+  char text[64];
+  const auto end = std::to_chars(text, text + sizeof text, number, std::chars_format::scientific).ptr;
+  const std::string_view shown(text, static_cast<size_t>(end - text));
+  const size_t e = shown.find('e');
+  if (e == shown.npos) return std::string(shown);
+  std::string sign(shown.substr(0, shown.starts_with('-')));
+  std::string mantissa;  // its first digit stands before the point
+  for (char c : shown.substr(0, e))
+    if (c >= '0' && c <= '9') mantissa += c;
+  const auto exponent = static_cast<int>(parse_integer(shown.substr(e + 1)).value_or(0));
+  if (exponent < -3 || exponent >= 7)
+    return sign + mantissa[0] + '.' + (mantissa.size() > 1 ? mantissa.substr(1) : "0") + 'E' + std::to_string(exponent);
+  if (exponent < 0) return sign + "0." + std::string(static_cast<size_t>(-exponent - 1), '0') + mantissa;
+  const auto whole = static_cast<size_t>(exponent) + 1;
+  if (mantissa.size() < whole) mantissa.append(whole - mantissa.size(), '0');
+  return sign + mantissa.substr(0, whole) + '.' + (mantissa.size() > whole ? mantissa.substr(whole) : "0");
+}
+
 size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
   for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
@@ -193,6 +220,7 @@ std::string config_shown(const ConfigDef& def, std::string_view raw) {
     case ConfigType::int64:
       if (const auto v = parse_integer(value)) return std::to_string(*v);
       break;
+    case ConfigType::float64: return decimal_shown(value);
     case ConfigType::list: {
       std::vector<std::string_view> items;
       const bool distinct = std::string_view(def.valid).starts_with("distinct");

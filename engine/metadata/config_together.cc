@@ -1,5 +1,6 @@
 #include "engine/metadata/config_together.h"
 
+#include <algorithm>
 #include <initializer_list>
 
 namespace klamm::metadata {
@@ -64,7 +65,8 @@ void group_bounds(Together& t) {
     const auto want = [&](bool holds, const std::string& name, const char* relation, const std::string& other) {
       t.want(holds, name, name + " must be " + relation + " " + other);
     };
-    for (const std::string& what : std::initializer_list<std::string>{"heartbeat.interval.ms", "session.timeout.ms"}) {
+    for (const std::string& what :
+         std::initializer_list<std::string>{"heartbeat.interval.ms", "session.timeout.ms", "assignment.interval.ms"}) {
       const std::string own = kind + what, least = kind + "min." + what, most = kind + "max." + what;
       want(number(most) >= number(least), most, "greater than or equal to", least);
       want(number(own) >= number(least), own, "greater than or equal to", least);
@@ -75,12 +77,45 @@ void group_bounds(Together& t) {
   }
 }
 
+// "*" stands for all of them.
+void cordoned(Together& t) {
+  const std::string several = broker_config_text(t.properties, "log.dirs"),
+                    one = broker_config_text(t.properties, "log.dir");
+  const auto dirs = config_list(several.empty() ? one : several);
+  const std::string named = broker_config_text(t.properties, "cordoned.log.dirs");
+  const auto all = config_list(named);
+  if (all.size() == 1 && all[0] == "*") return;
+  std::string missing;
+  for (std::string_view dir : all)
+    if (std::find(dirs.begin(), dirs.end(), dir) == dirs.end()) missing.append(missing.empty() ? "" : ", ").append(dir);
+  t.want(missing.empty(), "cordoned.log.dirs",
+         "All entries in cordoned.log.dirs must be present in log.dirs or log.dir. Missing entries : " + missing);
+}
+
 }  // namespace
+
+void check_change(const Properties& properties, ConfigReport& report) {
+  Together t{properties, report};
+  for (const char* name : {"max.connections", "max.connection.creation.rate"})
+    t.want(t.number(name) > 0, name, std::string("Invalid ") + name + " " + std::to_string(t.number(name)));
+  // What is kept here of a log that lies remotely as well is part of what is kept at all; -2: as much as that.
+  const auto part = [&](const char* local, const char* all_of) {
+    const auto kept = topic_config_value(*find_config(ConfigScope::topic, all_of), {}, properties);
+    const int64_t whole = parse_integer(trimmed(kept.value_or(""))).value_or(-1), here = t.number(local);
+    if (whole < 0 || here == -2) return;
+    const std::string name = std::string("log.") + all_of, value = std::to_string(whole);
+    t.want(here != -1, local, "Value must not be -1 as " + name + " value is set as " + value + ".");
+    t.want(here <= whole, local, "Value must not be more than " + name + " property value: " + value);
+  };
+  part("log.local.retention.ms", "retention.ms");
+  part("log.local.retention.bytes", "retention.bytes");
+}
 
 void check_together(const Properties& properties, const BrokerConfig& config, ConfigReport& report) {
   Together t{properties, report};
   between(t, config);
   group_bounds(t);
+  cordoned(t);
 }
 
 }  // namespace klamm::metadata

@@ -13,4 +13,7 @@ std::string broker_config_text(const Properties& properties, std::string_view na
 // Complains of properties that do not go together; each has been read by itself.
 void check_together(const Properties& properties, const BrokerConfig& config, ConfigReport& report);
 
+// What Kafka wants besides only where a broker changes while it runs.
+void check_change(const Properties& properties, ConfigReport& report);
+
 }  // namespace klamm::metadata

@@ -89,6 +89,35 @@ TEST_F(AlterConfigsApi, pools_of_threads_are_doubled_or_halved_at_most_by_what_t
   EXPECT_EQ(resize("7").first, kRefused);
 }
 
+TEST_F(AlterConfigsApi, what_would_not_go_together_is_refused) {
+  const std::pair<const char*, const char*> bad[] = {
+      {"log.roll.ms", "0"},
+      {"log.roll.jitter.ms", "-1"},
+      {"log.retention.ms", "0"},
+      {"log.cleaner.threads", "0"},
+      {"log.cleaner.dedupe.buffer.size", "1000"},
+      {"log.local.retention.ms", "-1"},
+      {"log.local.retention.ms", "2147483647"},
+      {"max.connections", "0"},
+      {"max.connection.creation.rate", "0"},
+      {"max.connections.per.ip", "0"},
+      {"max.connections.per.ip.overrides", "x"},
+      {"remote.log.reader.threads", "1000"},
+      {"remote.log.manager.follower.thread.pool.size", "5"},
+      {"group.consumer.assignment.interval.ms", "100000"},
+  };
+  for (const auto& [name, value] : bad)
+    for (const char* resource : {"1", ""})
+      EXPECT_EQ(told({{ResourceType::broker, resource, name, value}})[0].first, kRefused) << name << "=" << value;
+  const std::pair<const char*, const char*> of_one[] = {
+      {"cordoned.log.dirs", "elsewhere"}, {"listeners", "x"}, {"listener.security.protocol.map", "x"}};
+  for (const auto& [name, value] : of_one)
+    EXPECT_EQ(told({{ResourceType::broker, "1", name, value}})[0].first, kRefused) << name << "=" << value;
+  EXPECT_EQ(told({{ResourceType::broker, "1", "cordoned.log.dirs", "*"}})[0].first, ErrorCode::none);
+  EXPECT_EQ(told({{ResourceType::broker, "1", "log.retention.ms", "5", 2}})[0].first, ErrorCode::invalid_config)
+      << "that it is no list comes first";
+}
+
 TEST_F(AlterConfigsApi, there_are_no_loggers_to_change) {
   constexpr auto kLogger = ResourceType::broker_logger;
   EXPECT_EQ(told({{kLogger, "1", "kafka", "DEBUG"}})[0],
@@ -96,6 +125,7 @@ TEST_F(AlterConfigsApi, there_are_no_loggers_to_change) {
   EXPECT_EQ(told({{kLogger, "2", "kafka", "DEBUG"}})[0].second, "Unexpected node id. Expected 1, but received 2");
   EXPECT_EQ(told({{kLogger, "1", "kafka", "DEBUG", 2}})[0].second,
             "APPEND operation is not allowed for the BROKER_LOGGER resource");
+  EXPECT_EQ(told({{kLogger, "1", "kafka", "DEBUG", 4}})[0].first, ErrorCode::unknown_server_error);
 }
 
 TEST_F(AlterConfigsApi, a_resource_named_twice_spoils_only_itself) {

@@ -53,7 +53,7 @@ class ConfigLab : public Lab {
   }
   ErrorCode change(const Resource& resource, const std::vector<Change>& changes) {
     const auto a = ask<protocol::IncrementalAlterConfigsResponse>(request({{resource, changes}}), 1);
-    EXPECT_EQ(a->responses[0].error_code == 0, is_null(a->responses[0].error_message));
+    EXPECT_TRUE(a->responses[0].error_code != 0 || is_null(a->responses[0].error_message));
     return static_cast<E>(a->responses[0].error_code);
   }
   ErrorCode replace(const Resource& resource, const std::vector<Change>& configs) {
@@ -86,8 +86,20 @@ TEST(AlterConfigs, what_is_refused_and_why) {
       {{kTopic, "t"}, {"retention.ms"}, E::invalid_request},  // set to nothing
       {{kTopic, "t"}, {"retention.ms", nullptr, kRemove}, E::none},
       {{kTopic, "t"}, {"retention.ms", "1", kAppend}, E::invalid_config},  // no list
-      {{kTopic, "t"}, {"retention.ms", "1", 9}, E::invalid_request},       // no such operation
+      {{kTopic, "t"}, {"retention.ms", "1", 9}, E::unknown_server_error},  // no such operation
+      {{kBroker, "1"}, {"log.retention.ms", "1", 9}, E::invalid_request},
+      // What is wrong with a change is told before whose it is.
+      {{kTopic, "nope"}, {"retention.ms", "soon"}, E::invalid_config},
+      {{kTopic, "nope"}, {"retention.ms", "1", kAppend}, E::invalid_config},
+      {{kTopic, ""}, {"retention.ms", "1", kAppend}, E::invalid_config},
+      {{kTopic, "a b"}, {"retention.ms", "1", kSubtract}, E::invalid_config},
+      {{kTopic, "a b"}, {"retention.ms", "soon"}, E::invalid_topic_exception},
+      {{kTopic, "a b"}, {"", nullptr}, E::invalid_request},
+      {{kGroup, ""}, {"consumer.session.timeout.ms", "1", kAppend}, E::invalid_config},
+      {{kMetrics, ""}, {"metrics", "a", kAppend}, E::invalid_config},
+      {{static_cast<ResourceType>(77), "x"}, {"a", "1", kAppend}, E::invalid_request},
       {{kTopic, "t"}, {"remote.storage.enable", "true"}, E::invalid_config},
+      {{kTopic, "t"}, {"remote.storage.enable", " TRUE"}, E::invalid_config},
       {{kBroker, "1"}, {"num.io.threads", "17"}, E::none},  // the broker judges how far it may go
       {{kBroker, "1"}, {"num.io.threads", "0"}, E::invalid_request},
       {{kBroker, "1"}, {"process.roles", "broker"}, E::invalid_request},  // read-only
@@ -112,7 +124,8 @@ TEST(AlterConfigs, what_is_refused_and_why) {
       {{kMetrics, "m"}, {"metrics", "a,a"}, E::none},
       {{kMetrics, "m"}, {"interval.ms", "soon"}, E::invalid_config},
       {{kGroup, "g"}, {"consumer.session.timeout.ms", "50000"}, E::none},
-      {{kGroup, "g"}, {"consumer.session.timeout.ms", "1"}, E::invalid_config},        // below the broker's least
+      {{kGroup, "g"}, {"consumer.session.timeout.ms", "1"}, E::invalid_config},  // below the broker's least
+      {{kGroup, "g"}, {"consumer.session.timeout.ms", " 7 "}, E::invalid_config},
       {{kGroup, "g"}, {"consumer.session.timeout.ms", "9999999"}, E::invalid_config},  // above its most
       {{kGroup, "g"}, {"share.auto.offset.reset", "sometimes"}, E::invalid_config},
       {{kGroup, "g"}, {"no.such", "1"}, E::invalid_config},
@@ -158,6 +171,39 @@ TEST(AlterConfigs, lists_grow_and_shrink_from_what_they_are) {
   EXPECT_EQ(lab.value(t, "cleanup.policy"), "compact");
   EXPECT_EQ(lab.change(t, {{"cleanup.policy", "shred", kAppend}}), E::invalid_config);
   EXPECT_EQ(lab.value(t, "cleanup.policy"), "compact");
+}
+
+TEST(AlterConfigs, lists_begin_with_kafkas_default_whatever_brokers_have) {
+  ConfigLab lab;
+  EXPECT_EQ(lab.change({kBroker, ""}, {{"log.cleanup.policy", "compact"}}), E::none);
+  EXPECT_EQ(lab.change({kTopic, "t"}, {{"cleanup.policy", "delete", kAppend}}), E::none);
+  EXPECT_EQ(lab.value({kTopic, "t"}, "cleanup.policy"), "delete");
+  EXPECT_EQ(lab.change({kBroker, "1"}, {{"log.cleanup.policy", "compact", kSubtract}}), E::none);
+  EXPECT_EQ(lab.value({kBroker, "1"}, "log.cleanup.policy"), "delete");
+}
+
+TEST(AlterConfigs, of_several_faults_of_client_metrics_the_unknown_name_comes_first) {
+  ConfigLab lab;
+  const Resource m{kMetrics, "m"};
+  EXPECT_EQ(lab.change(m, {{"metrics", "a,,b"}, {"interval.ms", "1"}, {"no.such", "1"}}), E::invalid_request);
+  EXPECT_EQ(lab.change(m, {{"match", "x"}, {"interval.ms", "1"}}), E::invalid_request);
+  EXPECT_EQ(lab.change(m, {{"metrics", "a,,b"}, {"interval.ms", "1"}}), E::invalid_config);
+}
+
+TEST(AlterConfigs, an_operation_that_nobody_knows_spoils_the_request) {
+  ConfigLab lab;
+  const auto a =
+      lab.ask<protocol::IncrementalAlterConfigsResponse>(lab.request({{{kTopic, "t"}, {{"retention.ms", "5000"}}},
+                                                                      {{kTopic, "a b"}, {{"retention.ms", "1", 4}}},
+                                                                      {{kGroup, "g"}, {{"no.such", nullptr}}},
+                                                                      {{kBroker, "1"}, {{"process.roles", "broker"}}},
+                                                                      {{static_cast<ResourceType>(77), "x"}, {}}}),
+                                                         1);
+  const ErrorCode expected[] = {E::unknown_server_error, E::unknown_server_error, E::invalid_request,
+                                E::invalid_request, E::invalid_request};
+  for (size_t i = 0; i < std::size(expected); ++i)
+    EXPECT_EQ(static_cast<ErrorCode>(a->responses[i].error_code), expected[i]) << i;
+  EXPECT_EQ(lab.value({kTopic, "t"}, "retention.ms"), "(none)");
 }
 
 TEST(AlterConfigs, a_resource_changes_whole_or_not_at_all) {

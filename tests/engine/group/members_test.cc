@@ -35,6 +35,17 @@ TEST(Group, a_new_member_is_told_its_id_and_joins_with_it) {
   EXPECT_EQ(rig.heartbeat(id, 1), E::none);
 }
 
+TEST(Group, a_member_that_was_told_its_id_does_not_come_as_a_static_one) {
+  Rig rig;
+  const std::string id = rig.new_id();
+  const auto odd = rig.joined(rig.send_join({.member = id, .instance = "i"}));
+  EXPECT_EQ(error(odd), E::unknown_server_error);
+  EXPECT_EQ(odd.member_id, "");
+  const uint32_t join = rig.send_join({.member = id});
+  rig.settle();
+  EXPECT_EQ(error(rig.joined(join)), E::none) << "it is still expected";
+}
+
 TEST(Group, a_new_group_is_in_the_log_before_its_first_member_is_told_an_id) {
   Rig rig;
   rig.committing = false;

@@ -57,6 +57,50 @@ TEST(Offsets, what_does_not_exist_is_refused_one_by_one) {
   EXPECT_EQ(rig.commit({.member = "x", .generation = 1, .group = "other", .version = 8}), E::illegal_generation);
 }
 
+// One line a topic as it was answered: "t 9:3 0:0".
+template<class Response>
+std::vector<std::string> told(const Response& response) {
+  std::vector<std::string> out;
+  for (const auto& t : response.topics) {
+    std::string& line = out.emplace_back(t.name);
+    for (const auto& p : t.partitions)
+      line += " " + std::to_string(p.partition_index) + ":" + std::to_string(p.error_code);
+  }
+  return out;
+}
+
+TEST(Offsets, topics_named_twice_are_told_as_asked_unless_something_was_refused_before) {
+  Rig rig;
+  Arena& arena = rig.world.scratch.arena;
+  using Asked = std::vector<std::pair<const char*, std::vector<int32_t>>>;
+  const auto fill = [&](auto& request, const Asked& asked) {
+    request.group_id = "g";
+    for (const auto& [name, partitions] : asked) {
+      auto& t = request.topics.add(arena);
+      t.name = name;
+      for (const int32_t p : partitions) t.partitions.add(arena).partition_index = p;
+    }
+  };
+  const auto commit = [&](const Asked& asked) {
+    OffsetCommitRequest r;
+    fill(r, asked);
+    return told(rig.ask<OffsetCommitResponse>(8, r));
+  };
+  const auto remove = [&](const Asked& asked) {
+    OffsetDeleteRequest r;
+    fill(r, asked);
+    return told(rig.ask<OffsetDeleteResponse>(0, r));
+  };
+  using Lines = std::vector<std::string>;
+  const Asked clean = {{"t", {0}}, {"u", {}}, {"t", {1}}};
+  const Asked mixed = {{"t", {0}}, {"no", {}}, {"t", {1, 9}}, {"u", {0}}, {"no", {5}}};
+  EXPECT_EQ(commit(clean), (Lines{"t 0:0", "t 1:0"}));
+  EXPECT_EQ(commit(mixed), (Lines{"no 5:3", "t 9:3 0:0 1:0", "u 0:0"}));
+  EXPECT_EQ(commit({{"no", {}}}), (Lines{"no"}));
+  EXPECT_EQ(remove(clean), (Lines{"t 0:0", "t 1:0"}));
+  EXPECT_EQ(remove(mixed), (Lines{"no 5:3", "t 9:3 0:0 1:0", "u 0:0"}));
+}
+
 TEST(Offsets, a_failed_append_changes_nothing) {
   Rig rig;
   rig.commit({.offset = 5});
@@ -218,6 +262,8 @@ TEST(Groups, are_listed_by_state_and_type) {
   };
   EXPECT_EQ(list({"sTaBle"}, {}), "g ");
   EXPECT_EQ(list({"Empty"}, {"CLASSIC"}), "simple ");
+  EXPECT_EQ(list({"\tEmpty "}, {}), "simple ");
+  EXPECT_EQ(list({}, {" classic"}), "");
   EXPECT_EQ(list({"nope"}, {}), "");
   EXPECT_EQ(list({}, {"consumer"}), "");
   EXPECT_EQ(list({}, {}).size(), std::string("g simple ").size());

@@ -343,6 +343,13 @@ TEST(TopicConfig, values_that_are_taken_and_how_they_are_shown) {
   EXPECT_EQ(shown("retention.ms", " +5 "), "5");
   EXPECT_EQ(shown("unclean.leader.election.enable", "TRUE"), "true");
   EXPECT_EQ(shown("cleanup.policy", " compact ,delete,compact"), "compact,delete");
+  const std::pair<const char*, const char*> decimals[] = {
+      {"0.5", "0.5"},           {"1", "1.0"},          {"0", "0.0"},      {".5", "0.5"},
+      {"1e-1", "0.1"},          {"1.", "1.0"},         {"0.10", "0.1"},   {"+0.2", "0.2"},
+      {"0.0000001", "1.0E-7"},  {"0.00012", "1.2E-4"}, {"0.5f", "0.5"},   {"-0", "-0.0"},
+      {"00.5", "0.5"},          {"0.001", "0.001"},    {"1e-400", "0.0"}, {"12e6", "1.2E7"},
+      {"9999999", "9999999.0"}, {"12.25", "12.25"}};
+  for (const auto& [value, plain] : decimals) EXPECT_EQ(shown("min.cleanable.dirty.ratio", value), plain);
 }
 
 TEST(ConfigNumbers, decimals_become_millionths) {
