@@ -58,7 +58,13 @@ bool replay_offset(HardState& state, Arena& arena, const OffsetCommitKey& k,
 
 bool replay_group(HardState& state, Arena& arena, Str group, const coordinator::ReplayedRecord& record) {
   if (record.value.is_null()) {
-    state.groups.erase(group);
+    // A group that went over to the newer protocol loses this record and keeps its offsets (KIP-848).
+    const auto it = state.offsets.lower_bound(OffsetKeyView{group, {}});
+    const bool offsets = (!it.at_end() && it->key.group == group) || state.has_open_transaction(group);
+    if (offsets)
+      state.groups.set(group, StoredGroup());
+    else
+      state.groups.erase(group);
     return true;
   }
   GroupMetadataValue value;

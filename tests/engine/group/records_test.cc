@@ -95,6 +95,20 @@ TEST(GroupRecords, a_committed_offset) {
   EXPECT_TRUE(fold.state.offsets.empty());
 }
 
+TEST(GroupRecords, a_group_of_the_newer_protocol_keeps_its_offsets_and_with_them_its_place) {
+  Fold fold;
+  fold.take(kOffsetKey, kOffset);
+  fold.take(kGroupKey, kStableGroup);
+  fold.bury(kGroupKey);
+  fold.take("\0\3\0\nfzhhikmp-g"s, "\0\0\0\0\0\1\0"s);
+  ASSERT_TRUE(fold.state.groups.contains(std::string("fzhhikmp-g")));
+  EXPECT_TRUE(fold.group().simple());
+  EXPECT_EQ(fold.state.offsets.size(), 1u);
+  fold.bury(kOffsetKey);
+  fold.bury(kGroupKey);
+  EXPECT_TRUE(fold.state.groups.empty());
+}
+
 TEST(GroupRecords, damage_is_refused_and_strangers_are_passed_over) {
   HardState state;
   Arena arena;
