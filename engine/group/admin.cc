@@ -104,9 +104,10 @@ ErrorCode Core::delete_group(Op& op, Str id) {
       return true;
     });
   op.record(group_tombstone(id));
-  Group& gone = groups_.find(id)->second;
-  for (auto& [member_id, session] : gone.pending_members) cancel_session(session);
-  groups_.erase(groups_.find(id));
+  const auto it = groups_.find(id);
+  for (auto& [member_id, session] : it->second.pending_members) cancel_session(session);
+  op.then({.kind = Effect::Kind::deleted, .group = std::string(id), .gone = std::move(it->second)});
+  groups_.erase(it);
   return ErrorCode::none;
 }
 

@@ -1,5 +1,7 @@
 #include "engine/group/core.h"
 
+#include <algorithm>
+
 #include "engine/base/digest.h"
 #include "engine/group/records.h"
 #include "engine/group/replies.h"
@@ -32,7 +34,8 @@ void Core::committed(Op& op, const Effect& effect) {
   if (it == groups_.end()) return;
   Group& g = it->second;
   switch (effect.kind) {
-    case Effect::Kind::created: break;
+    case Effect::Kind::created:
+    case Effect::Kind::deleted: break;
     case Effect::Kind::stored: {
       // Somebody may have joined meanwhile; then this assignment is history.
       if (g.state != State::completing || g.generation != effect.generation) break;
@@ -58,6 +61,7 @@ void Core::committed(Op& op, const Effect& effect) {
 }
 
 void Core::failed(Op& op, const Effect& effect, ErrorCode told) {
+  if (effect.kind == Effect::Kind::deleted) return put_back(op, *effect.gone);
   const auto it = groups_.find(effect.group);
   if (it == groups_.end()) return;
   Group& g = it->second;
@@ -85,7 +89,18 @@ void Core::failed(Op& op, const Effect& effect, ErrorCode told) {
       undo_take_over(op, g, effect, told);
       break;
     }
+    case Effect::Kind::deleted: break;
   }
+}
+
+// A deletion failed, so the group is what it was. Its record may be older than that, and tell of members who have left:
+// it is not restored from there.
+void Core::put_back(Op& op, const Group& gone) {
+  if (!op.hard().groups.contains(gone.id) || groups_.contains(gone.id)) return;
+  Group& g = groups_.emplace(gone.id, gone).first->second;
+  for (auto& [member_id, session] : g.pending_members)
+    session.timer =
+        timers_.set(std::max(session.expires, op.ctx.now), Timer{Timer::Kind::session, g.id, member_id, {}});
 }
 
 // ---- finding groups

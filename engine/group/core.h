@@ -28,7 +28,7 @@ namespace klamm::group {
 
 // One step of a search for offsets that have to go.
 inline constexpr size_t kGroupsPerSweep = 1000;
-inline constexpr size_t kOffsetsPerSweep = 2000;  // looked at, of deleted topics
+inline constexpr size_t kOffsetsPerSweep = 2000;  // looked at
 inline constexpr size_t kRecordsPerSweep = 1000;
 inline constexpr size_t kBytesPerSweep = 1 << 20;           // of records, by one that may be larger
 inline constexpr Duration kSweepPause = milliseconds(100);  // between steps that the log may have taken back
@@ -67,6 +67,7 @@ class Core final {
       created,          // a new group's first record
       stored,           // the assignment of `generation`
       static_replaced,  // `member` has taken over from `old`; `ticket` is its JoinGroup
+      deleted,          // `gone` has no record any more
     };
     Kind kind = Kind::created;
     std::string group;
@@ -75,10 +76,11 @@ class Core final {
     std::string old_leader;
     std::optional<Member> old;
     Ticket ticket;
+    std::optional<Group> gone;
     template<class V>
     void fields(V& v) const {
       v("kind", kind), v("group", group), v("generation", generation), v("member", member), v("old_leader", old_leader),
-          v("old", old), v("ticket", ticket);
+          v("old", old), v("ticket", ticket), v("gone", gone);
     }
   };
   using Op = coordinator::Operation<Core>;
@@ -129,7 +131,8 @@ class Core final {
 
   template<class V>
   void fields(V& v) const {
-    v("groups", groups_), v("timers", timers_), v("sweep", sweep_), v("purge", purge_), v("purge_timer", purge_timer_);
+    v("groups", groups_), v("timers", timers_), v("sweep", sweep_), v("sweep_next", sweep_next_), v("purge", purge_),
+        v("purge_timer", purge_timer_);
   }
 
  private:
@@ -164,7 +167,7 @@ class Core final {
 
   // core.cc: finding groups, sessions, timers
   Group* find(Op& op, std::string_view id);  // null: there is no such group
-  Group& give_sessions(Op& op, Group& g);
+  void put_back(Op& op, const Group& gone);
   void touch(Op& op, const Group& g, std::string_view member_id, Session& session, int32_t timeout_ms);
   void touch(Op& op, const Group& g, Member& m) { touch(op, g, m.id, m.session, m.session_timeout_ms); }
   void schedule(Op& op, TimerId& timer, int32_t after_ms, Timer what);
@@ -204,7 +207,8 @@ class Core final {
   Config config_;
   std::map<std::string, Group, std::less<>> groups_;
   Timers<Timer> timers_;
-  std::string sweep_;  // while one is under way: the last group it has done
+  std::string sweep_;     // while one is under way: the last group it has done
+  OffsetKey sweep_next_;  // and where it goes on in the one behind it
   Purge purge_;
   TimerId purge_timer_;  // set while `purge_` has topics
 };

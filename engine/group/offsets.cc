@@ -224,44 +224,51 @@ void Core::sweep(Op& op) {
   auto it = op.hard().groups.lower_bound(sweep_);
   if (!it.at_end() && !sweep_.empty() && it->key == sweep_) ++it;
   for (; !it.at_end(); ++it) {
-    if (step.groups-- == 0 || !sweep_group(op, it->key, step)) {
+    if (step.groups-- == 0 || step.full() || !sweep_group(op, it->key, step)) {
       timers_.set(op.ctx.now + kSweepPause, Timer{});
       return;
     }
     sweep_ = it->key;
+    sweep_next_ = {};
   }
   sweep_.clear();
   timers_.set(op.ctx.now + milliseconds(config_.retention_check_ms), Timer{});
 }
 
-// False: it has more expired offsets than one step may take.
+// False: it has more offsets than one step may look at; `sweep_next_` is where the next one goes on.
 bool Core::sweep_group(Op& op, std::string_view id, Step& step) {
   const auto soft = groups_.find(id);
+  const StoredGroup& stored = *op.hard().groups.find(id);
   std::optional<Group> restored;
-  if (soft == groups_.end()) restored = Group::restored(id, *op.hard().groups.find(id), op.ctx.arena());
+  if (soft == groups_.end()) restored = Group::restored(id, stored, op.ctx.arena());
   const Group& g = restored ? *restored : soft->second;
+  // The record that all have left was not taken. Until it is the group stays, for with its record they would be back.
+  const bool stale = g.state == State::empty && !stored.members.empty();
+  if (stale) step.record(op, group_record(op.ctx.arena(), g));
   const Ageing kind = ageing({.state = g.state,
                               .simple = !g.protocol_type,
                               .knows_topics = g.of_consumers() && g.topics,
                               .has_timestamp = g.since_ms >= 0});
-  bool all = true, room = true;
-  for_each_offset(op.hard().offsets, id, [&](const auto& entry) {
-    const CommittedOffset& o = entry.value;
-    const Age age{o.expire_ms, kind == Ageing::since_empty ? g.since_ms : o.commit_ms};
-    if (kind == Ageing::never || g.subscribes(entry.key.topic) ||
-        !offset_expired(age, op.ctx.wall.ms, config_.offsets_retention_ms) ||
-        op.hard().has_unstable_offset(entry.key.view())) {
-      all = false;
-      return true;
+  if (kind == Ageing::never) return true;
+  const OffsetKeyView first{id, {}};
+  const OffsetKeyView begin = sweep_next_.group == id ? std::max(sweep_next_.view(), first) : first;
+  auto it = op.hard().offsets.lower_bound(first);
+  const auto among = [&] { return !it.at_end() && it->key.group == id; };
+  bool all = !stale && (!among() || it->key.view() >= begin);  // none stayed behind
+  for (it = op.hard().offsets.lower_bound(begin); among(); ++it) {
+    if (step.offsets == 0 || step.full()) {
+      sweep_next_ = it->key;
+      return false;
     }
-    room = !step.full();
-    if (!room) return false;
-    if (!step.record(op, offset_tombstone(entry.key.view()))) all = false;
-    return true;
-  });
-  if (!room) return false;
+    --step.offsets;
+    const CommittedOffset& o = it->value;
+    const Age age{o.expire_ms, kind == Ageing::since_empty ? g.since_ms : o.commit_ms};
+    if (g.subscribes(it->key.topic) || !offset_expired(age, op.ctx.wall.ms, config_.offsets_retention_ms) ||
+        op.hard().has_unstable_offset(it->key.view()) || !step.record(op, offset_tombstone(it->key.view())))
+      all = false;
+  }
   if (all && g.state == State::empty && g.pending_members.empty() && !op.hard().has_open_transaction(id)) {
-    if (op.record_apart(group_tombstone(id))) groups_.erase(std::string(id));
+    if (op.record_apart(group_tombstone(id)) && soft != groups_.end()) groups_.erase(soft);
   }
   return true;
 }

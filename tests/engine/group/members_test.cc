@@ -387,6 +387,41 @@ TEST(Group, a_deletion_of_many_groups_takes_time_in_proportion) {
   EXPECT_EQ(answer.results.size(), 200'000u);
 }
 
+// That all had left was not taken by the log either: its last record is of a stable group.
+TEST(Group, a_deletion_that_fails_brings_back_nobody) {
+  Rig rig;
+  const std::string id = rig.stable_group();
+  rig.refusing = E::not_enough_replicas;
+  rig.send_leave(id);
+  EXPECT_EQ(rig.state(), "Empty");
+  const std::string pending = rig.new_id();
+  protocol::DeleteGroupsRequest r;
+  r.groups_names.push_back(rig.world.scratch.arena, "g");
+  const auto deleted = [&] { return E(rig.ask<protocol::DeleteGroupsResponse>(2, r).results[0].error_code); };
+  EXPECT_EQ(deleted(), E::coordinator_not_available);
+  EXPECT_EQ(rig.state(), "Empty");
+  rig.refusing = E::none;
+  const uint32_t join = rig.send_join({.member = pending});
+  rig.settle();
+  EXPECT_EQ(error(rig.joined(join)), E::none) << "it was told this id";
+  rig.send_leave(pending);
+  EXPECT_EQ(deleted(), E::none);
+  EXPECT_EQ(rig.state(), "Dead");
+}
+
+TEST(Group, a_pending_member_expires_after_a_deletion_that_failed) {
+  Rig rig;
+  rig.new_id();
+  rig.refusing = E::not_enough_replicas;
+  protocol::DeleteGroupsRequest r;
+  r.groups_names.push_back(rig.world.scratch.arena, "g");
+  rig.ask<protocol::DeleteGroupsResponse>(2, r);
+  const auto& core = rig.coordinator.runtime().shard(rig.coordinator.partition_of("g"))->core;
+  ASSERT_EQ(core.groups().at("g").pending_members.size(), 1u);
+  rig.pass(11'000);
+  EXPECT_TRUE(core.groups().at("g").pending_members.empty());
+}
+
 TEST(Group, a_request_cut_short_closes_the_connection) {
   Rig rig;
   auto c = rig.ctx();

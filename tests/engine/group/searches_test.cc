@@ -139,6 +139,47 @@ TEST_F(Searches, what_no_batch_can_hold_stays_until_one_can) {
   EXPECT_EQ(offsets(), 0u);
 }
 
+TEST_F(Searches, those_who_left_do_not_come_back_when_their_group_cannot_go) {
+  const std::string id = rig.stable_group();
+  rig.refusing = E::not_enough_replicas;
+  rig.send_leave(id);
+  rig.pass(25'000);
+  EXPECT_EQ(rig.state(), "Empty");
+  rig.refusing = E::none;
+  rig.pass(25'000);
+  EXPECT_EQ(rig.state(), "Dead");
+}
+
+TEST_F(Searches, groups_that_become_empty_together_take_as_many_batches_as_they_need) {
+  for (int i = 0; i < 100; ++i) rig.stable_group({.group = name(i)});
+  rig.coordinator.set_max_batch_bytes(1'000);
+  rig.pass(10'000);
+  rig.fail_over();
+  for (int i = 0; i < 100; ++i) EXPECT_NE(rig.state(name(i)), "Stable") << i;
+}
+
+// None of them has expired; then all have.
+TEST_F(Searches, a_sweep_looks_at_so_many_in_a_turn_and_goes_on_later) {
+  constexpr int kMany = 10 * kOffsetsPerSweep;
+  protocol::BatchBuilder builder(protocol::BatchBuilder::Options{});
+  for (int i = 0; i < kMany; ++i) {
+    const auto r = offset_record({"g", name(i, 1), 0}, {.offset = 5, .commit_ms = rig.world.wall.ms});
+    builder.add({.key = protocol::Bytes::of(r.key.span()), .value = protocol::Bytes::of(r.value.span())});
+  }
+  found_in_log(builder.finish());
+  rig.fail_over();
+  rig.pass(10'000);
+  for (int step = 1; step < 10; ++step) {
+    EXPECT_EQ(rig.coordinator.next_deadline(), rig.world.now + kSweepPause) << step;
+    rig.pass(kSweepPause.ms());
+  }
+  EXPECT_GT(rig.coordinator.next_deadline(), rig.world.now + kSweepPause);
+  EXPECT_EQ(offsets(), static_cast<size_t>(kMany));
+  rig.pass(80'000);
+  EXPECT_EQ(offsets(), 0u);
+  EXPECT_TRUE(rig.hard().groups.empty());
+}
+
 // Kafka takes such a record for a stable group as well; to describe it, it fails.
 TEST_F(Searches, a_group_whose_members_have_no_protocol_is_described) {
   Group g;
