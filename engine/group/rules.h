@@ -2,10 +2,13 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "engine/base/error_code.h"
@@ -105,30 +108,31 @@ inline bool accepts_member(const Capacity& c) {
 // what member i supports, best first. Nothing if there is none in common. A draw goes to whichever comes first in a
 // Java hash table: Kafka leaves it to its HashMap, and clients see the result.
 inline std::optional<std::string> choose_protocol(std::span<const std::vector<std::string_view>> choices) {
-  const auto supported_by_all = [&](std::string_view p) {
-    return std::all_of(choices.begin(), choices.end(),
-                       [&](const auto& c) { return std::find(c.begin(), c.end(), p) != c.end(); });
+  struct Candidate {
+    size_t members = 0;  // that support it
+    size_t last = 0;     // of them, counted from 1: a member may name a protocol twice
+    size_t votes = 0;
+    size_t first = 0;  // member to vote for it
   };
-  struct Votes {
-    std::string_view protocol;
-    uint32_t bucket;
-    int count;
-  };
-  std::vector<Votes> votes;
-  for (const auto& choice : choices) {
-    const auto first = std::find_if(choice.begin(), choice.end(), supported_by_all);
-    if (first == choice.end()) return std::nullopt;
-    const auto seen = std::find_if(votes.begin(), votes.end(), [&](const Votes& v) { return v.protocol == *first; });
-    const uint32_t hash = static_cast<uint32_t>(protocol::java_hash(*first));
-    if (seen == votes.end())
-      votes.push_back({*first, (hash ^ hash >> 16) & 15, 1});
-    else
-      ++seen->count;
+  std::map<std::string_view, Candidate> candidates;  // a member may name very many
+  for (size_t i = 0; i < choices.size(); ++i)
+    for (const std::string_view p : choices[i])
+      if (Candidate& c = candidates[p]; std::exchange(c.last, i + 1) != i + 1) ++c.members;
+  for (size_t i = 0; i < choices.size(); ++i) {
+    Candidate* vote = nullptr;
+    for (size_t k = 0; !vote && k < choices[i].size(); ++k)
+      if (Candidate& c = candidates.at(choices[i][k]); c.members == choices.size()) vote = &c;
+    if (!vote) return std::nullopt;
+    if (vote->votes++ == 0) vote->first = i;
   }
-  const auto best = std::min_element(votes.begin(), votes.end(), [](const Votes& a, const Votes& b) {
-    return a.count != b.count ? a.count > b.count : a.bucket < b.bucket;
-  });
-  return best == votes.end() ? std::nullopt : std::optional<std::string>(best->protocol);
+  const auto rank = [](const auto& entry) {
+    const auto hash = static_cast<uint32_t>(protocol::java_hash(entry.first));
+    const Candidate& c = entry.second;
+    return std::tuple(c.votes == 0, -static_cast<int64_t>(c.votes), (hash ^ hash >> 16) & 15, c.first);
+  };
+  const auto best = std::min_element(candidates.begin(), candidates.end(),
+                                     [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
+  return best == candidates.end() ? std::nullopt : std::optional<std::string>(best->first);
 }
 
 // group.initial.rebalance.delay.ms (KIP-134): the first rebalance of an empty group waits for more members, and again

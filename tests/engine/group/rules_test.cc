@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+#include <vector>
+
 namespace klamm::group {
 namespace {
 
@@ -67,6 +70,18 @@ TEST(GroupRules, the_protocol_is_one_that_all_support_and_most_prefer) {
   EXPECT_EQ(choose_protocol(Choices{{"a"}, {"b"}}), std::nullopt);
   EXPECT_EQ(choose_protocol(Choices{}), std::nullopt);
   EXPECT_EQ(choose_protocol(Choices{{"a", "b"}, {"b", "a"}}), choose_protocol(Choices{{"b", "a"}, {"a", "b"}}));
+}
+
+// Two requests of a megabyte may name a hundred thousand each.
+TEST(GroupRules, a_protocol_among_very_many_is_found_in_proportion) {
+  std::vector<std::string> names;
+  for (int i = 0; i < 100'000; ++i) names.push_back("p" + std::to_string(i));
+  std::vector<std::vector<std::string_view>> choices(2);
+  for (size_t i = 0; i < names.size(); ++i) choices[i % 2].push_back(names[i]);
+  for (auto& c : choices) c.push_back("z"), c.push_back("z");
+  EXPECT_EQ(choose_protocol(choices), "z");
+  choices.push_back({"p0", "p0"});
+  EXPECT_EQ(choose_protocol(choices), std::nullopt) << "named twice by one is not supported by two";
 }
 
 TEST(GroupRules, an_initial_rebalance_waits_again_while_members_come_but_not_for_ever) {
