@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 #include "engine/base/assert.h"
 
@@ -13,9 +14,9 @@ using protocol::FetchResponse;
 
 bool by_id(int16_t version) { return version >= 13; }
 
-FetchSessions::Key key_of(int16_t version, Str topic, const Uuid& id, int32_t partition) {
-  if (by_id(version)) return {std::string(), id, partition};
-  return {std::string(topic), Uuid{}, partition};
+FetchSessions::TopicView topic_of(int16_t version, Str name, const Uuid& id) {
+  if (by_id(version)) return {"", id};
+  return {name, Uuid{}};
 }
 
 // By id: as the answer calls it that says what became of it, though none is sent.
@@ -27,23 +28,62 @@ int32_t after(int32_t epoch) { return epoch == INT32_MAX ? 1 : epoch + 1; }
 
 }  // namespace
 
-void FetchSessions::Session::put(const Key& key, const FetchRequest::FetchPartition& x) {
-  const auto [it, fresh] = places.try_emplace(key, last + 1);
-  if (fresh) ++last;
-  Entry& e = order[it->second];
-  if (fresh) e.key = key;
-  e.current_leader_epoch = x.current_leader_epoch;
-  e.fetch_offset = x.fetch_offset;
-  e.last_fetched_epoch = x.last_fetched_epoch;
-  e.log_start = x.log_start_offset;
-  e.max_bytes = x.partition_max_bytes;
+std::optional<uint32_t> FetchSessions::Session::number(const TopicView& topic) const {
+  const auto it = numbers.find(std::pair(topic.id, topic.name));
+  return it == numbers.end() ? std::nullopt : std::optional(it->second);
 }
 
-void FetchSessions::Session::drop(const Key& key) {
-  const auto it = places.find(key);
-  if (it == places.end()) return;
-  order.erase(it->second);
-  places.erase(it);
+void FetchSessions::Session::put(const TopicView& topic, const List<FetchRequest::FetchPartition>& partitions) {
+  if (partitions.empty()) return;
+  std::optional<uint32_t> known = number(topic);
+  if (!known) {
+    known = ++last_topic;
+    topics.emplace(*known, Topic{std::string(topic.name), topic.id});
+    numbers.emplace(std::pair(topic.id, std::string(topic.name)), *known);
+    name_bytes += topic.name.size();
+  }
+  for (const auto& x : partitions) {
+    const Key key{*known, x.partition};
+    const auto [it, fresh] = places.try_emplace(key, last + 1);
+    if (fresh) ++last, ++topics.at(*known).partitions;
+    Entry& e = order[it->second];
+    e.key = key;
+    e.current_leader_epoch = x.current_leader_epoch;
+    e.fetch_offset = x.fetch_offset;
+    e.last_fetched_epoch = x.last_fetched_epoch;
+    e.log_start = x.log_start_offset;
+    e.max_bytes = x.partition_max_bytes;
+  }
+}
+
+void FetchSessions::Session::tell_name(uint32_t number, std::string name) {
+  Topic& t = topics.at(number);
+  if (!t.told.empty()) return;
+  t.told = std::move(name);
+  name_bytes += t.told.size();
+}
+
+void FetchSessions::Session::move_to_end(uint64_t& place) {
+  auto moved = order.extract(place);
+  moved.key() = place = ++last;
+  order.insert(std::move(moved));
+}
+
+void FetchSessions::Session::drop(const TopicView& topic, const List<int32_t>& partitions) {
+  const std::optional<uint32_t> known = number(topic);
+  if (!known) return;
+  Topic& t = topics.at(*known);
+  for (const int32_t partition : partitions) {
+    const auto it = places.find({*known, partition});
+    if (it == places.end()) continue;
+    order.erase(it->second);
+    places.erase(it);
+    if (--t.partitions > 0) continue;
+    name_bytes -= t.name.size() + t.told.size();
+    numbers.erase(numbers.find(std::pair(topic.id, topic.name)));
+    topics.erase(*known);
+    return;
+  }
 }
 
 ErrorCode FetchSessions::advance(Ctx& ctx, int16_t version, const FetchRequest& q) {
@@ -52,14 +92,14 @@ ErrorCode FetchSessions::advance(Ctx& ctx, int16_t version, const FetchRequest& 
   Session& s = it->second;
   if (s.epoch != q.session_epoch) return ErrorCode::invalid_fetch_session_epoch;
   if (s.by_id != by_id(version)) return ErrorCode::fetch_session_topic_id_error;
-  partitions_ -= s.order.size();
-  for (const auto& topic : q.topics)
-    for (const auto& x : topic.partitions) s.put(key_of(version, topic.topic, topic.topic_id, x.partition), x);
+  uncount(s);
+  for (const auto& topic : q.topics) s.put(topic_of(version, topic.topic, topic.topic_id), topic.partitions);
   for (const auto& topic : q.forgotten_topics_data)
-    for (int32_t partition : topic.partitions) s.drop(key_of(version, topic.topic, topic.topic_id, partition));
+    s.drop(topic_of(version, topic.topic, topic.topic_id), topic.partitions);
   KLAMM_ASSERT_REL(s.order.size(), ==, s.places.size());
-  partitions_ += s.order.size();
-  if (partitions_ > kPartitionsMost) {
+  KLAMM_ASSERT_REL(s.topics.size(), ==, s.numbers.size());
+  count(s);
+  if (partitions_ > kPartitionsMost || name_bytes_ > kNameBytesMost) {
     erase(it);
     return ErrorCode::fetch_session_id_not_found;
   }
@@ -79,13 +119,13 @@ std::optional<ErrorCode> FetchSessions::expand(Arena& arena, int16_t version, Fe
   const Session& s = it->second;
   if (s.epoch != after(q.session_epoch)) return ErrorCode::invalid_fetch_session_epoch;
   q.topics = {};
+  uint32_t last = 0;  // numbers begin behind it
   for (const auto& [place, e] : s.order) {
-    const bool same = !q.topics.empty() && (by_id(version) ? q.topics.back().topic_id == e.key.topic_id
-                                                           : q.topics.back().topic == Str(e.key.topic));
-    if (!same) {
+    if (std::exchange(last, e.key.topic) != e.key.topic) {
+      const Topic& t = s.topics.at(e.key.topic);
       auto& topic = q.topics.add(arena);
-      topic.topic = by_id(version) ? e.name : e.key.topic;
-      topic.topic_id = e.key.topic_id;
+      topic.topic = by_id(version) ? t.told : t.name;
+      topic.topic_id = t.id;
     }
     auto& x = q.topics.back().partitions.add(arena);
     x.partition = e.key.partition;
@@ -113,9 +153,7 @@ bool FetchSessions::news(Session& s, const Key& key, FetchResponse::PartitionDat
     e.told_high_watermark = -1;  // so that the end of the error is news
   }
   if (records) {
-    auto moved = s.order.extract(it->second);
-    moved.key() = it->second = ++s.last;
-    s.order.insert(std::move(moved));
+    s.move_to_end(it->second);
   }
   return tell;
 }
@@ -124,13 +162,13 @@ void FetchSessions::answered(Arena& arena, int16_t version, int32_t id, FetchRes
   const auto it = sessions_.find(id);
   if (it == sessions_.end()) return void(response.session_id = id);  // evicted since: told in full, and next time so
   Session& s = it->second;
+  uncount(s);
   List<FetchResponse::FetchableTopicResponse> told;
   for (auto& topic : response.responses) {
+    const auto number = s.number(topic_of(version, topic.topic, topic.topic_id));
+    if (number) s.tell_name(*number, name_of(version, topic));
     for (auto& y : topic.partitions) {
-      const Key key = key_of(version, topic.topic, topic.topic_id, y.partition_index);
-      if (const auto place = s.places.find(key); place != s.places.end() && s.order.at(place->second).name.empty())
-        s.order.at(place->second).name = name_of(version, topic);
-      if (!news(s, key, y)) continue;
+      if (number && !news(s, {*number, y.partition_index}, y)) continue;
       const bool same =
           !told.empty() && (by_id(version) ? told.back().topic_id == topic.topic_id : told.back().topic == topic.topic);
       if (!same) {
@@ -141,14 +179,17 @@ void FetchSessions::answered(Arena& arena, int16_t version, int32_t id, FetchRes
       told.back().partitions.push_back(arena, y);
     }
   }
+  count(s);
   response.responses = told;
   response.session_id = id;
 }
 
 int32_t FetchSessions::open(Ctx& ctx, int16_t version, bool follower, const FetchRequest& q, const FetchResponse& m) {
-  size_t partitions = 0;
-  for (const auto& topic : q.topics) partitions += topic.partitions.size();
-  if (partitions_ + partitions > kPartitionsMost || !make_place(ctx.now, follower, partitions)) return 0;
+  size_t partitions = 0, names = 0;
+  for (const auto& topic : q.topics)
+    partitions += topic.partitions.size(), names += by_id(version) ? 0 : topic.topic.size();
+  if (partitions_ + partitions > kPartitionsMost || name_bytes_ + names > kNameBytesMost) return 0;
+  if (!make_place(ctx.now, follower, partitions)) return 0;
   int32_t id = 0;
   while (id == 0 || sessions_.count(id)) {
     const uint64_t ordinal = drawn_++;
@@ -159,19 +200,21 @@ int32_t FetchSessions::open(Ctx& ctx, int16_t version, bool follower, const Fetc
   s.follower = follower;
   s.created = s.used = ctx.now;
   s.size = partitions;
-  std::map<Key, const FetchRequest::FetchPartition*> wanted;
-  for (const auto& topic : q.topics)
-    for (const auto& x : topic.partitions) wanted[key_of(version, topic.topic, topic.topic_id, x.partition)] = &x;
-  for (const auto& topic : m.responses)
+  for (const auto& topic : q.topics) s.put(topic_of(version, topic.topic, topic.topic_id), topic.partitions);
+  for (const auto& topic : m.responses) {
+    const auto number = s.number(topic_of(version, topic.topic, topic.topic_id));
+    if (!number) continue;
+    s.tell_name(*number, name_of(version, topic));
     for (const auto& y : topic.partitions) {
-      const Key key = key_of(version, topic.topic, topic.topic_id, y.partition_index);
-      s.put(key, *wanted.at(key));
-      Entry& e = s.order.at(s.places.at(key));
-      e.name = name_of(version, topic);
+      const auto place = s.places.find({*number, y.partition_index});
+      if (place == s.places.end()) continue;
+      s.move_to_end(place->second);
+      Entry& e = s.order.at(place->second);
       e.told_high_watermark = y.error_code == 0 ? y.high_watermark : -1;
       e.told_log_start = y.log_start_offset;
     }
-  partitions_ += s.order.size();
+  }
+  count(s);
   return id;
 }
 

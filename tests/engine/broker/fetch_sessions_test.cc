@@ -220,5 +220,60 @@ TEST(FetchSessions, what_all_of_them_remember_is_bounded) {
   EXPECT_EQ(lab.sessions.partitions(), 3u);
 }
 
+// A name that no topic has may be long, and is the same for all of its partitions.
+TEST(FetchSessions, a_topic_is_named_once_however_many_partitions_it_has) {
+  Lab lab;
+  const std::string longest(32'767, 'n');
+  FetchRequest q = lab.request(10'000);
+  q.topics[0].topic = longest;
+  Ctx c = lab.ctx();
+  const int32_t id = lab.sessions.open(c, 12, false, q, FetchResponse());
+  ASSERT_GT(id, 0);
+  EXPECT_EQ(lab.sessions.partitions(), 10'000u);
+  EXPECT_EQ(lab.sessions.name_bytes(), longest.size());
+  FetchRequest next = lab.request(0, id, 1);
+  auto& gone = next.forgotten_topics_data.add(lab.arena);
+  gone.topic = longest;
+  for (int32_t i = 1; i < 10'000; ++i) gone.partitions.push_back(lab.arena, i);
+  ASSERT_EQ(lab.sessions.advance(c, 12, next), ErrorCode::none);
+  EXPECT_EQ(lab.sessions.name_bytes(), longest.size());
+  ASSERT_FALSE(lab.sessions.expand(lab.arena, 12, next));
+  ASSERT_EQ(next.topics.size(), 1u);
+  EXPECT_EQ(next.topics[0].topic, longest);
+  EXPECT_EQ(next.topics[0].partitions.size(), 1u);
+  FetchRequest last = lab.request(0, id, 2);
+  auto& also = last.forgotten_topics_data.add(lab.arena);
+  also.topic = longest;
+  also.partitions.push_back(lab.arena, 0);
+  ASSERT_EQ(lab.sessions.advance(c, 12, last), ErrorCode::none);
+  EXPECT_EQ(lab.sessions.partitions(), 0u);
+  EXPECT_EQ(lab.sessions.name_bytes(), 0u);
+}
+
+TEST(FetchSessions, the_names_that_all_of_them_remember_are_bounded) {
+  Lab lab(1000);
+  const int32_t id = lab.open(1);
+  Ctx c = lab.ctx();
+  int32_t epoch = 1, name = 0;
+  size_t most = 0;
+  ErrorCode error = ErrorCode::none;
+  while (error == ErrorCode::none) {
+    ASSERT_LT(epoch, 100);
+    Arena arena;
+    FetchRequest q = lab.request(0, id, epoch++);
+    for (int i = 0; i < 100; ++i) {
+      auto& topic = q.topics.add(arena);
+      topic.topic = arena.copy(std::string(32'000, 'n') + std::to_string(name++));
+      topic.partitions.add(arena);
+    }
+    error = lab.sessions.advance(c, 12, q);
+    most = std::max(most, lab.sessions.name_bytes());
+  }
+  EXPECT_EQ(error, ErrorCode::fetch_session_id_not_found);
+  EXPECT_LE(most, FetchSessions::kNameBytesMost);
+  EXPECT_EQ(lab.sessions.name_bytes(), 0u);
+  EXPECT_EQ(lab.sessions.partitions(), 0u);
+}
+
 }  // namespace
 }  // namespace klamm::broker
