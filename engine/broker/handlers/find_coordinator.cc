@@ -48,7 +48,10 @@ Found find(Turn& t, const Request& r, int8_t type, Str key) {
     t.create_topic_for(name);
     return refuse(ErrorCode::coordinator_not_available, kNone);
   }
-  const int32_t partition = protocol::coordinator_partition(key, static_cast<int32_t>(topic->partitions.size()));
+  // A topic that has grown since moves no group: coordinators go by the partitions that they began with, as Kafka's.
+  const int32_t partition = type == kGroup && t.p.groups.topic == topic->id
+                                ? t.p.groups.coordinator.partition_of(key)
+                                : protocol::coordinator_partition(key, static_cast<int32_t>(topic->partitions.size()));
   const metadata::PartitionInfo* info = topic->partitions.find(partition);
   const metadata::Broker* b = info && info->leader != kNoNode ? t.p.image.broker(info->leader) : nullptr;
   const metadata::BrokerEndpoint* e = b && !b->fenced ? endpoint_of(t, r, *b) : nullptr;

@@ -1,7 +1,9 @@
 // Brokers that are reached on other listeners than the one that a client came by.
 #include "engine/protocol/messages/broker_heartbeat.h"
 #include "engine/protocol/messages/broker_registration.h"
+#include "engine/protocol/messages/create_partitions.h"
 #include "engine/protocol/messages/describe_topic_partitions.h"
+#include "engine/protocol/messages/find_coordinator.h"
 #include "engine/protocol/messages/metadata.h"
 #include "engine/protocol/messages/produce.h"
 #include "tests/engine/broker/wired_node.h"
@@ -63,6 +65,35 @@ class Listeners : public testing::Test {
   WiredNode x;
   ConnId controller, client;
 };
+
+// Not by the partitions that the topic has now: by those that coordinators go by until they begin anew.
+TEST_F(Listeners, a_group_keeps_its_coordinator_when_the_offsets_topic_grows) {
+  start({{"PLAINTEXT", "two"}});
+  protocol::CreateTopicsRequest m;
+  auto& topic = m.topics.add(x.arena());
+  topic.name = "__consumer_offsets";
+  topic.num_partitions = topic.replication_factor = -1;
+  topic.assignments.add(x.arena()).broker_ids.push_back(x.arena(), 1);
+  x.ask(client, 7, m);
+  x.run_for(milliseconds(100));
+  ASSERT_EQ(x.take<protocol::CreateTopicsResponse>(client, 7).topics[0].error_code, 0);
+  protocol::CreatePartitionsRequest more;
+  auto& grown = more.topics.add(x.arena());
+  grown.name = "__consumer_offsets";
+  grown.count = 8;
+  more.timeout_ms = 1000;
+  for (int i = 1; i < 8; ++i) grown.assignments.add(x.arena()).broker_ids.push_back(x.arena(), 2);
+  x.ask(client, 3, more);
+  x.run_for(milliseconds(100));
+  ASSERT_EQ(x.take<protocol::CreatePartitionsResponse>(client, 3).results[0].error_code, 0);
+  protocol::FindCoordinatorRequest find;
+  for (const char* group : {"a", "b", "c", "d", "e", "f", "g", "h"}) find.coordinator_keys.push_back(x.arena(), group);
+  x.ask(client, 4, find);
+  x.run_for(milliseconds(100));
+  const auto found = x.take<protocol::FindCoordinatorResponse>(client, 4);
+  ASSERT_EQ(found.coordinators.size(), 8u);
+  for (const auto& c : found.coordinators) EXPECT_EQ(c.node_id, 1) << c.key;
+}
 
 TEST_F(Listeners, a_refused_produce_tells_where_the_leader_is_on_the_clients_own) {
   start({{"INTERNAL", "inside"}, {"PLAINTEXT", "two"}});
