@@ -314,7 +314,7 @@ class Log final {
 
   // What is under way. The owner of an Op's commands carries its slot.
   Owner begin(Op op);
-  Owner begin(Step step, uint16_t commands = 1) { return begin(Op{step, commands}); }
+  Owner begin(Step step, uint32_t commands = 1) { return begin(Op{step, commands}); }
   void ended(Io& io, const Op& op, const StorageEnd& end, Out& out);
   void fail(IoError error, Out& out);
   void pump(Io& io, Out& out);  // everything that waits for a condition, whatever made it true
@@ -386,7 +386,7 @@ class Log final {
   bool rewrite_one(const BatchHeader& header, const Slice& batch, bool last, std::vector<Slice>* kept);
 
   // log_swap.cc
-  Owner begin_clean(Step step, uint16_t commands = 1);
+  Owner begin_clean(Step step, uint32_t commands = 1);
   void on_clean(Io& io, const Op& op, const StorageEnd& end, Out& out);
   void sync_names_of_clean(Io& io, Stage stage);
   void seal_group(Io& io);
@@ -477,6 +477,7 @@ class Log final {
   void scan_from(Io& io, const ResumePoint& from, Out& out);
   void read_scan(Io& io, Out& out);
   void on_scanned(Io& io, const StorageEnd& end, Out& out);
+  bool keep_damaged(Io& io, Out& out);
   void cut_here(Io& io, bool damaged, Out& out);
   void cut_behind(Io& io, Out& out);
   void cut_open(Io& io, size_t keep, int64_t position, bool damaged);

@@ -152,7 +152,10 @@ void Log::scan_segment(Io& io, Out& out) {
   Segment& s = segments_[o.at];
   // Where compaction was; else what lay between has been lost. Within a file it would be missed: there are gaps only
   // where compaction was, here or at the leader whose batches these are.
-  const bool gap_allowed = s.base < std::max(o.from.recovery_point, o.from.cleaned_to);
+  // Kafka leaves them wherever a round of cleaning went on; a snapshot at or behind one says that all was there when it
+  // was made, even if no file of the node tells of this log.
+  const bool vouched = !snapshots_.empty() && s.base <= *snapshots_.rbegin();
+  const bool gap_allowed = vouched || s.base < std::max(o.from.recovery_point, o.from.cleaned_to);
   if (s.base < o.end || (s.base > o.end && !gap_allowed)) return cut_behind(io, out);
   if (!s.file) {
     Op op{Step::open_scanned};
@@ -222,10 +225,37 @@ void Log::on_scanned(Io& io, const StorageEnd& end, Out& out) {
   read_scan(io, out);
 }
 
+// What is bad or cannot be read lies below what was durable: then it has come since, and takes nothing with it. The
+// segment stays as it is, for reads to tell; its index files may still lead to what is behind. After an orderly end
+// that holds for the last segment too, only that nothing more is appended to it.
+bool Log::keep_damaged(Io& io, Out& out) {
+  Opening& o = *opening_;
+  const bool last = o.at + 1 == segments_.size();
+  const Offset sure = std::min(o.from.recovery_point, o.limit);
+  const Offset end = last ? sure : segments_[o.at + 1].base;
+  if (!options_.track_producers || end > sure || end <= o.scanner.expect()) return false;
+  if (last && (!o.from.clean || o.again)) return false;
+  Segment& s = segments_[o.at];
+  const TimestampAndOffset newest = s.index.newest();
+  s.index = SegmentIndex(s.base);
+  s.index.set_newest(newest);
+  s.index_loaded = s.times_loaded = o.resumed = false;
+  o.end = end;
+  if (last) {
+    begin_segment(io.ctx, end);
+    segments_.back().forced = true;
+    ++o.at;
+  }
+  ++o.at;
+  scan_segment(io, out);
+  return true;
+}
+
 // The log ends with the last good batch of the segment under scan.
 void Log::cut_here(Io& io, bool damaged, Out& out) {
   Opening& o = *opening_;
   if (o.resumed && o.scanner.expect() < o.certain) return resume_in_vain(io, out);
+  if (damaged && keep_damaged(io, out)) return;
   o.end = o.scanner.expect();
   cut_open(io, o.at, o.scanner.position(), damaged);
 }
@@ -282,6 +312,7 @@ void Log::finish_open(Io& io, Out& out) {
       s.name_durable = sure;
     }
     Segment& last = segments_.back();
+    last.unsynced = last.unsynced || last.forced;
     const bool small = last.size < options_.resume_least && o.time_bytes.count(last.base);
     if (o.from.clean && o.certain == o.end && o.vouched == 0 && (o.resumed || small)) last.index_holds = last.size;
     sweep_snapshots(io);

@@ -10,14 +10,19 @@ namespace klamm::log {
 
 // ---- the segments before the scan
 
-// One after the other. Where a time index tells nothing, the scan begins.
+// One after the other. An empty time index says that no record has a time: what is below a recovery point was written
+// with its indexes. Where it tells nothing, the scan begins.
 void Log::load_newest(Io& io, Out& out) {
   Opening& o = *opening_;
   for (; o.newest_at < o.at; ++o.newest_at) {
-    const Segment& s = segments_[o.newest_at];
+    Segment& s = segments_[o.newest_at];
     if (s.index_loaded || s.index.newest().timestamp >= 0 || s.size == 0) continue;
     const auto size = o.time_bytes.find(s.base);
     const auto entry = static_cast<int64_t>(kTimeEntryBytes);
+    if (size != o.time_bytes.end() && size->second == 0) {
+      s.created_ms = io.ctx.wall.ms;
+      continue;
+    }
     if (size == o.time_bytes.end() || size->second < entry) {
       o.at = o.newest_at;
       break;

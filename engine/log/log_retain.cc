@@ -80,7 +80,7 @@ void Log::pump_put_away(Io& io) {
   put_away_running_ = true;
   // Renames of a former life may not be durable; this life's must not overtake them.
   if (!front_sure_) return io.sync_dir(begin(Step::front_names), options_.dir, path_);
-  Op op{Step::put_away, static_cast<uint16_t>(std::size(kSuffixes) + (s.file ? 1 : 0))};
+  Op op{Step::put_away, static_cast<uint32_t>(std::size(kSuffixes) + (s.file ? 1 : 0))};
   op.segment = s.base;
   if (s.file) op.files = {s.file};
   const Owner owner = begin(std::move(op));
@@ -119,7 +119,7 @@ Instant Log::next_removal() const {
 void Log::remove_put_away(Io& io) {
   if (!ready()) return;
   while (!put_away_.empty() && put_away_.front().remove_at <= io.ctx.now && ops_.size() < kMaxOps / 2) {
-    const Owner owner = begin(Step::sweep, static_cast<uint16_t>(std::size(kSuffixes)));
+    const Owner owner = begin(Step::sweep, static_cast<uint32_t>(std::size(kSuffixes)));
     for (const char* suffix : kSuffixes)
       io.remove(owner, options_.dir, file_path(put_away_.front().base, suffix) + kDeletedSuffix);
     put_away_.pop_front();

@@ -39,7 +39,7 @@ void Log::pump_snapshots(Io& io) {
   if (snapshot_running_) return;
   if (!snapshots_gone_.empty()) {
     snapshot_running_ = true;
-    Op op{Step::drop_snapshots, static_cast<uint16_t>(snapshots_gone_.size())};
+    Op op{Step::drop_snapshots, static_cast<uint32_t>(snapshots_gone_.size())};
     const Owner owner = begin(std::move(op));
     for (const Offset at : snapshots_gone_) io.remove(owner, options_.dir, file_path(at, ".snapshot"));
     snapshots_gone_.clear();

@@ -16,7 +16,7 @@ constexpr const char* kSwap = ".swap";
 constexpr const char* kFiles[] = {".log", ".index", ".timeindex", ".txnindex"};
 }  // namespace
 
-Owner Log::begin_clean(Step step, uint16_t commands) {
+Owner Log::begin_clean(Step step, uint32_t commands) {
   ++cleaning_->running;
   Op op{step, commands};
   op.number = cleaning_->number;
@@ -110,7 +110,7 @@ void Log::name_swap(Io& io) {
   KLAMM_ASSERT_REL(c.group_end, <=, ends_.written);
   tail_.forget_before(c.group_end);  // it knows where batches lie in the old files
   const std::vector<const char*> named = c.new_files();
-  const Owner owner = begin_clean(Step::clean_write, static_cast<uint16_t>(named.size()));
+  const Owner owner = begin_clean(Step::clean_write, static_cast<uint32_t>(named.size()));
   for (const char* suffix : named) {
     const std::string path = file_path(c.group, suffix);
     io.rename(owner, options_.dir, {path + kCleaned, path + kSwap});
@@ -126,12 +126,12 @@ void Log::clear_group(Io& io) {
     if (s.base > c.group && s.base < c.group_end)
       for (const char* suffix : kFiles) old.push_back(file_path(s.base, suffix));
   if (!old.empty()) {
-    const Owner removes = begin_clean(Step::clean_remove, static_cast<uint16_t>(old.size()));
+    const Owner removes = begin_clean(Step::clean_remove, static_cast<uint32_t>(old.size()));
     for (std::string& path : old) io.remove(removes, options_.dir, std::move(path));
   }
   std::vector<const char*> indexes = c.new_files();
   indexes.erase(indexes.begin());  // not yet the log's
-  const Owner owner = begin_clean(Step::clean_write, static_cast<uint16_t>(indexes.size()));
+  const Owner owner = begin_clean(Step::clean_write, static_cast<uint32_t>(indexes.size()));
   for (const char* suffix : indexes) {
     const std::string path = file_path(c.group, suffix);
     io.rename(owner, options_.dir, {path + kSwap, path});
@@ -252,7 +252,7 @@ void Log::remove_replaced(Io& io) {
   const size_t n = std::min(s.doomed.size(), kMost);
   const size_t renames = n == s.doomed.size() ? s.indexes.size() : 0;
   if (n + renames == 0) return on_swap_step(io, Step::swap_remove);
-  const Owner owner = begin(Step::swap_remove, static_cast<uint16_t>(n + renames));
+  const Owner owner = begin(Step::swap_remove, static_cast<uint32_t>(n + renames));
   for (size_t i = 0; i < n; ++i) io.remove(owner, options_.dir, path_ + "/" + s.doomed[i]);
   s.doomed.erase(s.doomed.begin(), s.doomed.begin() + static_cast<int64_t>(n));
   for (size_t i = 0; i < renames; ++i)
@@ -270,7 +270,7 @@ void Log::on_swap_step(Io& io, Step ended) {
     opening_->swaps.reset();
     return io.list(begin(Step::list), options_.dir, path_);
   }
-  const Owner owner = begin(Step::swap_remove, static_cast<uint16_t>(s.logs.size()));
+  const Owner owner = begin(Step::swap_remove, static_cast<uint32_t>(s.logs.size()));
   for (const Offset base : s.logs) {
     const std::string path = file_path(base, ".log");
     io.rename(owner, options_.dir, {path + kSwap, path});

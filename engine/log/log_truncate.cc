@@ -90,7 +90,8 @@ void Log::cut_files(Io& io, size_t keep, int64_t position) {
   s.pending = std::move(kept);
   s.pending_bytes = std::max<int64_t>(0, position - submitted);
   s.size = position;
-  if (s.marked > position) s.marked = 0;  // its snapshot goes
+  if (shortens && !s.file) open_segment(io, s);  // closed after a read of it that failed
+  if (s.marked > position) s.marked = 0;         // its snapshot goes
   s.index_holds = -1;
   for (size_t i = keep + 1; i < segments_.size(); ++i) {
     const Segment& gone = segments_[i];
@@ -119,7 +120,7 @@ void Log::issue_cuts(Io& io) {
       remove_cut(io, ops_.take(cut.slot));
       continue;
     }
-    op.left = static_cast<uint16_t>(op.files.size() + (cut.file ? 2 : 0));
+    op.left = static_cast<uint32_t>(op.files.size() + (cut.file ? 2 : 0));
     if (cut.file) {
       io.truncate(owner, cut.file, cut.position);
       io.sync(owner, cut.file);
@@ -135,9 +136,13 @@ void Log::remove_cut(Io& io, const Op& op) {
     return;
   }
   constexpr const char* kSuffixes[] = {".log", ".index", ".timeindex", ".txnindex"};
-  const Owner owner = begin(Step::cut_remove, static_cast<uint16_t>(op.segments.size() * std::size(kSuffixes)));
-  for (const Offset base : op.segments)
-    for (const char* suffix : kSuffixes) io.remove(owner, options_.dir, file_path(base, suffix));
+  constexpr size_t kMost = 1'000;  // segments at a time
+  const size_t n = std::min(op.segments.size(), kMost);
+  Op removes{Step::cut_remove, static_cast<uint32_t>(n * std::size(kSuffixes))};
+  removes.segments.assign(op.segments.begin(), op.segments.end() - static_cast<int64_t>(n));  // later
+  const Owner owner = begin(std::move(removes));
+  for (size_t i = op.segments.size() - n; i < op.segments.size(); ++i)
+    for (const char* suffix : kSuffixes) io.remove(owner, options_.dir, file_path(op.segments[i], suffix));
 }
 
 // Too deep for memory: the rest is read back as by recovery, once what is under way has ended.
@@ -238,7 +243,7 @@ void Log::close_files(Io& io) {
     for (const FileId file : {cleaning_->source_file, cleaning_->target})
       if (file) op.files.push_back(file);
   cleaning_.reset();
-  op.left = static_cast<uint16_t>(op.files.size());
+  op.left = static_cast<uint32_t>(op.files.size());
   if (op.left == 0) return;
   const std::vector<FileId> files = op.files;
   const Owner owner = begin(std::move(op));

@@ -73,6 +73,8 @@ static bool tolerated(const Op& op) {
 }
 
 void Log::ended(Io& io, const Op& op, const StorageEnd& end, Out& out) {
+  const bool scanned = op.step == Step::scan && opening_ && op.generation == generation_;
+  if (scanned && op.error != IoError::none && keep_damaged(io, out)) return;
   if (op.error != IoError::none && !tolerated(op)) return fail(op.error, out);
   switch (op.step) {
     case Step::list: return opening_ ? on_listed(io, op, end, out) : void();
@@ -88,7 +90,7 @@ void Log::ended(Io& io, const Op& op, const StorageEnd& end, Out& out) {
       if (Segment* s = find_segment(op.segment); s && opening_) s->size = end.value, scan_segment(io, out);
       return;
     case Step::scan:
-      if (opening_ && op.generation == generation_) on_scanned(io, end, out);
+      if (scanned) on_scanned(io, end, out);
       return;
     case Step::move_stray: io.sync_dir(begin(Step::name_stray), options_.dir, ""); return;
     case Step::name_stray: return opening_ ? finish_empty(io, out) : void();
@@ -123,7 +125,10 @@ void Log::ended(Io& io, const Op& op, const StorageEnd& end, Out& out) {
       --held_;
       return;
     case Step::cut: return remove_cut(io, op);
-    case Step::cut_remove: io.sync_dir(begin(Step::cut_names), options_.dir, path_); return;
+    case Step::cut_remove:
+      if (!op.segments.empty()) return remove_cut(io, op);
+      io.sync_dir(begin(Step::cut_names), options_.dir, path_);
+      return;
     case Step::cut_names:
       KLAMM_ASSERT_REL(held_, >, 0);
       --held_;
@@ -211,7 +216,7 @@ bool Log::spares_little(Offset at) const {
 void Log::write_indexes(Io& io, Segment& s) {
   const bool sync = &s != &segments_.back() || !spares_little(ends_.submitted);
   const auto write = [&](const char* suffix, std::vector<Slice> content) {
-    Op op{Step::write_index, static_cast<uint16_t>(3 + (content.empty() ? 0 : 1) + (sync ? 1 : 0))};
+    Op op{Step::write_index, static_cast<uint32_t>(3 + (content.empty() ? 0 : 1) + (sync ? 1 : 0))};
     op.segment = s.base;
     const Owner owner = begin(std::move(op));
     const FileId file = io.open(owner, options_.dir, file_path(s.base, suffix), OpenMode::create);
@@ -328,7 +333,7 @@ void Log::start_round(Io& io) {
   }
   round_.files_done = due.empty();
   if (!due.empty()) {
-    const Owner owner = begin(Step::sync, static_cast<uint16_t>(due.size()));
+    const Owner owner = begin(Step::sync, static_cast<uint32_t>(due.size()));
     for (Segment* s : due) {
       io.sync(owner, s->file);
       s->unsynced = s->pending_bytes > 0;
@@ -358,7 +363,7 @@ bool Log::names_missing() const {
 void Log::pump_names(Io& io) {
   if (names_running_ || !(round_.running || roll_waits_ || puts_away()) || !identity_.visible || !names_missing())
     return;
-  Op op{Step::names, static_cast<uint16_t>(identity_.dir_durable ? 1 : 2)};
+  Op op{Step::names, static_cast<uint32_t>(identity_.dir_durable ? 1 : 2)};
   for (auto s = segments_.rbegin(); s != segments_.rend() && (s->unsynced || !s->name_durable); ++s) {
     if (!s->file || s->name_durable) continue;
     if (!s->named) return;  // its open has not ended

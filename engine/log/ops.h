@@ -67,7 +67,7 @@ enum class Step : uint8_t {
 
 struct Op {
   Step step = Step::list;
-  uint16_t left = 1;  // commands that have not ended
+  uint32_t left = 1;  // commands that have not ended
   IoError error = IoError::none;
   uint64_t generation = 0;
   uint64_t number = 0;  // which write, which cold read
