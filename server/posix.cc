@@ -167,7 +167,10 @@ Listing list_directory(const std::string& path) {
   for (errno = 0; const dirent* e = readdir(dir); errno = 0) {
     const std::string name = e->d_name;
     struct stat s {};
-    if (name == "." || name == ".." || fstatat(dirfd(dir), e->d_name, &s, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    if (name == "." || name == "..") continue;
+    // A link to a directory is one: partitions are moved to other disks so. A link to nothing is a name all the same.
+    if (fstatat(dirfd(dir), e->d_name, &s, 0) != 0 && fstatat(dirfd(dir), e->d_name, &s, AT_SYMLINK_NOFOLLOW) != 0)
+      continue;
     out.entries.push_back({name, S_ISDIR(s.st_mode), S_ISDIR(s.st_mode) ? 0 : s.st_size});
   }
   if (errno != 0) out.error = last_error();

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <map>
 #include <thread>
 
 #include "engine/env/io.h"
@@ -72,6 +73,20 @@ class DiskTest : public ::testing::Test {
   Slab<int, FileId> files_;
   std::unique_ptr<Disk> disk_;
 };
+
+// Partitions are moved to other disks so.
+TEST_F(DiskTest, a_link_to_a_directory_is_listed_as_one) {
+  std::filesystem::create_directory(root_ + "/elsewhere");
+  std::filesystem::create_directory_symlink(root_ + "/elsewhere", root_ + "/t-0");
+  std::filesystem::create_directory_symlink(root_ + "/nowhere", root_ + "/t-1");
+  run(ListDir{{}, DirId{0}, ""});
+  settle();
+  std::map<std::string, bool> directory;
+  for (const Event& e : events_)
+    if (const auto* x = std::get_if<Listed>(&e))
+      for (const DirEntry& entry : x->entries) directory[entry.name] = entry.directory;
+  EXPECT_EQ(directory, (std::map<std::string, bool>{{"elsewhere", true}, {"t-0", true}, {"t-1", false}}));
+}
 
 TEST_F(DiskTest, commands_on_a_file_may_follow_its_open_at_once) {
   const FileId f = files_.add(0);
