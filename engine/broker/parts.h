@@ -76,6 +76,10 @@ struct Startup {
   Instant give_up = kNever;     // while stopping: wait for other nodes no more
   bool closes_on = false;       // closing, and the disk has done something for it: the next turn sets close_by
   Instant close_by = kNever;    // closing: wait for the disk no more
+  bool tells_of(const std::pair<std::string, int32_t>& partition) const {
+    return recovery_points.count(partition) || high_watermarks.count(partition) || log_starts.count(partition) ||
+           cleaned_to.count(partition);
+  }
   // The partition is in this life's hands.
   void forget(const std::pair<std::string, int32_t>& partition) {
     recovery_points.erase(partition), high_watermarks.erase(partition), log_starts.erase(partition);

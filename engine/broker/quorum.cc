@@ -235,6 +235,7 @@ void Turn::assign_partition(const TopicIdPartition& id, std::vector<size_t>& hel
   w.place.from = {look(p.startup.recovery_points), look(p.startup.log_starts), p.startup.clean,
                   look(p.startup.cleaned_to)};
   w.place.high_watermark = look(p.startup.high_watermarks);
+  w.place.stale = home == p.startup.homes.end() && p.startup.tells_of(key);
   replication::Out out;
   p.replicas.assign(io, w, out);
   p.startup.forget(key);  // a later one of this name is another

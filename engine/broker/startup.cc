@@ -116,7 +116,10 @@ void Turn::startup_ended(const Owner& owner, const StorageEnd& end) {
     case kRecovery: offsets(s.recovery_points); break;
     case kHighWatermark: offsets(s.high_watermarks); break;
     case kLogStart: offsets(s.log_starts); break;
-    case kCleaner: offsets(s.cleaned_to); break;
+    case kCleaner:
+      offsets(s.cleaned_to);
+      if (found) p.files[i | uint64_t{kCleanerFileNumber} << 16];  // so that it is written anew
+      break;
     case kClean:
       if (found) {
         s.used[i] = true;
@@ -155,6 +158,9 @@ void Turn::startup_ended(const Owner& owner, const StorageEnd& end) {
         return fatal(2, "cannot write " + directory + "/" + kMetaFile + ": " + name(*done));
       if (const uint64_t which = owner.key >> 16; which == kRecoveryFile && *done == IoError::none)
         p.replicas.checkpoint_ended(DirId{i});
+      p.replicas.checkpoint_file_ended(
+          io, *done == IoError::none,
+          std::none_of(p.files.begin(), p.files.end(), [](const auto& f) { return f.second.busy(); }));
       if (s.phase != Phase::formatting) return;  // a checkpoint that failed is written again at its next time
       break;
     }
@@ -399,16 +405,20 @@ void Turn::write_checkpoints(replication::Checkpoints found, bool clean) {
   keep(s.cleaned_to, &replication::Checkpoint::cleaned_to);
   // A life that never registered has touched no log: what the one before it said still holds.
   const BrokerEpoch epoch = p.lifecycle.epoch() >= 0 ? p.lifecycle.epoch() : s.clean_epoch;
+  bool all = true;
   for (uint32_t i = 0; i < p.boot.directories.size(); ++i) {
     replication::Checkpoint& c = found[DirId{i}];
     if (replace_file(i, kRecoveryFile, log::kRecoveryPointFile, c.recovery_points.file()))
       p.replicas.checkpoint_begins(DirId{i}, std::move(c.compacted));
-    replace_file(i, 2, log::kHighWatermarkFile, c.high_watermarks.file());
-    replace_file(i, 3, log::kLogStartFile, c.log_starts.file());
+    else
+      all = false;
+    all = replace_file(i, 2, log::kHighWatermarkFile, c.high_watermarks.file()) && all;
+    all = replace_file(i, 3, log::kLogStartFile, c.log_starts.file()) && all;
     if (!c.cleaned_to.empty() || p.files.count(i | uint64_t{kCleanerFileNumber} << 16))
-      replace_file(i, kCleanerFileNumber, log::kCleanerFile, c.cleaned_to.file());
+      all = replace_file(i, kCleanerFileNumber, log::kCleanerFile, c.cleaned_to.file()) && all;
     if (clean) replace_file(i, 4, log::kCleanShutdownFile, log::encode_clean_shutdown(epoch));
   }
+  p.replicas.checkpoint_begun(all);
 }
 
 }  // namespace klamm::broker

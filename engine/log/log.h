@@ -45,7 +45,7 @@ class Log final {
 
   // ---- life
   // Recovers what a former life left on disk: scans from the recovery point, cuts at the first bad batch. Ends with
-  // Out.ready or Out.failed. Once.
+  // Out.ready or Out.failed; or with Out.strayed, and then is to be called again. Otherwise once.
   void open(Io& io, const OpenFrom& from);
   bool ready() const { return state_ == State::ready; }    // appends, reads and truncations are allowed
   bool failed() const { return state_ == State::failed; }  // nothing is allowed any more
@@ -485,6 +485,7 @@ class Log final {
   void finish_open(Io& io, Out& out);
   void begin_behind_deleted(Io& io, Offset log_start);
   void finish_empty(Io& io, Out& out);
+  void on_strayed(Io& io, Out& out);
 
   LogOptions options_;
   std::string path_;

@@ -347,6 +347,16 @@ void Log::begin_behind_deleted(Io& io, Offset log_start) {
   truncate_fully_and_start_at(io, log_start, away);
 }
 
+// What the node's checkpoints say was said of that other topic, and would be believed of this one after a crash: it is
+// for the node to write them anew first. The metadata log has no lines in them.
+void Log::on_strayed(Io& io, Out& out) {
+  if (options_.adopt_unnamed) return finish_empty(io, out);
+  opening_.reset();
+  lost_aborted_.clear();
+  state_ = State::fresh;
+  out.strayed = true;
+}
+
 void Log::finish_empty(Io& io, Out& out) {
   if (opening_->refold) producers_.reset_to(ends_.submitted);
   const Offset log_start = on_disk_ ? opening_->from.log_start : 0;

@@ -93,7 +93,7 @@ void Log::ended(Io& io, const Op& op, const StorageEnd& end, Out& out) {
       if (scanned) on_scanned(io, end, out);
       return;
     case Step::move_stray: io.sync_dir(begin(Step::name_stray), options_.dir, ""); return;
-    case Step::name_stray: return opening_ ? finish_empty(io, out) : void();
+    case Step::name_stray: return opening_ ? on_strayed(io, out) : void();
     case Step::open_segment:
       if (Segment* s = find_segment(op.segment); s && s->file == FileId::unpack(op.number)) s->named = true;
       return;

@@ -209,6 +209,7 @@ struct TimestampAndOffset {
 // What a log has to say after an end of its storage commands.
 struct Out {
   bool ready = false;         // open, or open again after a deep truncation
+  bool strayed = false;       // the directory was another topic's and has been moved aside: to be opened anew
   bool written = false;       // ends().written moved
   bool synced = false;        // ends().synced moved
   bool removed = false;       // the directory is gone

@@ -80,8 +80,9 @@ void Replicas::assign(Io& io, const Wanted& w, Out& out) {
       partitions_.emplace(w.id, Cow<Partition>(Partition(w.id, std::move(o), w.settings))).first->second.write();
   opening_marks_[w.id] = w.place;
   ++opening_;
-  // A topic of the same name may just have been deleted: two logs must not share a directory.
-  (leaving_paths_.count(p.log().path()) ? postponed_ : open_due_)[w.id] = w.place.from;
+  if (w.place.stale) forget_name(p.log().path());
+  // A topic of the same name may just have been deleted: two logs must not share a directory, nor a checkpoint's line.
+  (name_waits(p.log().path()) ? postponed_ : open_due_)[w.id] = w.place.from;
   open_some(io);
   p.assign(io, config_.common, brokers_, w.assignment, m);
   moved(w.id, m, out);
@@ -106,7 +107,9 @@ void Replicas::remove(Io& io, const TopicIdPartition& id) {
   uncount(*p);
   p->log().drop_caches();
   if (opening_marks_.erase(id)) --opening_;
-  if (!postponed_.erase(id) && !open_due_.erase(id) && !p->log().failed()) {
+  forget_name(p->log().path());
+  open_due_.erase(id);
+  if (!postponed_.erase(id) && !p->log().failed()) {
     const auto leaving = leaving_.emplace(key, std::move(p->log())).first;
     if (leaving->second.remove(io, io.ctx.chance.uuid(Stream::directory_id, key, 0)))
       leaving_.erase(leaving);
@@ -123,8 +126,8 @@ void Replicas::remove(Io& io, const TopicIdPartition& id) {
   open_some(io);
 }
 
-void Replicas::left(Io& io, const std::string& path) {
-  leaving_paths_.erase(path);
+void Replicas::open_postponed(Io& io, const std::string& path) {
+  if (name_waits(path)) return;
   for (auto it = postponed_.begin(); it != postponed_.end();)
     if (find(it->first)->log().path() == path)
       open_due_.insert(postponed_.extract(it++));
@@ -154,7 +157,8 @@ void Replicas::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out
     if (!said.removed && said.failed == IoError::none) return;
     const std::string path = it->second.path();
     leaving_.erase(it);
-    return left(io, path);
+    leaving_paths_.erase(path);
+    return open_postponed(io, path);
   }
   const auto key = keys_.find(owner.key);
   if (key == keys_.end()) return;
@@ -173,6 +177,14 @@ void Replicas::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out
     io.ctx.trace.event({TraceKind::disk_failed, 0, static_cast<int32_t>(p.log().options().dir.value),
                         static_cast<int64_t>(said.failed), 0, 0});
     return moved(id, m, out);
+  }
+  if (said.strayed) {
+    Place& mark = opening_marks_.at(id);
+    mark = {.dir = mark.dir};
+    forget_name(p.log().path());
+    postponed_[id] = {};
+    if (ending_) closed(io, id);
+    open_some(io);
   }
   if (said.ready) {
     const auto mark = opening_marks_.find(id);

@@ -100,9 +100,10 @@ class Replicas final {
     DirId dir;
     log::OpenFrom from;
     Offset high_watermark = 0;  // of the checkpoint
+    bool stale = false;         // checkpoints tell of a partition of this name, but there is no directory
     template<class V>
     void fields(V& v) const {
-      v("dir", dir), v("from", from), v("high_watermark", high_watermark);
+      v("dir", dir), v("from", from), v("high_watermark", high_watermark), v("stale", stale);
     }
   };
   struct Wanted {
@@ -127,6 +128,12 @@ class Replicas final {
   // The node is about to write such recovery points down, or has done so durably.
   void checkpoint_begins(DirId dir, std::vector<std::pair<TopicIdPartition, Offset>> compacted);
   void checkpoint_ended(DirId dir);
+  // What a checkpoint says of a partition that is gone must not be taken for what it says of a later one of that name:
+  // no log of the name is opened before the files are durably without it. The node has begun to write all files of
+  // Out.checkpoints, or not all; one of them has ended, the last that was being written or not.
+  void checkpoint_begun(bool all);
+  void checkpoint_file_ended(Io& io, bool good, bool last);
+  bool forgets_names() const { return !names_.due.empty() || !names_.walked.empty() || !names_.writing.empty(); }
   void on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out& out);
   // The reply to a call of this part, or its loss.
   void on_answer(Io& io, const Owner& owner, IoError error, const Slice& body, int16_t version, Out& out);
@@ -185,6 +192,7 @@ class Replicas final {
     v("timers", timers_), v("started", started_), v("removals", removals_), v("walk", walk_), v("caches", caches_);
     v("flushes", flushes_), v("flush_timers", flush_timers_);
     v("compaction_timer", compaction_timer_), v("compacting", compacting_), v("checkpointing", checkpointing_);
+    v("names", names_);
   }
 
  private:
@@ -237,6 +245,21 @@ class Replicas final {
     }
   };
 
+  // The paths of partitions that have gone, as long as a checkpoint file may tell of them: no more than went since the
+  // files were written last.
+  struct Names {
+    std::set<std::string> due;      // until a checkpoint begins
+    std::set<std::string> walked;   // that will not tell of these
+    std::set<std::string> writing;  // until its files are durable
+    bool failed = false;            // one of them was not written
+    bool again = false;             // nor begun, for the one before it was still being written
+    bool has(const std::string& path) const { return due.count(path) || walked.count(path) || writing.count(path); }
+    template<class V>
+    void fields(V& v) const {
+      v("due", due), v("walked", walked), v("writing", writing), v("failed", failed), v("again", again);
+    }
+  };
+
   // The logs that keep something, in the order in which they are asked to give back.
   struct Caches {
     int64_t bytes = 0;
@@ -256,7 +279,9 @@ class Replicas final {
   void delay(Fetcher& fetcher, const TopicIdPartition& id, Instant now);
   void send_alter(Io& io, Out& out);
   void open_some(Io& io);
-  void left(Io& io, const std::string& path);  // the directory of a removed partition is gone
+  bool name_waits(const std::string& path) const { return leaving_paths_.count(path) || names_.has(path); }
+  void forget_name(const std::string& path);
+  void open_postponed(Io& io, const std::string& path);  // unless the name still waits
   void close_some(Io& io);
   void closed(Io& io, const TopicIdPartition& id);
   void fetch_answered(Io& io, Fetcher& fetcher, const FetchCall& call, const Slice& body, int16_t version, Out& out);
@@ -300,9 +325,10 @@ class Replicas final {
   std::map<TopicIdPartition, Cow<Partition>> partitions_;
   std::map<uint64_t, TopicIdPartition> keys_;  // Owner.key -> partition; keys are never used again
   uint64_t last_key_ = 0;
-  std::map<uint64_t, log::Log> leaving_;                 // removed partitions whose directories still go
-  std::set<std::string> leaving_paths_;                  // of these; a log of that path is opened afterwards
-  std::map<TopicIdPartition, log::OpenFrom> postponed_;  // until it has left
+  std::map<uint64_t, log::Log> leaving_;  // removed partitions whose directories still go
+  std::set<std::string> leaving_paths_;   // of these; a log of that path is opened afterwards
+  Names names_;
+  std::map<TopicIdPartition, log::OpenFrom> postponed_;  // until the name waits for nothing
   std::map<TopicIdPartition, log::OpenFrom> open_due_;   // until others are open
   std::map<TopicIdPartition, Place> opening_marks_;      // of logs that open
   std::set<TopicIdPartition> dirty_;                     // to flush at the end of the turn

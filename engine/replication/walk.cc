@@ -27,7 +27,10 @@ void Replicas::begin_standing_tasks(Ctx& ctx) {
 
 void Replicas::walk(Io& io, Out& out) {
   if (walk_.idle()) return;
-  if (walk_.running == 0) walk_.running = std::exchange(walk_.wanted, uint8_t{0});
+  if (walk_.running == 0) {
+    walk_.running = std::exchange(walk_.wanted, uint8_t{0});
+    if (walk_.running & bit(Task::checkpoint)) names_.walked.merge(names_.due);
+  }
   auto it = walk_.at ? partitions_.lower_bound(*walk_.at) : partitions_.begin();
   for (size_t looks = 0; it != partitions_.end() && looks < kLooksPerTurn; ++it) {
     PROBE(io.ctx, partition_looked_at);
@@ -76,6 +79,33 @@ void Replicas::end_task(Io& io, Task task, Out& out) {
     case Task::close:
     case Task::count: return;
   }
+}
+
+// ---- names of partitions that have gone
+
+void Replicas::forget_name(const std::string& path) {
+  if (ending_) return;  // the last checkpoint does not know it
+  names_.due.insert(path);
+  begin_task(Task::checkpoint);
+}
+
+void Replicas::checkpoint_begun(bool all) {
+  if (all)
+    names_.writing.merge(names_.walked);
+  else
+    names_.due.merge(names_.walked), names_.again = true;
+  names_.walked.clear();
+}
+
+void Replicas::checkpoint_file_ended(Io& io, bool good, bool last) {
+  names_.failed = names_.failed || !good;
+  if (!last) return;
+  std::set<std::string> written = std::exchange(names_.writing, {});
+  if (std::exchange(names_.failed, false))  // it is written again at its next time
+    names_.due.merge(written);
+  else
+    for (const std::string& path : written) open_postponed(io, path);
+  if (std::exchange(names_.again, false) && !names_.due.empty() && !ending_) begin_task(Task::checkpoint);
 }
 
 // A log that is being opened keeps what was known of it.

@@ -145,6 +145,7 @@ class LogWorld {
       if (out.cleaned) cleaned = out.cleaned, ++cleanings;
       if (out.clean_at) clean_at = out.clean_at;
       if (out.remove_at) remove_at = *out.remove_at;
+      if (out.strayed) log.open(io, {});
       if (!log.failed()) log.flush(io);
     });
     const Ends& n = log.ends();

@@ -399,7 +399,7 @@ TEST(Replicas, a_topic_of_the_same_name_waits_for_the_old_directory_to_go) {
     h.settle();
     h.turn([&](Io& io) { h.replicas.remove(io, h.tp(0, 7)); });
     h.assign(h.tp(0, 8), 1, 0, 0, ns({1}));
-    for (uint64_t i = 0; h.step(order >> (i % 3)); ++i) {
+    for (uint64_t i = 0; h.step(order >> (i % 3)) || h.write_checkpoint(); ++i) {
     }
     ASSERT_TRUE(h.replicas.all_open());
     const Partition* p = h.replicas.find(h.tp(0, 8));
@@ -409,6 +409,88 @@ TEST(Replicas, a_topic_of_the_same_name_waits_for_the_old_directory_to_go) {
     EXPECT_EQ(h.disk.names(""), std::vector<std::string>{"t-0"});
     EXPECT_TRUE(h.out.failed_dirs.empty());
   }
+}
+
+// A line of a checkpoint names a partition, not a topic's id: where the deleted one's log started would be believed of
+// the new one after a crash.
+TEST(Replicas, a_topic_of_the_same_name_waits_until_no_checkpoint_tells_of_the_old_one) {
+  Home h;
+  const auto settle = [&h] {
+    while (h.step()) {
+    }
+  };
+  h.assign(h.tp(0, 7), 1, 0, 0, ns({1}));
+  h.settle();
+  h.append(h.tp(0, 7));
+  settle();
+  h.replicas.want_checkpoint();
+  h.pass(Duration{});  // it has been told of in a checkpoint that is not yet written
+  h.turn([&](Io& io) { h.replicas.remove(io, h.tp(0, 7)); });
+  h.assign(h.tp(0, 8), 1, 0, 0, ns({1}));
+  settle();
+  EXPECT_FALSE(h.replicas.all_open());
+  h.replicas.checkpoint_begun(true);
+  h.turn([&](Io& io) { h.replicas.checkpoint_file_ended(io, true, true); });
+  settle();
+  EXPECT_FALSE(h.replicas.all_open());
+  h.out.checkpoints.reset();
+  h.pass(Duration{});
+  ASSERT_TRUE(h.out.checkpoints.has_value());
+  EXPECT_EQ(log::parse_offset_checkpoint(h.out.checkpoints->at(DirId{}).recovery_points.file())->at({"t", 0}), 0);
+  h.replicas.checkpoint_begun(true);
+  h.turn([&](Io& io) { h.replicas.checkpoint_file_ended(io, true, false); });
+  h.turn([&](Io& io) { h.replicas.checkpoint_file_ended(io, false, false); });
+  h.turn([&](Io& io) { h.replicas.checkpoint_file_ended(io, true, true); });
+  settle();
+  EXPECT_FALSE(h.replicas.all_open()) << "one of the files was not written";
+  h.replicas.want_checkpoint();
+  h.settle();
+  EXPECT_TRUE(h.replicas.all_open());
+}
+
+TEST(Replicas, neither_does_one_that_was_deleted_in_a_former_life_lend_its_offsets) {
+  Home h;
+  h.assign(h.tp(0, 7), 1, 0, 0, ns({1}));
+  h.settle();
+  for (int i = 0; i < 5; ++i) h.append(h.tp(0, 7));
+  h.settle();
+  for (const bool there : {true, false}) {  // its directory
+    Replicas::Wanted w;
+    w.id = h.tp(0, there ? 8 : 9);
+    w.topic = "t";
+    w.assignment = {1, 0, n(1), ns({1}), ns({1})};
+    w.place = {DirId{}, {5, 3, false, 0}, 5, !there};
+    h.replicas = Replicas(Home::config());
+    h.turn([&](Io& io) { h.replicas.assign(io, w, h.out); });
+    while (h.step()) {
+    }
+    EXPECT_FALSE(h.replicas.all_open());
+    h.settle();
+    EXPECT_TRUE(h.replicas.all_open());
+    if (there) {
+      EXPECT_EQ(h.replicas.find(w.id)->log().ends(), (log::Ends{}));
+      EXPECT_EQ(h.replicas.find(w.id)->high_watermark(), 0);
+    }
+  }
+}
+
+// More logs than are opened at once.
+TEST(Replicas, a_partition_that_goes_before_its_log_is_opened_leaves_no_files) {
+  Home h;
+  constexpr int32_t kLogs = 200;
+  for (int32_t i = 0; i < kLogs; ++i) {
+    h.assign(h.tp(i), 1, 0, 0, ns({1}));
+    h.settle();
+    h.append(h.tp(i));
+  }
+  h.settle();
+  h.disk.kill([](uint64_t) { return 0; });
+  h.replicas = Replicas(Home::config());
+  for (int32_t i = 0; i < kLogs; ++i) h.assign(h.tp(i), 1, 0, 0, ns({1}));
+  h.turn([&](Io& io) { h.replicas.remove(io, h.tp(kLogs - 1)); });
+  h.settle();
+  EXPECT_EQ(h.disk.names("").size(), static_cast<size_t>(kLogs - 1));
+  EXPECT_FALSE(h.disk.content("t-199/00000000000000000000.log"));
 }
 
 TEST(Replicas, a_topic_may_come_and_go_before_the_old_directory_has_gone) {

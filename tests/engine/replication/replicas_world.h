@@ -30,8 +30,19 @@ struct ReplicasWorld {
     return true;
   }
   void settle() {
-    while (step()) {
-    }
+    do
+      while (step()) {
+      }
+    while (write_checkpoint());
+  }
+  // As the node does for the names of what has gone; its files are durable at once.
+  bool write_checkpoint() {
+    if (!replicas.forgets_names()) return false;
+    for (out.checkpoints.reset(); !out.checkpoints && replicas.next_deadline() <= world.now;) pass(Duration{});
+    if (!std::exchange(out.checkpoints, std::nullopt)) return false;
+    replicas.checkpoint_begun(true);
+    turn([&](Io& io) { replicas.checkpoint_file_ended(io, true, true); });
+    return true;
   }
   void pass(Duration d) {
     world.now = world.now + d;
