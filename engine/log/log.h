@@ -133,6 +133,8 @@ class Log final {
   void retain(Io& io, const RetainBy& by);
   void remove_put_away(Io& io);
   Instant next_removal() const;  // when remove_put_away does something
+  // Files should be gone by now, and remove_put_away could not.
+  bool removal_overdue(Instant now) const { return !put_away_.empty() && put_away_.front().remove_at <= now; }
 
   // ---- compaction (log_clean.cc, log_swap.cc)
   // What a cleaning would do now; no dirty bytes: nothing.

@@ -86,7 +86,7 @@ void Log::end_cleaning(Io& io, Out& out) {
   Cleaning& c = *cleaning_;
   close_source(io);
   if (!c.abandoned && c.generation == generation_) cleaned_to_ = c.end.cleaned_to = std::min(c.keys.end(), c.range.end);
-  uncleanable_ = uncleanable_ || c.end.corrupt;
+  uncleanable_ = uncleanable_ || c.end.corrupt || c.end.error != IoError::none;
   out.cleaned = c.end;
   cleaning_.reset();
 }

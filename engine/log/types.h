@@ -129,7 +129,7 @@ struct CleanBy {
 // The end of a cleaning, for people.
 struct CleanEnd {
   bool corrupt = false;           // what is there cannot be compacted, now or later
-  IoError error = IoError::none;  // what could not be read
+  IoError error = IoError::none;  // what could not be read: it is not tried again in this life
   Offset cleaned_to = 0;
   int64_t bytes_read = 0, bytes_kept = 0;
   int64_t records_read = 0, records_kept = 0;

@@ -6,6 +6,7 @@ namespace klamm::replication {
 
 namespace {
 constexpr size_t kFlushesPerTurn = 200;
+constexpr Duration kRemoveAgain = seconds(1);
 constexpr size_t kMarksAtOnce = 2;  // each syncs its log and writes some three files: the disk is there for others too
 constexpr int64_t kMarkBytes = 16 << 20;  // that a log has grown since its last mark: some 10 ms of recovery
 }  // namespace
@@ -50,7 +51,10 @@ void Replicas::mark_some(Io& io) {
 void Replicas::remove_put_away(Io& io) {
   TopicIdPartition id;
   while (removals_.pop(io.ctx.now, &id))
-    if (Partition* p = write(id); p && !ending_) p->log().remove_put_away(io);
+    if (Partition* p = write(id); p && !ending_) {
+      p->log().remove_put_away(io);  // not while the log opens again
+      if (!p->log().failed() && p->log().removal_overdue(io.ctx.now)) removals_.set(io.ctx.now + kRemoveAgain, id);
+    }
 }
 
 // ---- flush.ms

@@ -73,6 +73,25 @@ TEST(Compaction, cleans_the_dirtiest_first_and_then_the_next) {
   EXPECT_TRUE(c.log(1).cleaning());
 }
 
+TEST(Compaction, goes_on_with_others_where_one_cannot_be_read) {
+  Compactor c;
+  c.lead(1, 90);
+  c.lead(2, 60);
+  c.checkpoint();
+  c.pass(seconds(1));
+  ASSERT_TRUE(c.log(1).cleaning());
+  c.disk.fail_in(1);
+  c.settle();
+  EXPECT_FALSE(c.log(1).cleaning());
+  for (int i = 0; i < 3; ++i) {
+    c.pass(seconds(1));
+    EXPECT_FALSE(c.log(1).cleaning());
+    c.settle();
+  }
+  EXPECT_EQ(c.log(1).cleaned_to(), 0);
+  EXPECT_GT(c.log(2).cleaned_to(), 50);
+}
+
 TEST(Compaction, waits_for_what_a_file_says_of_durability) {
   Compactor c;
   c.lead(1, 60);
