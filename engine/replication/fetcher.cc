@@ -121,7 +121,8 @@ void Replicas::fetch_answered(Io& io, Fetcher& f, const FetchCall& call, const S
         if (p->log().ready() && p->dirty()) dirty_.insert(id);
       } else if (static_cast<ErrorCode>(x.error_code) == ErrorCode::offset_out_of_range &&
                  p->role() == Role::follower && p->log().ready() &&
-                 accept_fetch_reply(asked->second, p->next_fetch()) && x.log_start_offset > p->log().ends().submitted) {
+                 accept_fetch_reply(asked->second, p->next_fetch()) &&
+                 starts_over({p->log().ends().log_start, p->log().ends().submitted, x.log_start_offset})) {
         p->start_over(io, x.log_start_offset);
         if (p->dirty()) dirty_.insert(id);
       }

@@ -27,11 +27,12 @@ Result<void> Partition::fetched(Io& io, const Fetched& reply, Moved& moved) {
   if (reply.diverging) {
     PROBE(io.ctx, follower_truncated);
     const OffsetAndEpoch own = log_.end_offset_for(reply.diverging->epoch);
-    const Offset to =
-        std::max(divergence_point(
-                     {*reply.diverging, own.epoch == kNoEpoch ? OffsetAndEpoch{log_.ends().log_start, kNoEpoch} : own}),
-                 log_.ends().log_start);
-    log_.truncate_to(io, to);
+    const Offset to = divergence_point(
+        {*reply.diverging, own.epoch == kNoEpoch ? OffsetAndEpoch{log_.ends().log_start, kNoEpoch} : own});
+    if (to < log_.ends().log_start)  // nothing here is the leader's
+      start_over(io, std::max(to, reply.log_start));
+    else
+      log_.truncate_to(io, to);
     if (log_.ready()) set_high_watermark(io.ctx, std::min(high_watermark_, log_.ends().submitted), moved);
     return {};  // the rest of such a reply is not for us (KAFKA-14704)
   }

@@ -66,6 +66,19 @@ struct Divergence {
 };
 inline Offset divergence_point(Divergence d) { return std::min(d.leader.offset, d.own.offset); }
 
+// Rule: a follower whose fetch is out of the leader's range begins anew at the leader's start if its own log ends
+// before that, or is empty. Why: in the one case what lies between is gone for good; in the other the leader's end lies
+// below, and no epoch is left that could tell where the two logs part. Kafka's follower goes to the leader's start or
+// end.
+struct OutOfRange {
+  Offset own_start = 0;
+  Offset own_end = 0;
+  Offset leader_start = -1;  // of the reply; -1: not told
+};
+inline bool starts_over(OutOfRange r) {
+  return r.leader_start > r.own_end || (r.leader_start >= 0 && r.own_start == r.own_end);
+}
+
 // Rule: a fetch reply counts only if it answers the fetch of this epoch from exactly the present end of the log: the
 // same offset behind a record of the same epoch.
 // Why: a reply of a former leadership, or one from before a truncation, would leave a gap, append twice, or cut once

@@ -452,5 +452,22 @@ TEST(Partition, a_copy_goes_its_own_way) {
   EXPECT_EQ(r.node(1).end(), 2);
 }
 
+// Elected uncleanly, the new leader ends below the start of the old one's log.
+TEST(Partition, whose_log_starts_above_the_leaders_end_begins_anew_there) {
+  Rig r;
+  r.lead(1, {1});
+  for (int i = 0; i < 30; ++i) r.node(1).append(1, "v");
+  r.round(2, 1);
+  for (int i = 0; i < 20; ++i) r.node(1).append(1, "w");
+  r.node(1).settle();
+  ASSERT_EQ(r.node(2).end(), 30);
+  r.node(1).turn([&](Io& io) { r.node(1).partition.log().advance_log_start(io.ctx, 40); });
+  r.lead(2, {2});
+  r.node(2).append(1, "x");
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(r.round(1, 2), ErrorCode::none);
+  EXPECT_EQ(r.node(1).end(), 31);
+  EXPECT_EQ(r.node(1).partition.log().ends().log_start, 30);
+}
+
 }  // namespace
 }  // namespace klamm::replication

@@ -38,6 +38,15 @@ TEST(ReplicationRules, accept_fetch_reply_only_for_the_present_place) {
   EXPECT_FALSE(accept_fetch_reply({3, 7, 1}, {3, 7, 2}));
 }
 
+TEST(ReplicationRules, starts_over_behind_a_gap_or_with_nothing_to_lose) {
+  EXPECT_TRUE(starts_over({0, 10, 11}));
+  EXPECT_FALSE(starts_over({0, 10, 10}));
+  EXPECT_FALSE(starts_over({0, 10, 0}));
+  EXPECT_TRUE(starts_over({4'000, 4'000, 100}));
+  EXPECT_TRUE(starts_over({4'000, 4'000, 0}));
+  EXPECT_FALSE(starts_over({4'000, 4'000, -1}));
+}
+
 TEST(ReplicationRules, maximal_isr_joins_the_proposal) {
   const auto proposed = nodes({1, 3});
   EXPECT_EQ(maximal_isr(nodes({1, 2}), &proposed), nodes({1, 2, 3}));
