@@ -102,6 +102,8 @@ void Turn::startup_ended(const Owner& owner, const StorageEnd& end) {
     if (auto parsed = log::parse_offset_checkpoint(end.bytes.text()))
       for (const auto& [key, offset] : *parsed) into[key] = offset;
   };
+  if (!found && end.error != IoError::not_found && owner.step >= kRecovery && owner.step <= kCleaner)
+    return fatal(2, "cannot read the checkpoint files of " + directory + ": " + name(end.error));
   switch (owner.step) {
     case kLock:
       if (end.error == IoError::locked) return fatal(2, "the directory " + directory + " is locked by another process");

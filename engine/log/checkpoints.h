@@ -12,7 +12,8 @@
 
 namespace klamm::log {
 
-inline constexpr uint32_t kMaxCheckpointBytes = 16 << 20;  // larger files are refused
+inline constexpr uint32_t kMaxCheckpointBytes = 320 << 20;    // a line for each of a million partitions
+inline constexpr uint32_t kMaxPartitionFileBytes = 16 << 20;  // of a partition's own; larger ones are refused
 inline constexpr const char* kRecoveryPointFile = "recovery-point-offset-checkpoint";
 inline constexpr const char* kHighWatermarkFile = "replication-offset-checkpoint";
 inline constexpr const char* kLogStartFile = "log-start-offset-checkpoint";

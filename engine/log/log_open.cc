@@ -60,7 +60,7 @@ void Log::on_listed(Io& io, const Op& op, const StorageEnd& end, Out& out) {
   }
   const auto load = [&](Step step, const char* name) {
     ++opening_->loads;
-    io.load(begin(step), options_.dir, path_ + "/" + name, kMaxCheckpointBytes);
+    io.load(begin(step), options_.dir, path_ + "/" + name, kMaxPartitionFileBytes);
   };
   opening_->identity_wrong = !options_.adopt_unnamed && !segments_.empty();
   if (identity) load(Step::load_identity, kPartitionMetadataFile);
