@@ -1,9 +1,11 @@
 #include "server/trace_ring.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "engine/base/error_code.h"
 #include "engine/env/event.h"
+#include "engine/metadata/unused_records.h"
 
 namespace klamm::server {
 namespace {
@@ -34,6 +36,7 @@ void TraceRing::event(const TraceEvent& e) {
     case TraceKind::broker_fenced:
     case TraceKind::broker_unfenced:
     case TraceKind::disk_full:
+    case TraceKind::metadata_unused:
     case TraceKind::disk_failed: return tell(e);
     default: return;
   }
@@ -61,8 +64,25 @@ void TraceRing::tell(const TraceEvent& e) const {
     case TraceKind::disk_full:
       if (e.b) return log_.error("log", "Log directory " + a + " is nearly full: records are refused");
       return log_.info("log", "Log directory " + a + " has room again");
+    case TraceKind::metadata_unused: return tell_unused(e);
     default: return;
   }
+}
+
+void TraceRing::tell_unused(const TraceEvent& e) const {
+  constexpr const char* kKinds[] = {"access control entries (ACLs)", "SCRAM credentials", "client quotas",
+                                    "delegation tokens"};
+  static_assert(std::size(kKinds) == static_cast<size_t>(metadata::UnusedKind::count));
+  std::string kinds;
+  for (size_t i = 0; i < std::size(kKinds); ++i)
+    if (e.a >> i & 1) kinds.append(kinds.empty() ? "" : ", ").append(kKinds[i]);
+  if (!kinds.empty())
+    log_.warn("metadata", "The metadata has " + kinds +
+                              ": they are kept but have NO EFFECT in this version, nobody is refused or slowed down");
+  if (e.c)
+    log_.warn("metadata",
+              "The metadata has too many records without effect in this version, or some that cannot be read: no "
+              "snapshots are taken, and the metadata log keeps growing");
 }
 
 std::string TraceRing::tail(size_t most) const {

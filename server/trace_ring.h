@@ -21,6 +21,7 @@ class TraceRing final : public Trace {
 
  private:
   void tell(const TraceEvent& e) const;
+  void tell_unused(const TraceEvent& e) const;
 
   const LogLines& log_;
   std::array<TraceEvent, 1024> ring_{};

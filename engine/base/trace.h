@@ -35,6 +35,7 @@ namespace klamm {
   X(high_watermark)      /* partition, topic key, offset, leader epoch */                                     \
   X(disk_failed)         /* directory, error */                                                               \
   X(disk_full)           /* directory, 1: records are refused, 0: no longer */                                \
+  X(metadata_unused)     /* kinds (bits of metadata::UnusedKind), records, 1: not all are kept */             \
   X(connection_opened)   /* 0 in / 1 out, conn, peer */                                                       \
   X(connection_closed)   /* reason, conn */                                                                   \
   X(request)             /* api, conn, version, correlation */                                                \

@@ -383,8 +383,10 @@ struct Parts {
   bool controller_registering = false;
   Instant controller_registration_at{};
   GroupService groups;
-  metadata::Image carried;  // the image that the other parts know
-  bool joined = false;      // the image has this life's registration: only then is it carried to the other parts
+  metadata::Image carried;       // the image that the other parts know
+  uint32_t unused_told = 0;      // kinds of records without effect that people know of
+  bool incomplete_told = false;  // and that they are too many
+  bool joined = false;           // the image has this life's registration: only then is it carried to the other parts
   std::set<TopicIdPartition> stirred_groups;  // to go on loading
   ParkedProduces produces;
   std::optional<ProduceWork> producing;  // goes on in the next turn, before any other request
@@ -415,7 +417,8 @@ struct Parts {
   void fields(V& v) const {
     v("boot", boot), v("ops", ops), v("conns", conns), v("server", server), v("calls", calls), v("startup", startup);
     v("quorum", quorum), v("controller", controller), v("image", image), v("published", published),
-        v("snapshots", snapshots), v("joined", joined), v("carried", carried.end()), v("replicas", replicas);
+        v("snapshots", snapshots), v("joined", joined), v("unused_told", unused_told),
+        v("incomplete_told", incomplete_told), v("carried", carried.end()), v("replicas", replicas);
     v("lifecycle", lifecycle), v("broker_conns", broker_conns), v("controller_registered", controller_registered),
         v("controller_registering", controller_registering),
         v("controller_registration_at", controller_registration_at);

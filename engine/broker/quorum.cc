@@ -1,6 +1,7 @@
 // The metadata quorum, the controller on it, and the image that its committed records make.
 #include "engine/broker/turn.h"
 #include "engine/controller/operation.h"
+#include "engine/metadata/difference.h"
 #include "engine/metadata/features.h"
 #include "engine/protocol/api_keys.h"
 #include "engine/protocol/messages/controller_registration.h"
@@ -21,6 +22,7 @@ void Turn::drain(quorum::Out& out) {
   }
   for (Reply& r : out.replies) reply(std::move(r));
   if (!out.fatal.empty()) return fatal(1, out.fatal);
+  if (!out.refused.empty()) return fatal(2, out.refused);
   if (out.foreign)
     return fatal(
         2, "the controllers belong to another cluster than this node, whose cluster.id is " + p.startup.cluster_id);
@@ -66,13 +68,14 @@ void Turn::publish() {
       if (header.last_offset() < p.published) continue;
       p.snapshots.bytes += static_cast<int64_t>(header.size());
       p.snapshots.last_ms = header.max_timestamp;
-      if (header.control()) continue;
       const auto open = protocol::OpenBatch::open(header, cursor.batch(), 64 * 1024 * 1024);
       if (!open) return fatal(1, "a committed metadata batch cannot be read");
       protocol::RecordCursor records = open->records();
       for (protocol::Record record; records.next(record);) {
         if (record.offset < p.published) continue;
-        const auto applied = p.image.apply(arena(), record.offset, record.value.span(), &p.unpublished);
+        const auto applied = header.control()
+                                 ? p.image.apply_control(record)
+                                 : p.image.apply(arena(), record.offset, record.value.span(), &p.unpublished);
         if (!applied)
           return fatal(1, std::string("a committed metadata record was refused: ") +
                               (applied.error().reason ? applied.error().reason : ""));
@@ -81,6 +84,7 @@ void Turn::publish() {
     p.published = read.next;
     moved = true;
   }
+  tell_unused();
   carry_if_joined();
   if (moved) p.lifecycle.metadata_moved(ctx().now);
   activate_controller();
@@ -100,8 +104,22 @@ void Turn::carry_if_joined() {
     if (!self || p.lifecycle.epoch() < 0 || self->epoch != p.lifecycle.epoch()) return;
     p.joined = true;
   }
-  const metadata::Delta delta = std::exchange(p.unpublished, {});
+  metadata::Delta delta = std::exchange(p.unpublished, {});
+  metadata::settle(delta, p.carried, p.image);
   carry(delta);
+}
+
+// Whoever wrote access rights, credentials or quotas counts on them: once for each kind, and once when they are too
+// many to be kept.
+void Turn::tell_unused() {
+  if (p.image.in_transaction() || p.published < p.quorum->committed()) return;
+  const uint32_t kinds = p.image.unused_kinds() & ~p.unused_told;
+  const bool incomplete = !p.image.complete() && !p.incomplete_told;
+  if (kinds == 0 && !incomplete) return;
+  p.unused_told |= kinds;
+  p.incomplete_told = p.incomplete_told || incomplete;
+  ctx().trace.event({TraceKind::metadata_unused, 0, static_cast<int32_t>(kinds),
+                     static_cast<int64_t>(p.image.unused().size()), incomplete ? 1 : 0, 0});
 }
 
 // Brokers that died with the controller before us would stay unfenced for a whole session: find out now.

@@ -71,6 +71,7 @@ struct Turn {
   void carry_if_joined();
   void probe_brokers();
   void carry(const metadata::Delta& delta);
+  void tell_unused();
   void update_brokers();
   DirId directory_for_new(std::vector<size_t>& held) const;
   void assign_partition(const TopicIdPartition& id, std::vector<size_t>& held);

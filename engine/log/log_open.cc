@@ -217,6 +217,7 @@ void Log::on_scanned(Io& io, const StorageEnd& end, Out& out) {
     if (position == 0) s.first_timestamp = h.max_timestamp;
     s.index.add(h, position, options_.config.index_interval_bytes);
     note_epoch(h);
+    if (options_.tell_control && !batch.empty()) out.control.push_back(Slice::copy(batch));
     if (o.refold && h.base_offset >= o.fold_from) apply_batch(s, {h, read_end_marker(h, batch)});
   });
   if (in_vain) return resume_in_vain(io, out);

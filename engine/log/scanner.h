@@ -33,7 +33,7 @@ class BatchScanner final {
 
   enum class Verdict : uint8_t { more, bad, limit };
   // Takes the bytes that follow those given before; calls found(header, position, batch) for each good batch. `batch`
-  // are all its bytes if it can be a transaction's marker; else it is empty.
+  // are all its bytes if it has control records and is not larger than kMaxControlBytes; else it is empty.
   template<class F>
   Verdict feed(ByteSpan bytes, F&& found) {
     while (!bytes.empty()) {
@@ -69,7 +69,7 @@ class BatchScanner final {
   }
 
  private:
-  bool kept() const { return header_.control() && header_.size() <= kMaxMarkerBytes; }
+  bool kept() const { return header_.control() && header_.size() <= kMaxControlBytes; }
   void take(ByteSpan* bytes);  // completes the header's bytes
   Verdict begin_batch();       // the header's bytes are complete
 
@@ -81,7 +81,7 @@ class BatchScanner final {
   Offset limit_ = 0;
   uint32_t have_ = 0;  // bytes of the batch under way
   uint32_t crc_ = 0;   // of those that the checksum covers
-  std::array<uint8_t, kMaxMarkerBytes> bytes_{};
+  std::array<uint8_t, kMaxControlBytes> bytes_{};
   BatchHeader header_;  // read from bytes_ once they are complete
 };
 

@@ -69,11 +69,13 @@ struct LogOptions {
   // Take a directory without a readable partition.metadata for one's own: right only for a name that is never reused
   // (the metadata log). Otherwise such a directory is moved aside as stray.
   bool adopt_unnamed = false;
+  bool tell_control = false;  // Out.control
   template<class V>
   void fields(V& v) const {
     v("module", module), v("key", key), v("dir", dir), v("topic", topic), v("topic_name", topic_name),
         v("partition", partition), v("config", config), v("tail_bytes", tail_bytes), v("region_least", region_least),
-        v("resume_least", resume_least), v("track_producers", track_producers), v("adopt_unnamed", adopt_unnamed);
+        v("resume_least", resume_least), v("track_producers", track_producers), v("adopt_unnamed", adopt_unnamed),
+        v("tell_control", tell_control);
   }
 };
 
@@ -216,6 +218,9 @@ struct Out {
   bool closed = false;        // close() is done: everything is durable and every file closed
   bool checkpointed = false;  // recovery_point() moved as far as it was asked to
   std::vector<ColdEnd> cold;
+  // With LogOptions.tell_control: batches of control records that recovery has read, in order, but from further back
+  // again where it begins anew; not those larger than kMaxControlBytes.
+  std::vector<Slice> control;
   std::optional<Instant> remove_at;  // files were put away: call remove_put_away then
   std::optional<CleanEnd> cleaned;   // a cleaning has ended, as far as it came
   std::optional<Instant> clean_at;   // it is as fast as it may be: call go_on_cleaning then

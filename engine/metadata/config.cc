@@ -119,6 +119,7 @@ bool has_effect(std::string_view name) {
 }
 
 // ---- reading a broker's properties, problem by problem
+constexpr std::string_view kAuthorizer = "authorizer.class.name";
 constexpr char kProtocolMap[] = "listener.security.protocol.map";
 // Names and addresses, as Kafka tells them from anything else.
 constexpr std::string_view kInHosts = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-%._:";
@@ -155,7 +156,13 @@ void Reading::check_all() {
   for (const auto& [key, value] : properties) {
     const ConfigDef* def = find_config(ConfigScope::broker, key);
     if (def) {
-      if (!has_effect(key)) idle.append(idle.empty() ? "" : ", ").append(key);
+      if (key == kAuthorizer && !trimmed(value).empty())
+        report.warnings.push_back(
+            "NOTHING IS AUTHORIZED: " + key +
+            " has no effect in this version, there is no "
+            "access control, and every client that connects may read, write and delete everything");
+      else if (!has_effect(key))
+        idle.append(idle.empty() ? "" : ", ").append(key);
       if (const auto fault = config_fault(*def, value)) {
         const bool tell = def->valid[0] == '[' && fault->find("one of") == fault->npos;
         wrong(key, def->sensitive() ? "[hidden]" : value,

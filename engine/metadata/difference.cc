@@ -34,6 +34,10 @@ Delta difference(const Image& before, const Image& after) {
   return d;
 }
 
+void settle(Delta& delta, const Image& before, const Image& after) {
+  if (delta.aborted) delta = difference(before, after);
+}
+
 const char* contradiction(const Image& before, const Image& after) {
   for (auto topic = before.topics().begin(); !topic.at_end(); ++topic) {
     const Topic* now = after.topic(topic->key);

@@ -257,8 +257,25 @@ struct Fold {
   Result<void> fold(const protocol::AbortTransactionRecord&) {
     if (!image.in_transaction()) return refuse("a metadata transaction is aborted that did not begin");
     Image before = std::move(image.before_[0]);
+    before.quorum_ = std::move(image.quorum_);  // what the quorum says of itself is no part of a transaction
     image = std::move(before);
+    delta.aborted = true;
     return {};
+  }
+  // `frame` is the record with its frame, `body` what follows the frame.
+  void keep_unused(Arena& arena, uint32_t type, int16_t version, ByteSpan frame, ByteSpan body) {
+    const auto change = unused_change(arena, type, version, body);
+    if (!change) return void(image.complete_ = false);
+    const auto bytes = [&](size_t record) { return change->key.name.size() + record; };
+    if (const std::string* old = image.unused_.find(change->key)) {
+      image.unused_bytes_ -= bytes(old->size());
+      image.unused_.erase(change->key);
+    }
+    if (change->remove) return;
+    if (image.unused_.size() >= kMaxUnusedRecords || image.unused_bytes_ + bytes(frame.size()) > kMaxUnusedBytes)
+      return void(image.complete_ = false);
+    image.unused_.set(change->key, std::string(frame.begin(), frame.end()));
+    image.unused_bytes_ += bytes(frame.size());
   }
 
   template<class Record>
@@ -293,14 +310,6 @@ Result<void> Fold::any(Reader& r, Arena& arena, uint32_t type, int16_t version) 
     case ClearElrRecord::kId: return decoded<ClearElrRecord>(r, arena, version);
     case NoOpRecord::kId:
     case ZkMigrationStateRecord::kId: return {};
-    // Of parts that nothing here writes yet: tokens, credentials, quotas, access control.
-    case DelegationTokenRecord::kId:
-    case RemoveDelegationTokenRecord::kId:
-    case UserScramCredentialRecord::kId:
-    case RemoveUserScramCredentialRecord::kId:
-    case ClientQuotaRecord::kId:
-    case AccessControlEntryRecord::kId:
-    case RemoveAccessControlEntryRecord::kId: image.complete_ = false; return {};
     default: return refuse("a record of an unknown type");
   }
 }
@@ -313,6 +322,11 @@ Result<void> Image::apply(Arena& arena, Offset offset, ByteSpan frame, Delta* de
     return Fold::refuse("a metadata record whose frame cannot be read");
   Delta ignored;
   Fold fold{*this, delta ? *delta : ignored};
+  if (is_unused_record(type)) {
+    fold.keep_unused(arena, type, static_cast<int16_t>(version), frame, frame.last(r.remaining()));
+    end_ = offset + 1;
+    return {};
+  }
   const Result<void> done = fold.any(r, arena, type, static_cast<int16_t>(version));
   if (done) end_ = offset + 1;
   return done;

@@ -55,11 +55,21 @@ const std::string* Image::config(const ConfigResource& resource, std::string_vie
   return configs ? configs->find(name) : nullptr;
 }
 
+uint32_t Image::unused_kinds() const {
+  uint32_t kinds = 0;
+  for (uint32_t k = 0; k < static_cast<uint32_t>(UnusedKind::count); ++k) {
+    const auto first = unused_.lower_bound(UnusedKey{static_cast<UnusedKind>(k), {}});
+    if (!first.at_end() && first->key.kind == static_cast<UnusedKind>(k)) kinds |= 1u << k;
+  }
+  return kinds;
+}
+
 bool operator==(const Image& a, const Image& b) {
   return a.end_ == b.end_ && a.complete_ == b.complete_ && a.features_ == b.features_ && a.brokers_ == b.brokers_ &&
          a.controllers_ == b.controllers_ && a.topics_ == b.topics_ && a.configs_ == b.configs_ &&
-         a.next_producer_id_ == b.next_producer_id_ && a.before_ == b.before_ && a.memberships_ == b.memberships_ &&
-         a.colliding_ == b.colliding_ && a.topics_by_name_ == b.topics_by_name_;
+         a.next_producer_id_ == b.next_producer_id_ && a.quorum_ == b.quorum_ && a.unused_ == b.unused_ &&
+         a.before_ == b.before_ && a.memberships_ == b.memberships_ && a.colliding_ == b.colliding_ &&
+         a.topics_by_name_ == b.topics_by_name_;
 }
 
 }  // namespace klamm::metadata

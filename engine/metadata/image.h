@@ -11,6 +11,8 @@
 #include "engine/base/pmap.h"
 #include "engine/base/result.h"
 #include "engine/base/visit.h"
+#include "engine/metadata/quorum_records.h"
+#include "engine/metadata/unused_records.h"
 
 namespace klamm::metadata {
 
@@ -146,6 +148,7 @@ struct Delta {
   bool controllers = false;
   bool features = false;
   bool producer_ids = false;
+  bool aborted = false;  // names what an aborted transaction had made, too: settle() it
   bool empty() const { return *this == Delta(); }
   friend bool operator==(const Delta&, const Delta&) = default;
 };
@@ -168,8 +171,12 @@ class Image final {
 
   Offset end() const { return end_; }                       // after the last record applied; 0: none yet
   bool in_transaction() const { return !before_.empty(); }  // not to be published (KIP-868)
-  // False: a record was applied of a part that is not kept here, so that the image does not stand for all records.
+  // False: of the parts that have no effect here, a record could not be read, or there were too many: the image does
+  // not stand for all records.
   bool complete() const { return complete_; }
+  // Takes over what a control record of the log says of the quorum.
+  Result<void> apply_control(const protocol::Record& record) { return quorum_.apply(record); }
+  const QuorumRecords& quorum() const { return quorum_; }
   void stand_at(Offset end) { end_ = end; }  // of a snapshot, whose own offsets mean nothing
 
   const Pmap<std::string, int16_t>& features() const { return features_; }
@@ -192,13 +199,17 @@ class Image final {
   const ConfigMap* config(const ConfigResource& resource) const { return configs_.find(resource); }
   const std::string* config(const ConfigResource& resource, std::string_view name) const;  // null: not set
   ProducerId next_producer_id() const { return next_producer_id_; }
+  // As they were framed in the log.
+  const Pmap<UnusedKey, std::string>& unused() const { return unused_; }
+  uint32_t unused_kinds() const;  // a bit for each UnusedKind that there is a record of
 
   friend bool operator==(const Image& a, const Image& b);
   template<class V>
   void fields(V& v) const {
     v("end", end_), v("complete", complete_), v("features", features_), v("brokers", brokers_),
         v("controllers", controllers_);
-    v("topics", topics_), v("configs", configs_), v("next_producer_id", next_producer_id_), v("before", before_);
+    v("topics", topics_), v("configs", configs_), v("next_producer_id", next_producer_id_), v("quorum", quorum_);
+    v("unused", unused_), v("unused_bytes", unused_bytes_), v("before", before_);
   }
 
  private:
@@ -214,6 +225,9 @@ class Image final {
   Pmap<Uuid, Topic> topics_;
   Pmap<ConfigResource, ConfigMap> configs_;
   ProducerId next_producer_id_ = 0;
+  QuorumRecords quorum_;
+  Pmap<UnusedKey, std::string> unused_;  // at most kMaxUnusedRecords, kMaxUnusedBytes
+  size_t unused_bytes_ = 0;
   std::vector<Image> before_;  // at most one: the image before the metadata transaction under way
   // Derived from the above, for finding:
   Pmap<std::string, Uuid> topics_by_name_;

@@ -116,24 +116,43 @@ Slice SnapshotWriter::finish(protocol::BatchBuilder& batch) {
   return batch.finish();
 }
 
-Slice SnapshotWriter::control(protocol::ControlType type, Slice value) {
+// All in one batch, in this order, as Kafka writes them.
+Slice SnapshotWriter::header() {
   protocol::BatchBuilder b = batch(true);
-  b.add_control(type, options_.now_ms, value.span());
+  const auto add = [&](protocol::ControlType type, const auto& record) {
+    Writer w(32);
+    encode(w, 0, record);
+    b.add_control(type, options_.now_ms, w.finish_contiguous().span());
+  };
+  add(protocol::ControlType::snapshot_header,
+      protocol::SnapshotHeaderRecord{.last_contained_log_timestamp = options_.contained_ms});
+  const QuorumRecords& quorum = image_.quorum();
+  if (quorum.kraft_version > 0)
+    add(protocol::ControlType::kraft_version, protocol::KRaftVersionRecord{.k_raft_version = quorum.kraft_version});
+  if (quorum.kraft_version > 0 && !quorum.voters.empty())
+    b.add_control(protocol::ControlType::kraft_voters, options_.now_ms, as_bytes(quorum.voters));
+  return finish(b);
+}
+
+Slice SnapshotWriter::footer() {
+  protocol::BatchBuilder b = batch(true);
+  Writer w(32);
+  encode(w, 0, protocol::SnapshotFooterRecord{});
+  b.add_control(protocol::ControlType::snapshot_footer, options_.now_ms, w.finish_contiguous().span());
   return finish(b);
 }
 
 Slice SnapshotWriter::next(Arena& arena) {
   KLAMM_ASSERT(!done());
-  Writer w(32);
   if (stage_ == Stage::header) {
     stage_ = Stage::cluster;
-    encode(w, 0, protocol::SnapshotHeaderRecord{.last_contained_log_timestamp = options_.contained_ms});
-    return control(protocol::ControlType::snapshot_header, w.finish_contiguous());
+    return header();
   }
   protocol::BatchBuilder b = batch(false);
   if (stage_ == Stage::cluster) add_cluster(arena, b), stage_ = Stage::topics;
   if (stage_ == Stage::topics) add_topics(arena, b);
   if (stage_ == Stage::configs) add_configs(b);
+  if (stage_ == Stage::unused) add_unused(b);
   if (stage_ == Stage::last) {
     stage_ = Stage::footer;
     if (image_.next_producer_id() > 0) {
@@ -145,8 +164,7 @@ Slice SnapshotWriter::next(Arena& arena) {
   KLAMM_ASSERT(stage_ == Stage::footer);
   stage_ = Stage::done;
   image_ = {};
-  encode(w, 0, protocol::SnapshotFooterRecord{});
-  return control(protocol::ControlType::snapshot_footer, w.finish_contiguous());
+  return footer();
 }
 
 void SnapshotWriter::add_cluster(Arena& arena, protocol::BatchBuilder& out) const {
@@ -197,6 +215,17 @@ void SnapshotWriter::add_configs(protocol::BatchBuilder& out) {
     }
     key_ = it->key;
   }
+  stage_ = Stage::unused;
+}
+
+void SnapshotWriter::add_unused(protocol::BatchBuilder& out) {
+  auto it = unused_ ? image_.unused().lower_bound(*unused_) : image_.unused().begin();
+  if (unused_ && !it.at_end() && it->key == *unused_) ++it;
+  for (; !it.at_end(); ++it) {
+    if (out.plain_size() >= kSnapshotBatchBytes) return;
+    out.add_value(options_.now_ms, as_bytes(it->value));
+    unused_ = it->key;
+  }
   stage_ = Stage::last;
 }
 
@@ -242,7 +271,7 @@ Result<void> SnapshotReader::control_record(const protocol::Record& record) {
     if (!begun_) return fail(ErrorCode::corrupt_message, "a snapshot ends before it begins");
     ended_ = true;
   }
-  return {};  // versions and voters of a dynamic quorum: not ours to read
+  return image_.apply_control(record);
 }
 
 }  // namespace klamm::metadata

@@ -1,8 +1,9 @@
 // The image as a file: what a snapshot of the metadata log holds (KIP-630). "<end>-<epoch>.checkpoint" stands for every
 // record below offset `end`, the last of which was of leader epoch `epoch`.
 //
-//   control batch: SnapshotHeader · batches of metadata records: features, brokers, controllers, topics with their
-//   partitions, configs, producer ids · control batch: SnapshotFooter
+//   control batch: SnapshotHeader, and what the quorum says of itself · batches of metadata records: features, brokers,
+//   controllers, topics with their partitions, configs, what has no effect here, producer ids · control batch:
+//   SnapshotFooter
 //
 // Offsets within the file count from 0 and mean nothing.
 #pragma once
@@ -52,17 +53,20 @@ class SnapshotWriter final {
   template<class V>
   void fields(V& v) const {
     v("image", image_), v("id", options_.id), v("contained_ms", options_.contained_ms), v("now_ms", options_.now_ms),
-        v("stage", stage_), v("topic", topic_), v("partition", partition_), v("key", key_), v("offset", offset_);
+        v("stage", stage_), v("topic", topic_), v("partition", partition_), v("key", key_), v("unused", unused_),
+        v("offset", offset_);
   }
 
  private:
-  enum class Stage : uint8_t { header, cluster, topics, configs, last, footer, done };
+  enum class Stage : uint8_t { header, cluster, topics, configs, unused, last, footer, done };
   protocol::BatchBuilder batch(bool control) const;
   Slice finish(protocol::BatchBuilder& batch);
-  Slice control(protocol::ControlType type, Slice value);
+  Slice header();
+  Slice footer();
   void add_cluster(Arena& arena, protocol::BatchBuilder& out) const;
   void add_topics(Arena& arena, protocol::BatchBuilder& out);
   void add_configs(protocol::BatchBuilder& out);
+  void add_unused(protocol::BatchBuilder& out);
 
   Image image_;
   Options options_;
@@ -70,6 +74,7 @@ class SnapshotWriter final {
   std::optional<Uuid> topic_;          // begun
   int32_t partition_ = 0;              // of it: the next
   std::optional<ConfigResource> key_;  // the last written
+  std::optional<UnusedKey> unused_;    // the last written
   Offset offset_ = 0;
 };
 

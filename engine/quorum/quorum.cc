@@ -20,6 +20,7 @@ log::LogOptions log_options(const Options& o, uint64_t key) {
   l.config = o.log;
   l.track_producers = false;
   l.adopt_unnamed = true;
+  l.tell_control = true;
   return l;
 }
 
@@ -85,6 +86,8 @@ void Quorum::on_snapshots(Io& io, const Owner& owner, const StorageEnd& end, Out
   Snapshots::Out s;
   snapshots_.on_storage(io, owner, end, s);
   if (!s.fatal.empty()) return void(out.fatal = s.fatal);
+  if (s.loaded && !found_.apply_head(snapshots_.bytes().span()))
+    return void(out.fatal = "the snapshot " + snapshot_file(*snapshot()) + " is damaged: its control records");
   if (s.loaded && snapshot()) log_.open(io, {.recovery_point = snapshot()->end, .epoch = snapshot()->epoch});
   if (s.loaded && !snapshot()) log_.open(io, {});
   for (const Snapshots::Part& part : s.parts) on_snapshot_part(io, part, out);
@@ -108,6 +111,7 @@ void Quorum::on_log(Io& io, const Owner& owner, const StorageEnd& end, Out& out)
     out.fatal = std::string("the metadata log failed: ") + name(l.failed);
     return;
   }
+  if (!note_control(l.control)) return void(out.fatal = "the control records of the metadata log cannot be read");
   if (installing_)
     pump_install(io, out);
   else if (l.ready && !started())
@@ -120,8 +124,39 @@ void Quorum::on_log(Io& io, const Owner& owner, const StorageEnd& end, Out& out)
   for (const log::ColdEnd& cold : l.cold) on_cold(io, cold, out);
 }
 
+// Those that the snapshot contains are older than what it says.
+bool Quorum::note_control(const std::vector<Slice>& batches) {
+  if (started()) return true;
+  for (const Slice& batch : batches) {
+    const protocol::BatchHeader header = protocol::read_batch_header(batch.data());
+    if (snapshot() && header.base_offset < snapshot()->end) continue;
+    if (!found_.apply_batch(header, batch.span())) return false;
+  }
+  return true;
+}
+
+// Before anything is voted on or written: a voter that counts other votes than the rest of its quorum may undo what
+// they have committed.
+std::string Quorum::voters_refusal() const {
+  if (!voter(options_.self)) return "";
+  rules::VotersFound found{.self = options_.self, .directory = options_.directory};
+  found.kraft_version = found_.kraft_version;
+  found.configured = options_.voters.size();
+  const std::vector<metadata::QuorumVoter> named = found_.named();
+  for (const metadata::QuorumVoter& v : named) found.named.push_back({v.id, v.directory});
+  const char* why = rules::voters_refusal(found);
+  if (!why) return "";
+  std::string all;
+  for (const auto& [id, directory] : named)
+    all.append(all.empty() ? "" : ", ").append(std::to_string(id.value)).append("@").append(directory.text());
+  return std::string("the metadata log has a quorum that this version cannot serve: ") + why + " (kraft.version " +
+         std::to_string(found_.kraft_version) + ", voters: " + all + "; this is " +
+         std::to_string(options_.self.value) + "@" + options_.directory.text() + ")";
+}
+
 void Quorum::run_if_loaded(Io& io, Out& out) {
   if (!loaded_ || !log_usable()) return;
+  if (std::string why = voters_refusal(); !why.empty()) return void(out.refused = std::move(why));
   raft::Options o;
   o.self = {options_.self, options_.directory};
   o.voters = ids(options_.voters);

@@ -20,6 +20,7 @@
 #include "engine/base/ticket.h"
 #include "engine/env/io.h"
 #include "engine/log/log.h"
+#include "engine/metadata/quorum_records.h"
 #include "engine/net/calls.h"
 #include "engine/quorum/codec.h"
 #include "engine/quorum/rules.h"
@@ -99,6 +100,7 @@ struct Out {
   bool resigned = false;                 // after resign(stopping): nothing more to wait for
   bool foreign = false;                  // most voters say that they are of another cluster: this node must end
   std::string fatal;                     // not empty: this node must end (with this reason)
+  std::string refused;                   // not empty: so must it, for the directory is not one that it can serve
 };
 
 // Committed batches: whole ones, the first holds the offset asked for.
@@ -153,8 +155,8 @@ class Quorum final {
 
   template<class V>
   void fields(V& v) const {
-    v("log", log_), v("state_file", state_file_), v("snapshots", snapshots_), v("loaded", loaded_), v("raft", raft_),
-        v("told", told_), v("read_to", read_to_), v("cut_at", cut_at_), v("fetched", fetched_),
+    v("log", log_), v("state_file", state_file_), v("snapshots", snapshots_), v("loaded", loaded_), v("found", found_),
+        v("raft", raft_), v("told", told_), v("read_to", read_to_), v("cut_at", cut_at_), v("fetched", fetched_),
         v("checking", checking_), v("storing", storing_), v("installing", installing_), v("serving", serving_);
     v("durable_version", durable_version_), v("sync_asked", sync_asked_), v("held", held_), v("cold", cold_);
     v("reader_waits", reader_waits_), v("resigned", resigned_), v("foreign", foreign_);
@@ -234,6 +236,8 @@ class Quorum final {
   void on_snapshots(Io& io, const Owner& owner, const StorageEnd& end, Out& out);
   void run_if_loaded(Io& io, Out& out);
   raft::LogState recovered_log() const;
+  bool note_control(const std::vector<Slice>& batches);
+  std::string voters_refusal() const;
   bool log_usable() const { return log_.ready() && !installing_; }
   // cutting.cc
   void cut(Io& io, Out& out);
@@ -269,7 +273,8 @@ class Quorum final {
   log::Log log_;
   StateFile state_file_;
   Snapshots snapshots_;
-  bool loaded_ = false;  // the state file is
+  bool loaded_ = false;            // the state file is
+  metadata::QuorumRecords found_;  // at the start: in the newest snapshot and the log behind it
   std::optional<raft::Raft> raft_;
   Leadership told_;
   Offset read_to_ = 0;            // the reader has come so far: what it needs is not cut

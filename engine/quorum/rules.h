@@ -1,8 +1,10 @@
 // The law of what a replica of the metadata log keeps: total, pure functions.
 #pragma once
 #include <cstdint>
+#include <vector>
 
 #include "engine/base/error_code.h"
+#include "engine/base/ids.h"
 #include "engine/base/units.h"
 
 namespace klamm::quorum::rules {
@@ -43,6 +45,31 @@ inline ErrorCode part_error(const Asked& file, int64_t position, int32_t max_byt
   if (!file.found) return ErrorCode::snapshot_not_found;
   if (position < 0 || position >= file.bytes) return ErrorCode::position_out_of_range;
   return max_bytes > 0 ? ErrorCode::none : ErrorCode::invalid_request;
+}
+
+struct VoterFound {
+  NodeId id;
+  Uuid directory;  // zero: not known
+};
+struct VotersFound {
+  int16_t kraft_version = 0;
+  std::vector<VoterFound> named;  // by the last VotersRecord; empty: there was none
+  size_t configured = 0;          // voters in controller.quorum.voters
+  NodeId self;                    // one of them
+  Uuid directory;
+};
+// Why this voter must not take part in the quorum that its log tells of; null: it may. Why: voters are static here, and
+// with the votes of others than the log names a leader could be elected that lacks committed records. KIP-853.
+inline const char* voters_refusal(const VotersFound& f) {
+  constexpr int16_t kStatic = 0, kDynamic = 1;
+  if (f.kraft_version > kDynamic) return "its version of KRaft is not known";
+  if (f.kraft_version == kStatic || f.named.empty()) return nullptr;
+  if (f.named.size() > 1) return "it has more than one voter, and voters that change are not served";
+  if (f.named[0].id != f.self) return "its voter is another node";
+  if (f.named[0].directory != Uuid{} && f.named[0].directory != f.directory)
+    return "its voter is another directory of this node";
+  if (f.configured != 1) return "it has one voter, and controller.quorum.voters names more";
+  return nullptr;
 }
 
 }  // namespace klamm::quorum::rules

@@ -48,6 +48,7 @@ class Snapshots final {
   std::optional<metadata::SnapshotId> newest() const {
     return files_.empty() ? std::nullopt : std::optional(files_.rbegin()->first);
   }
+  const Slice& bytes() const { return bytes_; }  // what take_bytes will give
   Slice take_bytes() {
     return std::exchange(bytes_, {});
   }  // of the newest that load has found, or that were kept; once

@@ -1,5 +1,6 @@
 """One directory, opened in turns by Klamm and by Apache Kafka 4.3.1: a single combined node. Each finds what the other has
-written (topics, configs, records, producers, committed offsets, a snapshot of the metadata) and goes on writing."""
+written (topics, configs, records, producers, committed offsets, a snapshot of the metadata) and goes on writing; what only
+Kafka has a use for (the voters of a dynamic quorum, quotas, access rights) comes through Klamm's hands unharmed."""
 
 from __future__ import annotations
 
@@ -22,16 +23,18 @@ COUNT = 500
 class Place:
     """A directory, and the properties under which either broker serves it."""
 
-    def __init__(self, folder: Path, java: list[str], *more: str) -> None:  # noqa: F811
+    def __init__(self, folder: Path, java: list[str], *more: str, standalone: bool = False) -> None:  # noqa: F811
         with socket.create_server(("127.0.0.1", 0)) as a, socket.create_server(("127.0.0.1", 0)) as b:
             port, other = a.getsockname()[1], b.getsockname()[1]
         self.folder, self.java, self.address = folder, java, f"127.0.0.1:{port}"
         self.data = folder / "data"
         self.properties = folder / "server.properties"
+        self.standalone = standalone
+        quorum = f"controller.quorum.{'bootstrap.servers=' if standalone else 'voters=1@'}127.0.0.1:{other}"
         self.properties.write_text(f"""
 process.roles=broker,controller
 node.id=1
-controller.quorum.voters=1@127.0.0.1:{other}
+{quorum}
 listeners=PLAINTEXT://{self.address},CONTROLLER://127.0.0.1:{other}
 advertised.listeners=PLAINTEXT://{self.address}
 controller.listener.names=CONTROLLER
@@ -46,6 +49,7 @@ metadata.log.max.record.bytes.between.snapshots=2000
     def format(self) -> None:
         """As a user of Kafka begins."""
         command = [*self.java, "kafka.tools.StorageTool", "format", "-t", "abcdefghijklmnopqrstuw", "-c", str(self.properties)]
+        command += ["--standalone"] if self.standalone else []
         subprocess.run(command, check=True, timeout=60, capture_output=True)
 
     @contextlib.contextmanager
@@ -163,3 +167,40 @@ def test_from_kafka_to_klamm_and_back(place: Place) -> None:
         go_on(place, 1)
     with place.served_by("kafka"):
         go_on(place, 2)
+
+
+def run_tool(place: Place, *command: str) -> str:
+    done = subprocess.run([*place.java, *command], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_what_klamm_has_no_use_for_is_kept(tmp_path: Path, java: list[str]) -> None:  # noqa: F811
+    """As Kafka's quick start formats a directory: its voters are in the metadata, and in no property."""
+    authorizer = ("authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer", "super.users=User:ANONYMOUS")
+    place = Place(tmp_path, java, "metadata.max.retention.bytes=2000", *authorizer, standalone=True)
+    place.format()
+    configs = ["kafka.admin.ConfigCommand", "--bootstrap-server", place.address, "--entity-type", "users"]
+    acls = ["org.apache.kafka.tools.AclCommand", "--bootstrap-server", place.address]
+    with place.served_by("kafka"):
+        create(place)
+        go_on(place, 0)
+        run_tool(place, *configs, "--entity-name", "alice", "--alter", "--add-config", "producer_byte_rate=123456")
+        run_tool(place, *acls, "--add", "--allow-principal", "User:alice", "--operation", "Read", "--topic", "t")
+        before = snapshots(place)[-1]
+    with place.served_by("klamm"):
+        go_on(place, 1)
+        grow_metadata(place)
+        wait_for_snapshot(place, before)
+    log = max(place.folder.glob("klamm-*.log")).read_text()
+    assert "access control entries (ACLs), client quotas: they are kept but have NO EFFECT" in log, log
+    assert "NOTHING IS AUTHORIZED" in log, log
+    text = dump(place, snapshots(place)[-1])
+    for word in ('KRaftVersion {"version":0,"kRaftVersion":1}', "KRaftVoters", '"voterId":1', "CLIENT_QUOTA_RECORD", "ACCESS_CONTROL_ENTRY_RECORD"):
+        assert word in text, text
+    with place.served_by("kafka"):
+        go_on(place, 2)
+        assert "producer_byte_rate=123456" in run_tool(place, *configs, "--entity-name", "alice", "--describe")
+        assert "User:alice" in run_tool(place, *acls, "--list")
+    with place.served_by("klamm"):
+        go_on(place, 3)

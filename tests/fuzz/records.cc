@@ -13,6 +13,7 @@
 #include "engine/log/transactions.h"
 #include "engine/metadata/client_match.h"
 #include "engine/metadata/config.h"
+#include "engine/metadata/difference.h"
 #include "engine/metadata/snapshot.h"
 #include "engine/quorum/state_file.h"
 #include "server/properties.h"
@@ -43,15 +44,18 @@ void check_snapshot(const Image& image) {
 
 void metadata_records(ByteSpan input) {
   Image image;
+  metadata::Delta delta;
   Offset offset = 0;
   for (Parts parts(input); !parts.empty(); ++offset) {
     Arena arena;
     const Image before = image;
-    metadata::Delta delta;
     if (image.apply(arena, offset, parts.next(), &delta)) continue;
     FUZZ_CHECK(image == before);
   }
-  if (!image.in_transaction() && image.complete()) check_snapshot(image);
+  if (image.in_transaction()) return;
+  metadata::settle(delta, {}, image);  // what is carried must be there
+  for (const TopicIdPartition& p : delta.partitions) FUZZ_CHECK(image.partition(p) != nullptr);
+  if (image.complete()) check_snapshot(image);
 }
 
 void metadata_snapshot(ByteSpan input) {

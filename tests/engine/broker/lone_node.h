@@ -41,7 +41,7 @@ class LoneNode {
     run_for(seconds(5), [&] { return ready; });
   }
   void turn(const std::vector<Event>& events) {
-    Ctx ctx = world.ctx();
+    Ctx ctx{world.now, world.wall, world.chance, world.flaws, trace ? *trace : world.trace, world.scratch};
     Commands out;
     node->turn(ctx, events, out);
     ++turns;
@@ -95,7 +95,8 @@ class LoneNode {
   std::unique_ptr<Machine> node;
   std::optional<Exit> exit;
   bool ready = false;
-  bool locked = false;  // another process holds the directory
+  bool locked = false;     // another process holds the directory
+  Trace* trace = nullptr;  // null: nobody listens
   std::function<void(const Command&)> on_command;
   uint64_t turns = 0;
 

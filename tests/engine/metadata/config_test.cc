@@ -90,6 +90,20 @@ TEST(BrokerConfig, listeners_may_be_advertised_under_one_address) {
   EXPECT_FALSE(report_of(combined(), shared).errors.empty());
 }
 
+TEST(BrokerConfig, an_authorizer_is_warned_of_unmistakably) {
+  Properties p = combined();
+  p["authorizer.class.name"] = "org.apache.kafka.metadata.authorizer.StandardAuthorizer";
+  ConfigReport report;
+  parse_broker_config(p, report);
+  ASSERT_EQ(report.warnings.size(), 1u);
+  EXPECT_EQ(report.warnings[0].find("NOTHING IS AUTHORIZED: authorizer.class.name has no effect"), 0u);
+  p["authorizer.class.name"] = "";  // Kafka's default
+  report = {};
+  parse_broker_config(p, report);
+  ASSERT_EQ(report.warnings.size(), 1u);
+  EXPECT_EQ(report.warnings[0], "Without effect in this version: authorizer.class.name");
+}
+
 TEST(BrokerConfig, connections_of_an_address) {
   Properties p = combined();
   p["max.connections.per.ip.overrides"] = "127.0.0.1:3, ::1:4";

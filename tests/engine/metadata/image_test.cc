@@ -152,6 +152,28 @@ TEST_F(Images, a_transaction_can_be_taken_back) {
   EXPECT_FALSE(apply(a, protocol::EndTransactionRecord{}));
 }
 
+// What it had made is not there to be looked up, and what it had changed is as before.
+TEST_F(Images, an_aborted_transaction_leaves_no_changes_to_be_carried) {
+  Image a;
+  topic(a, "t", 1, 1);
+  topic(a, "v", 3, 1);
+  const Image carried = a;
+  Delta delta;
+  topic(a, "before", 4, 1, &delta);
+  ASSERT_TRUE(apply(a, protocol::BeginTransactionRecord{}, 0, &delta));
+  topic(a, "u", 2, 1, &delta);
+  protocol::RemoveTopicRecord gone;
+  gone.topic_id = id(3);
+  ASSERT_TRUE(apply(a, gone, 0, &delta));
+  ASSERT_TRUE(apply(a, protocol::AbortTransactionRecord{}, 0, &delta));
+  topic(a, "after", 5, 1, &delta);
+  settle(delta, carried, a);
+  EXPECT_EQ(delta, difference(carried, a));
+  EXPECT_EQ(delta.topics, (std::set<Uuid>{id(4), id(5)}));
+  EXPECT_TRUE(delta.deleted.empty());
+  for (const TopicIdPartition& p : delta.partitions) EXPECT_NE(a.partition(p), nullptr);
+}
+
 TEST_F(Images, what_no_controller_wrote_is_refused_and_changes_nothing) {
   Image a;
   topic(a, "t", 1, 1);

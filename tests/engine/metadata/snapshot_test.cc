@@ -188,10 +188,82 @@ TEST(MetadataSnapshot, what_is_not_kept_is_told) {
   Cluster cluster;
   Arena arena;
   EXPECT_TRUE(cluster.image.complete());
-  protocol::UserScramCredentialRecord r;
-  r.name = "alice";
-  ASSERT_TRUE(cluster.image.apply(arena, 0, encode_record(0, r).span()));
+  ASSERT_TRUE(cluster.image.apply(arena, 0, as_bytes(std::string_view("\x01\x0b\x00z", 4))));  // a credential, damaged
   EXPECT_FALSE(cluster.image.complete());
+}
+
+protocol::ClientQuotaRecord quota(Arena& arena, std::vector<std::pair<Str, Str>> entity, bool remove = false) {
+  protocol::ClientQuotaRecord r;
+  for (const auto& [type, name] : entity) {
+    auto& part = r.entity.add(arena);
+    part.entity_type = type, part.entity_name = name;
+  }
+  r.key = "producer_byte_rate", r.value = remove ? 0 : 1024.5, r.remove = remove;
+  return r;
+}
+
+// The last of each key, byte for byte, until it is removed.
+TEST(MetadataSnapshot, records_without_effect_here_are_kept) {
+  Arena arena;
+  Image image;
+  const auto put = [&](const auto& r) {
+    ASSERT_TRUE(image.apply(arena, image.end(), encode_record(0, r).span()));
+    const SnapshotId id{image.end(), 5};
+    const auto back = image_of(id, file_of(image, 5), 100);
+    ASSERT_TRUE(back.has_value());
+    EXPECT_TRUE(*back == image);
+  };
+  protocol::AccessControlEntryRecord acl;
+  acl.id = uid(1), acl.resource_name = "t", acl.principal = "User:alice", acl.host = "*";
+  put(acl);
+  acl.id = uid(2);
+  put(acl);
+  put(quota(arena, {{"user", "alice"}, {"client-id", kNullStr}}));
+  put(quota(arena, {{"user", "alice"}, {"client-id", ""}}));
+  put(quota(arena, {{"client-id", kNullStr}, {"user", "alice"}}));  // the first, again
+  protocol::UserScramCredentialRecord scram;
+  scram.name = "alice", scram.mechanism = 1;
+  put(scram);
+  protocol::DelegationTokenRecord token;
+  token.token_id = "x";
+  put(token);
+  EXPECT_EQ(image.unused().size(), 6u);
+  EXPECT_EQ(image.unused_kinds(), 0b1111u);
+  EXPECT_EQ(image.unused()
+                .find(UnusedKey{UnusedKind::access_control, std::string(uid(2).bytes.begin(), uid(2).bytes.end())})
+                ->size(),
+            encode_record(0, acl).size());
+
+  put(quota(arena, {{"user", "alice"}, {"client-id", kNullStr}}, true));
+  put(protocol::RemoveAccessControlEntryRecord{.id = uid(1)});
+  put(protocol::RemoveUserScramCredentialRecord{.name = "alice", .mechanism = 2});  // another
+  EXPECT_EQ(image.unused().size(), 4u);
+  put(protocol::RemoveUserScramCredentialRecord{.name = "alice", .mechanism = 1});
+  put(protocol::RemoveDelegationTokenRecord{.token_id = "x"});
+  EXPECT_EQ(image.unused_kinds(), 0b101u);
+  put(protocol::RemoveAccessControlEntryRecord{.id = uid(2)});
+  put(quota(arena, {{"client-id", ""}, {"user", "alice"}}, true));
+  EXPECT_TRUE(image.unused().empty());
+  EXPECT_TRUE(image.complete());
+}
+
+TEST(MetadataSnapshot, too_many_records_without_effect_are_not_kept) {
+  Arena arena;
+  Image image;
+  const std::string large(1 << 20, 'x');
+  protocol::AccessControlEntryRecord acl;
+  acl.principal = large;
+  for (uint32_t i = 0; i < 40; ++i) {
+    acl.id = uid(i % 31);  // again and again: no more than there are
+    ASSERT_TRUE(image.apply(arena, image.end(), encode_record(0, acl).span()));
+  }
+  EXPECT_TRUE(image.complete());
+  for (uint32_t i = 31; i < 33; ++i) {
+    acl.id = uid(i);
+    ASSERT_TRUE(image.apply(arena, image.end(), encode_record(0, acl).span()));
+  }
+  EXPECT_FALSE(image.complete());
+  EXPECT_EQ(image.unused().size(), 31u);
 }
 
 }  // namespace
