@@ -227,10 +227,11 @@ TEST(MetadataSnapshot, records_without_effect_here_are_kept) {
   protocol::DelegationTokenRecord token;
   token.token_id = "x";
   put(token);
+  const Uuid second = uid(2);
   EXPECT_EQ(image.unused().size(), 6u);
   EXPECT_EQ(image.unused_kinds(), 0b1111u);
   EXPECT_EQ(image.unused()
-                .find(UnusedKey{UnusedKind::access_control, std::string(uid(2).bytes.begin(), uid(2).bytes.end())})
+                .find(UnusedKey{UnusedKind::access_control, std::string(second.bytes.begin(), second.bytes.end())})
                 ->size(),
             encode_record(0, acl).size());
 
@@ -250,20 +251,21 @@ TEST(MetadataSnapshot, records_without_effect_here_are_kept) {
 TEST(MetadataSnapshot, too_many_records_without_effect_are_not_kept) {
   Arena arena;
   Image image;
-  const std::string large(1 << 20, 'x');
+  const std::string large(32'000, 'x');
   protocol::AccessControlEntryRecord acl;
+  acl.resource_name = "t", acl.host = "*";
   acl.principal = large;
-  for (uint32_t i = 0; i < 40; ++i) {
-    acl.id = uid(i % 31);  // again and again: no more than there are
+  const auto put = [&](uint32_t i) {
+    acl.id = uid(i % 200);
+    acl.id.bytes[1] = static_cast<uint8_t>(i / 200);
     ASSERT_TRUE(image.apply(arena, image.end(), encode_record(0, acl).span()));
-  }
+  };
+  for (uint32_t i = 0; i < 1'500; ++i) put(i % 1'000);  // some again: no more than there are
   EXPECT_TRUE(image.complete());
-  for (uint32_t i = 31; i < 33; ++i) {
-    acl.id = uid(i);
-    ASSERT_TRUE(image.apply(arena, image.end(), encode_record(0, acl).span()));
-  }
+  EXPECT_EQ(image.unused().size(), 1'000u);
+  for (uint32_t i = 1'000; i < 1'100; ++i) put(i);
   EXPECT_FALSE(image.complete());
-  EXPECT_EQ(image.unused().size(), 31u);
+  EXPECT_LE(image.unused().size() * large.size(), kMaxUnusedBytes);
 }
 
 }  // namespace
