@@ -61,15 +61,18 @@ Run next_run(Str s, size_t at) {
   return follows(3) ? Run{4, false} : Run{3, true};
 }
 
-// Bytes of a string that are not UTF-8 are told as the replacement character, as by whoever reads them in Java.
-std::string as_java_reads(Str s) {
+Str as_java_reads(Reader& r, Arena& a, Str s) {
   std::string out;
+  bool faults = false;
   for (size_t at = 0; at < s.size();) {
     const Run run = next_run(s, at);
     out += run.fault ? Str("\xef\xbf\xbd") : s.substr(at, run.size);
+    faults = faults || run.fault;
     at += run.size;
   }
-  return out;
+  if (!faults) return s;
+  if (out.size() > kStringMax) r.fail("a string is too long");
+  return a.copy(out);
 }
 
 template<class T>
@@ -100,12 +103,14 @@ void write_all_numbers(Writer& w, const List<T>& list, bool flexible, bool nulla
 
 }  // namespace
 
-Str read_string(Reader& r, bool flexible, bool nullable) {
+Str read_string(Reader& r, Arena& a, bool flexible, bool nullable) {
   const int32_t n = read_length(r, flexible, nullable, flexible ? 0 : r.i16());
   if (n < 0) return kNullStr;
   if (static_cast<size_t>(n) > kStringMax) r.fail("a string is too long");
   const uint8_t* p = r.take(static_cast<size_t>(n));
-  return p ? Str(reinterpret_cast<const char*>(p), static_cast<size_t>(n)) : Str("");
+  if (!p) return "";
+  const Str s(reinterpret_cast<const char*>(p), static_cast<size_t>(n));
+  return ascii(s) ? s : as_java_reads(r, a, s);
 }
 
 Bytes read_bytes(Reader& r, bool flexible, bool nullable) {
@@ -142,7 +147,7 @@ void read_uuids(Reader& r, Arena& a, List<Uuid>& list, bool flexible, bool nulla
 }
 void read_strings(Reader& r, Arena& a, List<Str>& list, bool flexible, bool nullable) {
   const int32_t n = read_list(r, list, flexible ? 1 : 2, flexible, nullable);
-  for (int32_t i = 0; i < n && r.ok(); ++i) next(a, list, n) = read_string(r, flexible);
+  for (int32_t i = 0; i < n && r.ok(); ++i) next(a, list, n) = read_string(r, a, flexible);
 }
 
 // Kafka takes tagged fields in any order and as often as they come, believes the size only of those that it does not
@@ -183,11 +188,6 @@ void write_string(Writer& w, Str s, bool flexible, bool nullable) {
     if (flexible) return write_null(w, true, nullable);
     if (!nullable) w.fail("null where none is allowed");
     return w.i16(-1);
-  }
-  std::string mended;
-  if (!ascii(s)) {
-    mended = as_java_reads(s);
-    if (mended.size() <= kStringMax) s = mended;
   }
   if (s.size() > kStringMax) return w.fail("a string is too long");
   if (flexible)

@@ -12,7 +12,9 @@ namespace klamm::protocol::wire {
 inline constexpr size_t kStringMax = 0x7fff;
 inline constexpr size_t kFirstElements = 1024;  // room made for a list before its elements have proved to be there
 
-Str read_string(Reader& r, bool flexible, bool nullable = false);
+// Bytes that are not UTF-8 are read as the replacement character, as Java reads them: two names that differ in nothing
+// else are one. `a` holds what is not as it was sent.
+Str read_string(Reader& r, Arena& a, bool flexible, bool nullable = false);
 Bytes read_bytes(Reader& r, bool flexible, bool nullable = false);
 inline Records read_records(Reader& r, bool flexible, bool nullable = false) {
   const Bytes b = read_bytes(r, flexible, nullable);

@@ -67,6 +67,7 @@ class Life final {
       turn([&](Io& io, Log& log) {
         log::Out out;
         log.on_storage(io, *owner, end, out);
+        if (out.strayed) log.open(io, {});
         if (out.clean_at) log.go_on_cleaning(io, out);
         if (out.remove_at) log.remove_put_away(io);
       });

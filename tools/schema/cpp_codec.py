@@ -71,7 +71,8 @@ class Codec:
             return lines + [f"if (!{to}.null) read(r, a, v, {to}.value);"]
         if f.type in READ:
             return [f"{to} = r.{READ[f.type]}();"]
-        return [f"{to} = wire::read_{f.type}(r, {self.style(f)});"]
+        arena = "a, " if f.type == "string" else ""
+        return [f"{to} = wire::read_{f.type}(r, {arena}{self.style(f)});"]
 
     def reader(self, name, fields):
         self.put(0, f"static void read(Reader& r, Arena& a, int16_t v, {name}& x) {{")
