@@ -152,9 +152,7 @@ bool FetchSessions::news(Session& s, const Key& key, FetchResponse::PartitionDat
     tell = true;
     e.told_high_watermark = -1;  // so that the end of the error is news
   }
-  if (records) {
-    s.move_to_end(it->second);
-  }
+  if (records) s.move_to_end(it->second);
   return tell;
 }
 

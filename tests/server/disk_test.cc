@@ -181,14 +181,17 @@ TEST_F(DiskTest, names_directories_and_locks) {
 
 // Java's locks of files are those of fcntl.
 TEST_F(DiskTest, a_lock_and_kafkas_exclude_each_other) {
+  const auto java_locks = [&] {
+    const int file = ::open((root_ + "/.lock").c_str(), O_RDWR | O_CREAT, 0644);
+    struct flock whole {};
+    whole.l_type = F_WRLCK;
+    whole.l_whence = SEEK_SET;
+    return fcntl(file, F_SETLK, &whole) == 0;
+  };
   const auto kafka_can_lock = [&] {  // in another process: its own locks exclude nobody there
     const pid_t child = fork();
     if (child == 0) {
-      const int file = ::open((root_ + "/.lock").c_str(), O_RDWR | O_CREAT, 0644);
-      struct flock whole {};
-      whole.l_type = F_WRLCK;
-      whole.l_whence = SEEK_SET;
-      _exit(fcntl(file, F_SETLK, &whole) == 0 ? 0 : 1);
+      _exit(java_locks() ? 0 : 1);
     }
     int status = -1;
     EXPECT_EQ(waitpid(child, &status, 0), child);
@@ -207,11 +210,7 @@ TEST_F(DiskTest, a_lock_and_kafkas_exclude_each_other) {
   ASSERT_EQ(pipe(done), 0);
   const pid_t kafka = fork();
   if (kafka == 0) {
-    const int file = ::open((root_ + "/.lock").c_str(), O_RDWR | O_CREAT, 0644);
-    struct flock whole {};
-    whole.l_type = F_WRLCK;
-    whole.l_whence = SEEK_SET;
-    char byte = fcntl(file, F_SETLK, &whole) == 0;
+    char byte = java_locks();
     byte = ::write(locked[1], &byte, 1) == 1 && ::read(done[0], &byte, 1) == 1;
     _exit(0);
   }
