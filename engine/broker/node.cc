@@ -95,7 +95,7 @@ Instant Turn::deadline() const {
   at = earlier(at, earlier(p.produces.next_deadline(), p.fetches.next_deadline()));
   at = earlier(at, earlier(p.deletes.next_deadline(), p.telemetry.next_deadline()));
   at = earlier(at, earlier(p.replicas.next_deadline(), p.forwards.retries.next()));
-  at = earlier(at, p.producer_ids.retry);
+  at = earlier(at, p.producer_ids.next_deadline());
   if (p.startup.phase == Phase::running) at = earlier(at, p.checkpoint_at);
   at = earlier(at, p.groups.coordinator.next_deadline());
   if (p.quorum) at = earlier(at, p.quorum->next_deadline());

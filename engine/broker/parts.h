@@ -285,15 +285,32 @@ struct DiskSpace {
 };
 
 // Ids of idempotent producers, from blocks that the controller allots.
-struct ProducerIds {
-  static constexpr size_t kWaitingMost = 10'000;
+struct ProducerIdBlock {
   ProducerId next = 0, end = 0;
-  bool asked = false;
-  std::deque<Ticket> waiting;
-  Instant retry = kNever;
+  ProducerId low = 0;  // from this one on the next block is asked for
   template<class V>
   void fields(V& v) const {
-    v("next", next), v("end", end), v("asked", asked), v("waiting", waiting), v("retry", retry);
+    v("next", next), v("end", end), v("low", low);
+  }
+};
+struct ProducerIds {
+  static constexpr size_t kWaitingMost = 10'000;
+  struct Waiting {
+    Ticket ticket;
+    Instant until;
+    template<class V>
+    void fields(V& v) const {
+      v("ticket", ticket), v("until", until);
+    }
+  };
+  ProducerIdBlock block, following;
+  bool asked = false;
+  std::deque<Waiting> waiting;  // in order of `until`
+  Instant retry = kNever;
+  Instant next_deadline() const { return waiting.empty() ? retry : earlier(retry, waiting.front().until); }
+  template<class V>
+  void fields(V& v) const {
+    v("block", block), v("following", following), v("asked", asked), v("waiting", waiting), v("retry", retry);
   }
 };
 
