@@ -8,16 +8,38 @@
 
 namespace klamm::group {
 
+namespace {
+constexpr size_t kRestoredGroups = 2'000, kRestoredMembers = 2'000;  // looked at in one turn after an election
+constexpr size_t kTimersOfTurn = 1'000;                              // sessions of very many may end at one instant
+}  // namespace
+
 // ---- life of the shard
 
 void Core::activated(Op& op) {
-  for (const auto& entry : op.hard().groups)
-    if (!entry.value.members.empty()) {
-      Group& g = *find(op, entry.key);
-      // A limit lowered since then: the members rejoin, and the last of them are shed.
-      if (g.members.size() > static_cast<size_t>(config_.max_size)) prepare_rebalance(op, g);
-    }
+  restored_.clear();
+  restore(op);
   timers_.set(op.ctx.now + milliseconds(config_.retention_check_ms), Timer{});
+}
+
+// Groups with members get sessions, so that members that are gone end: some in a turn. Whoever asks for one finds it
+// before.
+void Core::restore(Op& op) {
+  auto it = op.hard().groups.lower_bound(restored_);
+  if (!it.at_end() && !restored_.empty() && it->key == restored_) ++it;
+  size_t members = 0;
+  for (size_t groups = 0; !it.at_end(); ++it, ++groups) {
+    if (groups >= kRestoredGroups || members >= kRestoredMembers) {
+      timers_.set(op.ctx.now, Timer{Timer::Kind::restore, {}, {}, {}});
+      return;
+    }
+    restored_ = it->key;
+    members += it->value.members.size();
+    if (it->value.members.empty()) continue;
+    Group& g = *find(op, it->key);
+    // A limit lowered since then: the members rejoin, and the last of them are shed.
+    const bool settled = g.state == State::stable;
+    if (settled && g.members.size() > static_cast<size_t>(config_.max_size)) prepare_rebalance(op, g);
+  }
 }
 
 void Core::deactivated(Op& op) {
@@ -131,11 +153,12 @@ void Core::schedule(Op& op, TimerId& timer, int32_t after_ms, Timer what) {
 void Core::on_time(Op& op) {
   const Instant now = op.ctx.now;
   // What a timer sets for this very instant waits for the next turn.
-  for (size_t due = timers_.size(); due > 0 && timers_.next() <= now; --due) {
+  for (size_t due = std::min(timers_.size(), kTimersOfTurn); due > 0 && timers_.next() <= now; --due) {
     Timer timer;
     timers_.pop(now, &timer);
     if (timer.kind == Timer::Kind::sweep) sweep(op);
     if (timer.kind == Timer::Kind::purge) purge(op);
+    if (timer.kind == Timer::Kind::restore) restore(op);
     const auto it = groups_.find(timer.group);
     if (it == groups_.end()) continue;
     Group& g = it->second;
@@ -145,7 +168,8 @@ void Core::on_time(Op& op) {
       case Timer::Kind::initial_join: g.join_timer = {}, look_again_at_initial(op, g, timer.delay); break;
       case Timer::Kind::sync: g.sync_timer = {}, sync_expired(op, g); break;
       case Timer::Kind::sweep:
-      case Timer::Kind::purge: break;
+      case Timer::Kind::purge:
+      case Timer::Kind::restore: break;
     }
   }
 }

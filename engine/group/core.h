@@ -131,13 +131,13 @@ class Core final {
 
   template<class V>
   void fields(V& v) const {
-    v("groups", groups_), v("timers", timers_), v("sweep", sweep_), v("sweep_next", sweep_next_), v("purge", purge_),
-        v("purge_timer", purge_timer_);
+    v("groups", groups_), v("timers", timers_), v("restored", restored_), v("sweep", sweep_),
+        v("sweep_next", sweep_next_), v("purge", purge_), v("purge_timer", purge_timer_);
   }
 
  private:
   struct Timer {
-    enum class Kind : uint8_t { session, join, initial_join, sync, sweep, purge };
+    enum class Kind : uint8_t { session, join, initial_join, sync, sweep, purge, restore };
     Kind kind = Kind::sweep;
     std::string group;
     std::string member;
@@ -168,6 +168,7 @@ class Core final {
   // core.cc: finding groups, sessions, timers
   Group* find(Op& op, std::string_view id);  // null: there is no such group
   void put_back(Op& op, const Group& gone);
+  void restore(Op& op);
   void touch(Op& op, const Group& g, std::string_view member_id, Session& session, int32_t timeout_ms);
   void touch(Op& op, const Group& g, Member& m) { touch(op, g, m.id, m.session, m.session_timeout_ms); }
   void schedule(Op& op, TimerId& timer, int32_t after_ms, Timer what);
@@ -207,6 +208,7 @@ class Core final {
   Config config_;
   std::map<std::string, Group, std::less<>> groups_;
   Timers<Timer> timers_;
+  std::string restored_;  // the last group that has been looked at since the election
   std::string sweep_;     // while one is under way: the last group it has done
   OffsetKey sweep_next_;  // and where it goes on in the one behind it
   Purge purge_;

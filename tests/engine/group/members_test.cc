@@ -1,4 +1,6 @@
 // Stories of members: who joins, leaves, falls silent, comes back.
+#include <algorithm>
+
 #include "engine/protocol/text.h"
 #include "tests/engine/group/rig.h"
 
@@ -223,6 +225,34 @@ TEST(Group, a_full_group_refuses) {
   Rig rig(config);
   rig.stable_group();
   EXPECT_EQ(error(rig.joined(rig.send_join({}))), E::group_max_size_reached);
+}
+
+TEST(Group, after_an_election_groups_come_back_some_in_a_turn_and_their_members_end_so) {
+  Config config = Rig::quick();
+  config.partitions = 1;
+  Rig rig(config);
+  constexpr size_t kGroups = 2'500;
+  for (size_t i = 0; i < kGroups; ++i) rig.stable_group({.group = "g" + std::to_string(i)});
+  rig.pass(1'000);
+  rig.fail_over();
+  const auto& groups = [&]() -> const auto& { return rig.coordinator.runtime().shard(0)->core.groups(); };
+  EXPECT_EQ(groups().size(), 2'000u);
+  EXPECT_EQ(rig.coordinator.next_deadline(), rig.world.now) << "it goes on at once";
+  EXPECT_EQ(rig.state("g999"), "Stable") << "the last of them";
+  rig.settle();
+  EXPECT_EQ(groups().size(), kGroups);
+  const auto left = [&] {
+    return std::count_if(groups().begin(), groups().end(), [](const auto& g) { return !g.second.members.empty(); });
+  };
+  rig.pass(9'999);
+  EXPECT_EQ(left(), static_cast<int64_t>(kGroups));
+  rig.world.now = rig.world.now + milliseconds(1);
+  auto c = rig.ctx();
+  rig.coordinator.on_time(c, rig.out);
+  EXPECT_EQ(left(), static_cast<int64_t>(kGroups - 1'000));
+  rig.carry();
+  rig.settle();
+  EXPECT_EQ(left(), 0);
 }
 
 TEST(Group, a_static_member_joins_at_once_and_its_successor_fences_it) {
