@@ -15,6 +15,7 @@ std::optional<BatchHeader> read_sane_header(const uint8_t* p) {
 }
 
 void BatchScanner::take(ByteSpan* bytes) {
+  if (bytes_.empty()) bytes_.resize(kBatchHeaderSize);
   const size_t n = std::min<size_t>(kBatchHeaderSize - have_, bytes->size());
   std::memcpy(bytes_.data() + have_, bytes->data(), n);
   have_ += static_cast<uint32_t>(n);
@@ -28,6 +29,7 @@ BatchScanner::Verdict BatchScanner::begin_batch() {
   if (h->partition_leader_epoch < epoch_) return Verdict::bad;
   if (h->last_offset() >= limit_) return Verdict::limit;
   header_ = *h;
+  if (kept() && bytes_.size() < h->size()) bytes_.resize(h->size());
   crc_ = crc32c(ByteSpan(bytes_).first(kBatchHeaderSize).subspan(protocol::kBatchCrcFrom));
   return Verdict::more;
 }

@@ -1,8 +1,8 @@
 // Finds the good batches in the bytes of a segment, given in runs of any size: recovery in bounded memory.
 #pragma once
 #include <algorithm>
-#include <array>
 #include <cstdint>
+#include <vector>
 
 #include "engine/base/crc32c.h"
 #include "engine/log/batch.h"
@@ -79,10 +79,10 @@ class BatchScanner final {
   Offset expect_ = 0;
   LeaderEpoch epoch_ = kNoEpoch;
   Offset limit_ = 0;
-  uint32_t have_ = 0;  // bytes of the batch under way
-  uint32_t crc_ = 0;   // of those that the checksum covers
-  std::array<uint8_t, kMaxControlBytes> bytes_{};
-  BatchHeader header_;  // read from bytes_ once they are complete
+  uint32_t have_ = 0;           // bytes of the batch under way
+  uint32_t crc_ = 0;            // of those that the checksum covers
+  std::vector<uint8_t> bytes_;  // of the header; of all of a batch that is kept, at most kMaxControlBytes
+  BatchHeader header_;          // read from bytes_ once they are complete
 };
 
 }  // namespace klamm::log

@@ -15,7 +15,7 @@ namespace klamm::log {
 
 inline constexpr size_t kAbortedEntryBytes = 34;
 inline constexpr uint32_t kMaxTxnIndexFile = 64 << 20;  // a larger one is not read: the segment is
-inline constexpr size_t kMaxControlBytes = 1024;        // of a batch of control records that recovery looks into
+inline constexpr size_t kMaxControlBytes = 16 << 10;    // of a batch of control records that recovery looks into
 inline constexpr size_t kMaxMarkerBytes = 256;          // of a marker's batch; a larger one marks nothing
 
 struct AbortedTxn {

@@ -128,7 +128,10 @@ TEST(MetadataKept, the_voters_that_the_log_names_are_those_of_the_next_snapshot)
 TEST(MetadataKept, a_quorum_of_others_is_refused_before_anything_is_written) {
   Uuid other;
   other.bytes[3] = 7;
-  const Voters refused[] = {{{NodeId{1}, Uuid{}}, {NodeId{2}, Uuid{}}}, {{NodeId{2}, Uuid{}}}, {{NodeId{1}, other}}};
+  Voters crowd;
+  for (int32_t i = 1; i <= 100; ++i) crowd.push_back({NodeId{i}, Uuid{}});
+  const Voters refused[] = {
+      {{NodeId{1}, Uuid{}}, {NodeId{2}, Uuid{}}}, {{NodeId{2}, Uuid{}}}, {{NodeId{1}, other}}, crowd};
   for (const Voters& voters : refused) {
     SCOPED_TRACE(voters.size());
     LoneNode x;
