@@ -66,6 +66,7 @@ class Network::Impl final {
     bool working = false;  // a worker uses the socket
     bool dirty = false;    // in dirty_
     bool last = false;     // closes once all is sent
+    bool mute = false;     // its peer sends no more
   };
   struct Listener {
     Listener(asio::io_context& c, BoundSocket s) : bound(std::move(s)), acceptor(c), retry(c) {}
@@ -276,7 +277,7 @@ void Network::Impl::receive_in_room(Conn& c) {
   events_.push_back(Received{c.id, Slice(std::move(room), at, size)});
 }
 
-// How much came; 0: nothing, and at the stream's end `c` is gone.
+// How much came; 0: nothing, or the stream's end, after which `c` is gone if it was dialed.
 size_t Network::Impl::receive(Conn& c, uint8_t* into, size_t most) {
   const ssize_t n = ::recv(c.socket.native_handle(), into, most, 0);
   const bool none_yet = n < 0 && (errno == EAGAIN || errno == EINTR);
@@ -284,7 +285,12 @@ size_t Network::Impl::receive(Conn& c, uint8_t* into, size_t most) {
     mark(c);
     return none_yet ? 0 : static_cast<size_t>(n);
   }
-  ended(c, n == 0 ? IoError::none : io_error(errno));
+  if (n == 0 && c.dialed_port == 0) {
+    c.mute = true;
+    events_.push_back(Received{c.id, {}});
+  } else {
+    ended(c, n == 0 ? IoError::none : io_error(errno));
+  }
   return 0;
 }
 
@@ -352,7 +358,7 @@ void Network::Impl::flush() {
     if (!c || !c->dirty) continue;
     c->dirty = false;
     if (c->dialing) continue;
-    if (!c->reading && !c->paused && !c->last && !silent(*c)) wait_for_bytes(*c);
+    if (!c->reading && !c->paused && !c->last && !c->mute && !silent(*c)) wait_for_bytes(*c);
     if (!c->writing) transmit(*c);
   }
   dirty_.clear();

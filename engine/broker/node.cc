@@ -191,6 +191,7 @@ void Turn::on_event(const Event& event) {
   const auto* closed = std::get_if<Closed>(&event);
   if (p.server.on_event(net(), event)) {
     if (closed) peer_left(closed->conn);
+    if (const auto* e = std::get_if<Received>(&event); e && e->bytes.empty()) peer_mute(e->conn);
     return;
   }
   if (p.calls.on_event(net(), event, answers)) {
@@ -206,6 +207,12 @@ void Turn::on_event(const Event& event) {
     return p.replicas.set_full(io, e->dir, e->free < p.config.disk_reserve_bytes);
   }
   if (const auto* e = std::get_if<Asked>(&event); e && e->verb == "stop") return stop();
+}
+
+// A process that has died says no more than one that only asks no more.
+void Turn::peer_mute(ConnId conn) {
+  broker_connection_closed(conn);
+  follower_closed(conn);
 }
 
 // After its Closed, and after each request of its that is served later.

@@ -16,6 +16,7 @@ struct Turn {
   // ---- node.cc
   void run(std::span<const Event> events);
   void on_event(const Event& event);
+  void peer_mute(ConnId conn);
   void peer_left(ConnId conn);
   void on_ended(Token token, const StorageEnd& end);
   void on_answer(const net::Answer& answer);

@@ -38,7 +38,7 @@ struct Dialed {
   ConnId conn;
   IoError error = IoError::none;
 };
-// Bytes of a stream, cut anywhere.
+// Bytes of a stream, cut anywhere. None, of an adopted connection: its peer sends no more, but may still take answers.
 struct Received {
   ConnId conn;
   Slice bytes;

@@ -73,6 +73,7 @@ bool Server::on_event(NetIo net, const Event& event) {
 void Server::received(Io& io, ByConn::iterator it, const Slice& bytes) {
   auto& [id, c] = *it;
   if (c.stage != Stage::open) return;
+  if (bytes.empty()) return fell_mute(io, it);
   std::vector<Slice> frames;
   const bool sound = c.frames.feed(bytes, frames);
   c.active = io.ctx.now;

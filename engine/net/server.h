@@ -9,7 +9,7 @@
 //
 // Whichever side ends a connection, requests that came whole before are served, in order:
 //
-//            bytes or a request that are unsound                all is answered
+//      unsound bytes or request, or its peer sends no more      all is answered
 //   open ─────────────────────────────────────────> ending ───────────────────> draining ──Closed──> gone
 //    │  └────────── idle ───────────────────────────────────────────────────────────^                 ^
 //    └── Closed, and whole requests wait ──> left: served, their answers dropped ─────────────────────┘
@@ -58,7 +58,8 @@ class Server final {
  public:
   static constexpr size_t kStartedBytesMax = 8 << 20;  // of a connection's requests under way; one may be larger
   static constexpr Duration kDrainMost = seconds(10);  // without a byte leaving, before a close that waits for it
-  // Requests of peers that have left are served within these: those that had not started, and Produces that had.
+  // Requests of peers that have left are served within these: those that had not started, and Produces that had. One
+  // that sends no more, which may mean that it has left, is answered within that time too.
   static constexpr size_t kLeftMax = 1024;  // connections
   static constexpr size_t kLeftBytesMax = 64 << 20;
   static constexpr Duration kLeftMost = seconds(60);
@@ -132,6 +133,7 @@ class Server final {
     uint64_t left = 0;  // bytes that are known to have left
     uint64_t told = 0;  // up to where a Sent was asked for
     Stage stage = Stage::open;
+    bool mute = false;  // it sends no more
     bool paused = false;
     bool queued = false;  // in runnable_
     template<class V>
@@ -140,7 +142,7 @@ class Server final {
           v("slots", slots), v("next_slot", next_slot);
       v("waiting_bytes", waiting_bytes), v("started_bytes", started_bytes), v("left_bytes", left_bytes),
           v("active", active), v("look", look), v("sent", sent), v("left", left), v("told", told), v("stage", stage),
-          v("paused", paused), v("queued", queued);
+          v("mute", mute), v("paused", paused), v("queued", queued);
     }
   };
   static constexpr size_t kReplyMax = (size_t{1} << 31) - 64;
@@ -157,6 +159,7 @@ class Server final {
   bool has_room_for(const ListenerRole& role, const std::string& peer) const;
   void accepted(NetIo net, const Accepted& e);
   void received(Io& io, ByConn::iterator it, const Slice& bytes);
+  void fell_mute(Io& io, ByConn::iterator it);
   void closed(NetIo net, ByConn::iterator it, IoError error);
   void queue_if_runnable(ConnId id, Connection& c);
   bool may_start(const Connection& c) const;

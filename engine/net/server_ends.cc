@@ -39,6 +39,15 @@ void Server::closed(NetIo net, ByConn::iterator it, IoError error) {
   queue_if_runnable(id, c);
 }
 
+// As Kafka, which reads no further while a request is served, and so learns of it last.
+void Server::fell_mute(Io& io, ByConn::iterator it) {
+  auto& [id, c] = *it;
+  c.mute = c.paused = true;
+  idle_looks_.erase({c.look, id});
+  look_at(io.ctx.now + kLeftMost, id, c);
+  finish(io, it);
+}
+
 // Nothing more is read; what came whole is served and answered.
 void Server::finish(Io& io, ByConn::iterator it) {
   auto& [id, c] = *it;
@@ -133,6 +142,10 @@ void Server::on_time(Io& io) {
       continue;
     }
     // One whose answers nobody takes is idle, though its next request waits for them to leave.
+    if (c.mute && c.stage != Stage::draining) {
+      close(io, id);
+      continue;
+    }
     const bool asks = c.stage != Stage::draining && (!c.slots.empty() || may_start(c));
     const Duration patience = c.stage == Stage::draining ? kDrainMost : limits_.idle_max;
     const Instant until = (asks ? io.ctx.now : c.active) + patience;

@@ -8,7 +8,7 @@ import struct
 
 import pytest
 from conftest import Serve, free_ports
-from wire import OneTopic, batch, receive
+from wire import OneTopic, batch, fetch, receive
 
 
 def api_versions(port, version=0, client="t"):
@@ -223,6 +223,24 @@ def test_half_a_request_then_silence_keeps_others_served(serve):
     with socket.create_connection(("127.0.0.1", node.port), timeout=5) as half:
         half.sendall(struct.pack(">ihh", 100, 18, 0))
         assert struct.unpack(">h", api_versions(node.port)[:2]) == (0,)
+
+
+def test_who_shuts_down_its_writing_side_is_answered(serve):
+    node = serve().ready()
+    client = OneTopic(node.port)
+    client.create_topic()
+    with socket.create_connection(("127.0.0.1", node.port), timeout=10) as half:
+        waits = fetch(0, 1000, wait=300)
+        for correlation, (api, version, body) in enumerate([(18, 0, b""), (1, 4, waits), (18, 0, b"")]):
+            frame = struct.pack(">hhih", api, version, correlation, -1) + body
+            half.sendall(struct.pack(">i", len(frame)) + frame)
+        half.sendall(struct.pack(">ih", 100, 18))
+        half.shutdown(socket.SHUT_WR)
+        for correlation in range(3):
+            size, answered = struct.unpack(">ii", receive(half, 8))
+            assert answered == correlation
+            receive(half, size - 4)
+        assert half.recv(1) == b""
 
 
 def joining(tmp_path, *, roles, node, ports, voters, env=None):

@@ -18,9 +18,9 @@ def text(value):
     return struct.pack(">h", len(value)) + value
 
 
-def fetch(offset, most):
-    """The body of a Fetch 4 of the only partition of t: at most so many bytes of it, and in all."""
-    return struct.pack(">iiiibih1siiqi", -1, 0, 0, most, 0, 1, 1, b"t", 1, 0, offset, most)
+def fetch(offset, most, wait=0):
+    """The body of a Fetch 4 of the only partition of t: at most so many bytes of it, and in all; waits for some."""
+    return struct.pack(">iiiibih1siiqi", -1, wait, 1 if wait else 0, most, 0, 1, 1, b"t", 1, 0, offset, most)
 
 
 class Client:

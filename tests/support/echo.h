@@ -55,7 +55,7 @@ class EchoMachine final : public Machine {
     opened_ = false;
   }
   void received(Io& io, const Received& x) {
-    if (!opened_) return io.out.push_back(Close{x.conn});
+    if (!opened_ || x.bytes.empty()) return io.out.push_back(Close{x.conn});
     waiting_.push_back({x.conn, x.bytes, end_});
     io.write({0, kWrite, 0}, file_, end_, {x.bytes});
     io.sync({0, kSync, waiting_.size()}, file_);

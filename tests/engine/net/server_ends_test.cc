@@ -60,6 +60,38 @@ TEST(Server, requests_that_came_whole_are_served_when_their_peer_has_left) {
   EXPECT_EQ(f.server.peer_host(conn), nullptr) << "nothing of it is left";
 }
 
+TEST(Server, who_sends_no_more_is_answered_and_then_closed) {
+  Fixture f;
+  const ConnId conn = f.accept();
+  f.receive(conn, f.metadata(1));
+  f.receive(conn, f.metadata(2));
+  f.receive(conn, f.metadata(3).part(0, 5));
+  f.receive(conn, {});
+  EXPECT_EQ(f.close_of(conn), How::not_at_all);
+  EXPECT_EQ(f.serve(), (std::vector<int32_t>{1, 2}));
+  EXPECT_FALSE(f.sent(conn).empty());
+  EXPECT_EQ(f.close_of(conn), How::after_sends);
+  const ConnId silent = f.accept();
+  f.receive(silent, {});
+  EXPECT_EQ(f.close_of(silent), How::after_sends) << "nothing is to be answered";
+}
+
+TEST(Server, who_sends_no_more_is_not_waited_for_for_ever) {
+  Fixture f;
+  const ConnId conn = f.accept();
+  f.receive(conn, f.metadata(1));
+  const Incoming in = f.next();
+  EXPECT_EQ(in.ticket.correlation, 1);
+  f.receive(conn, {});
+  f.pass(Server::kLeftMost - seconds(1));
+  EXPECT_EQ(f.close_of(conn), How::not_at_all);
+  f.pass(seconds(2));
+  EXPECT_EQ(f.close_of(conn), How::after_sends);
+  f.answer(in, "x");
+  f.closed(conn);
+  EXPECT_FALSE(f.server.serves(conn));
+}
+
 TEST(Server, who_has_left_holds_so_much_for_so_long) {
   Fixture f;
   const auto leaves = [&](size_t requests, const Slice& request) {

@@ -8,7 +8,7 @@ using Fixture = ServerFixture;
 
 TEST(Server, a_request_cut_anywhere_arrives_whole) {
   const Slice request = Fixture::frame(protocol::MetadataRequest{}, 12, 9);
-  for (size_t cut = 0; cut <= request.size(); ++cut) {
+  for (size_t cut = 1; cut < request.size(); ++cut) {
     Fixture f;
     const ConnId conn = f.accept();
     f.server.on_event(f.net, Received{conn, request.part(0, cut)});
