@@ -7,6 +7,7 @@
 #include "engine/base/assert.h"
 #include "server/clock.h"
 #include "server/disk.h"
+#include "server/listeners.h"
 #include "server/loop.h"
 #include "server/network.h"
 #include "server/os_chance.h"
@@ -18,6 +19,8 @@ namespace {
 
 // Idle files keep at most half of what connections leave them.
 constexpr int64_t kFilesMost = 512, kFilesLeast = 8;
+
+constexpr std::string_view kResolve = "resolve ";  // a machine asks its driver, as Answered says
 
 size_t most_files(int64_t descriptors) {
   return static_cast<size_t>(std::clamp(descriptors_for_files(descriptors) / 2, kFilesLeast, kFilesMost));
@@ -40,7 +43,8 @@ struct Driver::Impl {
     disk->execute(c);
   }
   void execute_one(Listen& c);
-  void execute_one(Answered& c) { options.answered(c.token, c.last, std::string(c.bytes.text())); }
+  void execute_one(Answered& c);
+  void look_up(const std::string& host);
   void execute_one(Compute& c) { events.push_back(ReadEnded{c.token, IoError::failed, {}}); }
   void execute_one(Exit& c) { end = {c.code, c.reason}; }
   void execute_one(Adopt& c) { network->execute(c); }
@@ -67,6 +71,7 @@ struct Driver::Impl {
   Commands commands;
   Pool pool;
   Pool senders;              // of regions
+  Pool lookups;              // of names, one after the other: each may wait for a server
   std::optional<Disk> disk;  // both end with the run: sockets close, locks are released
   std::optional<Network> network;
   std::unique_ptr<Machine> machine;
@@ -82,7 +87,8 @@ Driver::Impl::Impl(DriverOptions o)
     : options(std::move(o)),
       trace(*options.log),
       pool([this] { loop.post([this] { pool.finish(); }); }),
-      senders([this] { loop.post([this] { senders.finish(); }); }, 2) {
+      senders([this] { loop.post([this] { senders.finish(); }); }, 2),
+      lookups([this] { loop.post([this] { lookups.finish(); }); }, 1) {
   const int64_t all = options.descriptors > 0 ? options.descriptors : descriptor_limit();
   disk.emplace(Disk::Options{options.boot.directories, most_files(all)}, pool, events);
   most_connections = static_cast<size_t>(all - descriptors_for_files(all));
@@ -102,6 +108,7 @@ DriverEnd Driver::Impl::run() {
   if (!killed) finish_sends();
   pool.stop();
   senders.stop();
+  lookups.stop();
   disk.reset();
   network.reset();
   return *end;
@@ -141,6 +148,22 @@ void Driver::Impl::execute_one(Listen& c) {
   if (network->execute(c)) return;
   const BoundListener& l = options.boot.listeners.at(c.listener.value);
   end = {2, l.host + ":" + std::to_string(l.port) + " cannot be listened on: another process has taken it"};
+}
+
+void Driver::Impl::execute_one(Answered& c) {
+  const std::string_view text = c.bytes.text();
+  if (c.token == 0 && text.starts_with(kResolve)) return look_up(std::string(text.substr(kResolve.size())));
+  options.answered(c.token, c.last, std::string(text));
+}
+
+void Driver::Impl::look_up(const std::string& host) {
+  lookups.submit([host] { return numeric_address(host); },
+                 [this, host](const std::string& address) {
+                   if (address.empty())
+                     options.log->warn("server", "max.connections.per.ip.overrides: no address is known for " + host +
+                                                     ": it counts for nobody");
+                   events.push_back(Asked{0, "resolved", Slice::copy(host + " " + address)});
+                 });
 }
 
 void Driver::Impl::tell_crowd() {

@@ -35,12 +35,14 @@ ToController Lifecycle::registration(Ctx& ctx) const {
   return encoded(m);
 }
 
-ToController Lifecycle::heartbeat(Ctx&, Offset metadata_offset) const {
+ToController Lifecycle::heartbeat(Ctx& ctx, Offset metadata_offset) const {
   protocol::BrokerHeartbeatRequest m;
   m.broker_id = config_.node.value;
   m.broker_epoch = epoch_;
   m.current_metadata_offset = metadata_offset;
   m.want_shut_down = standing_ == Standing::leaving;
+  if (cordoned_) m.cordoned_log_dirs = {};
+  for (const Uuid& dir : cordoned_.value_or(std::vector<Uuid>())) m.cordoned_log_dirs.push_back(ctx.arena(), dir);
   return encoded(m);
 }
 
@@ -86,6 +88,12 @@ void Lifecycle::on_heartbeat(Ctx& ctx, bool ok, Beat beat) {
   ever_unfenced_ = true;
   retry_ = kRetryFirst;
   next_ = std::exchange(hurry_, false) ? ctx.now : ctx.now + config_.heartbeat_interval;
+}
+
+void Lifecycle::set_cordoned(Instant now, std::vector<Uuid> log_dirs) {
+  const bool same = cordoned_.value_or(std::vector<Uuid>()) == log_dirs;
+  cordoned_ = std::move(log_dirs);
+  if (!same) beat_now(now);
 }
 
 void Lifecycle::stop(Instant now, Duration patience) {

@@ -7,6 +7,7 @@
 // Heartbeats repeat at once until the broker is unfenced, then every broker.heartbeat.interval.ms. A call that fails is
 // repeated after a short wait, so that a new controller is found quickly.
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -92,6 +93,8 @@ class Lifecycle final {
     hurry_ = in_flight_;
     if (!in_flight_) next_ = now;
   }
+  // Directories that take no new partitions (KIP-1066): heartbeats tell them from now on, the next at once.
+  void set_cordoned(Instant now, std::vector<Uuid> log_dirs);
   // Leaders move away first; without a controller to ask it ends after `patience`.
   void stop(Instant now, Duration patience);
 
@@ -105,7 +108,7 @@ class Lifecycle final {
   void fields(V& v) const {
     v("config", config_), v("standing", standing_), v("epoch", epoch_), v("in_flight", in_flight_), v("next", next_),
         v("give_up", give_up_);
-    v("retry", retry_), v("ever_unfenced", ever_unfenced_), v("hurry", hurry_);
+    v("retry", retry_), v("ever_unfenced", ever_unfenced_), v("hurry", hurry_), v("cordoned", cordoned_);
   }
 
  private:
@@ -124,6 +127,7 @@ class Lifecycle final {
   Instant next_{0};
   Instant give_up_ = kNever;
   Duration retry_ = kRetryFirst;
+  std::optional<std::vector<Uuid>> cordoned_;  // nothing: the controller is not to hear of them
 };
 
 }  // namespace klamm::broker

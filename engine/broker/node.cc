@@ -35,12 +35,15 @@ metadata::BrokerConfig parsed(const Boot& boot) {
 
 }  // namespace
 
-net::ServerLimits server_limits(const Boot& boot, const metadata::BrokerConfig& c) {
+net::ServerLimits server_limits(const Boot& boot, const metadata::BrokerConfig& c, const PeerNames& names) {
   net::ServerLimits l;
   l.request_bytes_max = static_cast<uint32_t>(std::max(c.request_max_bytes, 1));
   l.connections_max = static_cast<uint32_t>(std::max(c.max_connections, 0));
   l.peer_connections_max = static_cast<uint32_t>(std::max(c.max_connections_per_ip, 0));
-  l.peer_overrides = c.max_connections_overrides;
+  for (const auto& [host, most] : c.max_connections_overrides) {
+    const auto known = names.known.find(host);
+    l.peer_overrides[known == names.known.end() || known->second.empty() ? host : known->second] = most;
+  }
   l.idle_max = c.connections_max_idle;
   const auto is_controllers = [&](const BoundListener& x) { return c.controller_listener(x.name); };
   const auto controllers =
@@ -65,7 +68,7 @@ Parts::Parts(Boot b)
     : boot(std::move(b)),
       config(parsed(boot)),
       properties(boot.properties),
-      server(server_limits(boot, config)),
+      server(server_limits(boot, config, peer_names)),
       calls(broker::calls(config)),
       groups(group_config(config)),
       sessions(config.fetch_session_slots),
@@ -207,6 +210,7 @@ void Turn::on_event(const Event& event) {
     return p.replicas.set_full(io, e->dir, e->free < p.config.disk_reserve_bytes);
   }
   if (const auto* e = std::get_if<Asked>(&event); e && e->verb == "stop") return stop();
+  if (const auto* e = std::get_if<Asked>(&event); e && e->verb == "resolved") return peer_resolved(e->bytes.text());
 }
 
 // A process that has died says no more than one that only asks no more.

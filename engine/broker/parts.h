@@ -354,7 +354,19 @@ struct GroupService {
   }
 };
 group::Config group_config(const metadata::BrokerConfig& config);
-net::ServerLimits server_limits(const Boot& boot, const metadata::BrokerConfig& config);
+// Addresses of what max.connections.per.ip.overrides names. The driver is told "resolve HOST" and asks "resolved" with
+// "HOST ADDRESS", as Accepted tells callers; without an address none is known. That is done when a name comes to be
+// there, and again only when it has been away, as Kafka looks it up when the value is set.
+struct PeerNames {
+  static constexpr size_t kAtOnce = 16;
+  std::map<std::string, std::string> known;  // "": it has none
+  std::set<std::string> asked;               // at most kAtOnce
+  template<class V>
+  void fields(V& v) const {
+    v("known", known), v("asked", asked);
+  }
+};
+net::ServerLimits server_limits(const Boot& boot, const metadata::BrokerConfig& config, const PeerNames& names);
 
 using Letter = std::variant<Request, net::Answer>;
 
@@ -384,6 +396,7 @@ struct Parts {
   metadata::Properties properties;  // as booted, with the dynamic configs of this broker and of all over them: derived
   OpTable ops;
   net::ConnTable conns;
+  PeerNames peer_names;
   net::Server server;
   net::Calls calls;
   Startup startup;
@@ -432,7 +445,8 @@ struct Parts {
 
   template<class V>
   void fields(V& v) const {
-    v("boot", boot), v("ops", ops), v("conns", conns), v("server", server), v("calls", calls), v("startup", startup);
+    v("boot", boot), v("ops", ops), v("conns", conns), v("peer_names", peer_names), v("server", server),
+        v("calls", calls), v("startup", startup);
     v("quorum", quorum), v("controller", controller), v("image", image), v("published", published),
         v("snapshots", snapshots), v("joined", joined), v("unused_told", unused_told),
         v("incomplete_told", incomplete_told), v("carried", carried.end()), v("replicas", replicas);

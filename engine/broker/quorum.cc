@@ -178,6 +178,7 @@ void Turn::carry(const metadata::Delta& delta) {
     return std::any_of(delta.configs.begin(), delta.configs.end(), [&](const auto& r) { return r.type == type; });
   };
   if (configures(metadata::ResourceType::broker)) layer_broker_configs();
+  if (configures(metadata::ResourceType::broker) || delta.features) tell_cordoned();
   if (!delta.configs.empty()) groups_configured();
   if (configures(metadata::ResourceType::client_metrics)) p.telemetry.subscribe(p.image);
   std::vector<size_t> held;
@@ -213,8 +214,8 @@ void Turn::update_brokers() {
   for (net::Answer& a : lost) p.mailbox.push_back(std::move(a));
 }
 
-// The directory that holds the fewest partitions, the first of several. `held`: how many each one does, those that will
-// be opened among them; counted once for all partitions of a change.
+// `held`: how many partitions each directory holds, those that will be opened among them; counted once for all of a
+// change.
 DirId Turn::directory_for_new(std::vector<size_t>& held) const {
   if (held.empty()) {
     held.resize(p.config.log_dirs.size());
@@ -224,9 +225,20 @@ DirId Turn::directory_for_new(std::vector<size_t>& held) const {
     for (const auto& [id, partition] : p.replicas.all()) count(partition->log().options().dir);
     for (const auto& [name, dir] : p.startup.homes) count(dir);
   }
-  const auto least = std::min_element(held.begin(), held.end());
-  ++*least;
-  return DirId{static_cast<uint32_t>(least - held.begin())};
+  std::vector<bool> cordoned;
+  for (const std::string& dir : p.config.log_dirs) cordoned.push_back(p.config.cordoned(dir));
+  const size_t at = broker::directory_for_new(held, cordoned);
+  ++held[at];
+  return DirId{static_cast<uint32_t>(at)};
+}
+
+// A controller of an older metadata.version has no word for it.
+void Turn::tell_cordoned() {
+  if (!metadata::knows_cordoned_log_dirs(p.image.feature(metadata::kMetadataVersion))) return;
+  std::vector<Uuid> cordoned;
+  for (size_t i = 0; i < p.config.log_dirs.size(); ++i)
+    if (p.config.cordoned(p.config.log_dirs[i])) cordoned.push_back(p.startup.directory_ids[i]);
+  p.lifecycle.set_cordoned(ctx().now, std::move(cordoned));
 }
 
 void Turn::assign_partition(const TopicIdPartition& id, std::vector<size_t>& held) {
@@ -267,7 +279,8 @@ void Turn::layer_broker_configs() {
     if (const metadata::ConfigMap* map = p.image.config({metadata::ResourceType::broker, name}))
       for (const auto& [key, value] : *map) p.properties[key] = value;
   metadata::layer_dynamic_configs(p.config, p.properties);
-  p.server.set_limits(io, server_limits(p.boot, p.config));
+  resolve_peers();
+  p.server.set_limits(io, server_limits(p.boot, p.config, p.peer_names));
   for (const auto& [dir, disk] : p.disks) p.replicas.set_full(io, dir, disk.free < p.config.disk_reserve_bytes);
   p.replicas.set_compaction(compaction_config());
   replication::Out out;
@@ -275,6 +288,26 @@ void Turn::layer_broker_configs() {
     if (const metadata::Topic* topic = p.image.topic(id.topic))
       p.replicas.configure(ctx(), id, settings_of(topic->name), out);
   drain(out);
+}
+
+void Turn::resolve_peers() {
+  const auto& named = p.config.max_connections_overrides;
+  std::erase_if(p.peer_names.known, [&](const auto& x) { return !named.count(x.first); });
+  for (const auto& [host, most] : named) {
+    if (p.peer_names.asked.size() == PeerNames::kAtOnce) return;
+    if (p.peer_names.known.count(host) || !p.peer_names.asked.insert(host).second) continue;
+    io.out.push_back(Answered{0, false, Slice::copy("resolve " + host)});
+  }
+}
+
+// "HOST ADDRESS"; without an address none is known.
+void Turn::peer_resolved(std::string_view told) {
+  const size_t blank = std::min(told.rfind(' '), told.size());
+  const std::string host(told.substr(0, blank));
+  if (!p.peer_names.asked.erase(host) || blank == told.size()) return;
+  p.peer_names.known[host] = std::string(told.substr(blank + 1));
+  resolve_peers();
+  p.server.set_limits(io, server_limits(p.boot, p.config, p.peer_names));
 }
 
 replication::CompactionConfig Turn::compaction_config() const {

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "engine/base/crc32c.h"
 #include "engine/base/error_code.h"
@@ -65,6 +66,18 @@ inline DirectoryVerdict judge_directories(std::span<const DirectoryFound> found,
   for (size_t i = 0; i < found.size() && !takes_new; ++i)
     if (!found[i].identity) return {DirectoryFault::no_identity, i};
   return {};
+}
+
+// Rule: a new replica goes to the directory with the fewest partitions, the first of several, of those that are not
+// cordoned; if all are, of all.
+// Why: a cordoned directory is to be emptied or replaced. A broker that has no other gets nothing from the controller;
+// what comes all the same was placed there by hand, or before it was told. KIP-1066.
+inline size_t directory_for_new(std::span<const size_t> held, const std::vector<bool>& cordoned) {
+  const bool all = std::find(cordoned.begin(), cordoned.end(), false) == cordoned.end();
+  size_t best = held.size();
+  for (size_t i = 0; i < held.size(); ++i)
+    if ((all || !cordoned[i]) && (best == held.size() || held[i] < held[best])) best = i;
+  return best;
 }
 
 // ---- telemetry of clients (KIP-714)

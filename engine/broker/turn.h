@@ -74,9 +74,12 @@ struct Turn {
   void carry(const metadata::Delta& delta);
   void tell_unused();
   void update_brokers();
+  void tell_cordoned();
   DirId directory_for_new(std::vector<size_t>& held) const;
   void assign_partition(const TopicIdPartition& id, std::vector<size_t>& held);
   void layer_broker_configs();
+  void resolve_peers();
+  void peer_resolved(std::string_view told);
   replication::CompactionConfig compaction_config() const;
   metadata::TopicConfig topic_config(const std::string& topic) const;
   replication::Settings settings_of(const std::string& topic) const;

@@ -107,6 +107,9 @@ MaybeRefused check_broker(bool everywhere, const ConfigDef& def, const std::stri
   if (def.update == ConfigUpdate::per_broker && everywhere)
     return bad_request("Cannot update these configs at default cluster level, broker id must be specified: [" +
                        std::string(name) + "]");
+  if (name == "listeners" || name == "listener.security.protocol.map")  // removed it may be: Kafka may have set it
+    return bad_request("Cannot update these configs dynamically: [" + std::string(name) +
+                       "]. A running broker keeps its listeners; change its properties and start it again.");
   const auto refusal = metadata::config_refusal(def, value);
   return refusal ? bad_request(*refusal) : std::nullopt;
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "engine/controller/operation.h"
+#include "engine/metadata/features.h"
 
 namespace klamm::controller {
 
@@ -105,7 +106,8 @@ void lose_directories(Operation& op, const Broker& b, const List<Uuid>& offline)
 }
 
 void cordon(Operation& op, const Broker& b, const List<Uuid>& cordoned) {
-  if (cordoned.is_null() ||
+  const int16_t version = op.image.feature(metadata::kMetadataVersion);
+  if (cordoned.is_null() || !metadata::knows_cordoned_log_dirs(version) || cordoned.size() > kLogDirsMax ||
       std::equal(cordoned.begin(), cordoned.end(), b.cordoned_log_dirs.begin(), b.cordoned_log_dirs.end()))
     return;
   protocol::BrokerRegistrationChangeRecord r;
@@ -150,10 +152,9 @@ void heartbeat(Operation& op, int16_t, const protocol::BrokerHeartbeatRequest& q
     begin_controlled_shutdown(op, b);
     session.controlled_shutdown_end = op.base + static_cast<Offset>(op.records.size());
   }
-  if (!out && op.records.empty()) {  // a partition changes once in a batch; the next heartbeat says it again
+  if (!out && op.records.empty())  // a partition changes once in a batch; the next heartbeat says it again
     lose_directories(op, b, q.offline_log_dirs);
-    cordon(op, b, q.cordoned_log_dirs);
-  }
+  cordon(op, b, q.cordoned_log_dirs);
   a.is_caught_up = facts.caught_up;
   a.is_fenced = out;
   a.should_shut_down = next == BrokerState::shutdown_now;

@@ -41,7 +41,7 @@ NodeId Placement::Ring::next(uint64_t now) {
 std::optional<std::string> Placement::fault(int32_t factor) const {
   if (factor <= 0)
     return "Invalid replication factor " + std::to_string(factor) + ": the replication factor must be positive.";
-  if (unfenced_ == 0) return "All brokers are currently fenced.";
+  if (unfenced_ == 0) return "All brokers are currently fenced, or have all their log directories cordoned.";
   if (static_cast<size_t>(factor) > total_)
     return "The target replication factor of " + std::to_string(factor) + " cannot be reached because only " +
            std::to_string(total_) +

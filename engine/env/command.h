@@ -134,7 +134,7 @@ struct LockDir {
 };  // held until the machine ends
 
 // ---- people and pure work
-// To Asked. Token 0 was never asked: with the bytes "ready" a machine tells its driver, once, that it serves.
+// To Asked. Token 0 was never asked: "ready", once, says that it serves; "resolve HOST" wants an Asked "resolved".
 struct Answered {
   uint64_t token = 0;
   bool last = true;

@@ -56,6 +56,7 @@ constexpr std::string_view kReadByName[] = {
     "controller.listener.names",
     "controller.quorum.bootstrap.servers",
     "controller.quorum.voters",
+    "cordoned.log.dirs",
     "inter.broker.listener.name",
     "internal.metadata.log.segment.bytes",
     "listener.security.protocol.map",
@@ -144,6 +145,7 @@ struct Reading {
   std::vector<Endpoint> endpoints(std::string_view key, bool ports_differ);
   void roles(BrokerConfig& c);
   void directories(BrokerConfig& c);
+  void cordoned(BrokerConfig& c);
   void quorum(BrokerConfig& c);
   bool own_controller(const BrokerConfig& c, const Endpoint& server) const;
   void listeners(BrokerConfig& c);
@@ -255,6 +257,12 @@ void Reading::directories(BrokerConfig& c) {
   if (const std::string bytes = text(internal.name); !bytes.empty()) read(internal, bytes, c.metadata_segment_bytes);
   c.metadata_log_dir = text("metadata.log.dir");
   if (c.metadata_log_dir.empty() && !c.log_dirs.empty()) c.metadata_log_dir = c.log_dirs[0];
+}
+
+// "*": all of them.
+void Reading::cordoned(BrokerConfig& c) {
+  read(*find_config(ConfigScope::broker, "cordoned.log.dirs"), text("cordoned.log.dirs"), c.cordoned_log_dirs);
+  if (c.cordoned("*")) c.cordoned_log_dirs = c.log_dirs;
 }
 
 // Whether it is this very node's: on the port of its controller listener, and at a name that is surely its own. Taking
@@ -414,6 +422,10 @@ bool BrokerConfig::controller_listener(const std::string& name) const {
          controller_listener_names.end();
 }
 
+bool BrokerConfig::cordoned(const std::string& log_dir) const {
+  return std::find(cordoned_log_dirs.begin(), cordoned_log_dirs.end(), log_dir) != cordoned_log_dirs.end();
+}
+
 BrokerConfig parse_broker_config(const Properties& properties, ConfigReport& report) {
   BrokerConfig c;
   Reading r{properties, report};
@@ -424,6 +436,7 @@ BrokerConfig parse_broker_config(const Properties& properties, ConfigReport& rep
 #undef KLAMM_X
   r.roles(c);
   r.directories(c);
+  r.cordoned(c);
   r.listeners(c);
   r.security(c);
   r.quorum(c);
@@ -440,6 +453,7 @@ void layer_dynamic_configs(BrokerConfig& c, const Properties& broker) {
   r.member("max.connections.per.ip", c.max_connections_per_ip);
   r.member("producer.id.expiration.ms", c.producer_id_expiration);
   r.member("klamm.disk.reserve.bytes", c.disk_reserve_bytes);
+  r.cordoned(c);
   BrokerConfig read;
   r.connections(read);
   if (nothing.errors.empty()) c.max_connections_overrides = std::move(read.max_connections_overrides);

@@ -176,11 +176,12 @@ struct BrokerConfig {
   std::vector<Endpoint> listeners;             // all, to be bound; an index is a ListenerId
   std::vector<Endpoint> advertised_listeners;  // of the broker role, with what clients are told
   std::vector<std::string> controller_listener_names;
-  std::string inter_broker_listener_name;   // one of the listeners where the node is a broker
-  std::vector<Voter> voters;                // controller.quorum.voters, by id; at least one, at most kMostVoters
-  std::vector<Endpoint> bootstrap_servers;  // controller.quorum.bootstrap.servers
-  std::vector<std::string> log_dirs;        // at least one
-  std::string metadata_log_dir;             // one of log_dirs, or a directory of its own
+  std::string inter_broker_listener_name;      // one of the listeners where the node is a broker
+  std::vector<Voter> voters;                   // controller.quorum.voters, by id; at least one, at most kMostVoters
+  std::vector<Endpoint> bootstrap_servers;     // controller.quorum.bootstrap.servers
+  std::vector<std::string> log_dirs;           // at least one
+  std::vector<std::string> cordoned_log_dirs;  // of log_dirs: take no new partitions (KIP-1066)
+  std::string metadata_log_dir;                // one of log_dirs, or a directory of its own
   std::map<std::string, uint32_t> max_connections_overrides;  // max.connections.per.ip.overrides
   TopicConfig topic_defaults;                                 // what a topic without overrides has
 
@@ -191,6 +192,7 @@ struct BrokerConfig {
     return std::max(least, milliseconds(1));
   }
   bool controller_listener(const std::string& name) const;
+  bool cordoned(const std::string& log_dir) const;
   template<class V>
   void fields(V& v) const {
 #define KLAMM_X(type, member, name) v(#member, member);
@@ -199,8 +201,9 @@ struct BrokerConfig {
     v("broker", broker), v("controller", controller), v("listeners", listeners),
         v("advertised_listeners", advertised_listeners), v("controller_listener_names", controller_listener_names),
         v("inter_broker_listener_name", inter_broker_listener_name), v("voters", voters),
-        v("bootstrap_servers", bootstrap_servers), v("log_dirs", log_dirs), v("metadata_log_dir", metadata_log_dir),
-        v("max_connections_overrides", max_connections_overrides), v("topic_defaults", topic_defaults);
+        v("bootstrap_servers", bootstrap_servers), v("log_dirs", log_dirs), v("cordoned_log_dirs", cordoned_log_dirs),
+        v("metadata_log_dir", metadata_log_dir), v("max_connections_overrides", max_connections_overrides),
+        v("topic_defaults", topic_defaults);
   }
 };
 

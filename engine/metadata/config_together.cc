@@ -84,7 +84,9 @@ void cordoned(Together& t) {
   const auto dirs = config_list(several.empty() ? one : several);
   const std::string named = broker_config_text(t.properties, "cordoned.log.dirs");
   const auto all = config_list(named);
-  if (all.size() == 1 && all[0] == "*") return;
+  const auto stars = std::count(all.begin(), all.end(), "*");
+  if (stars > 0 && static_cast<size_t>(stars) == all.size()) return;
+  t.want(stars == 0, "cordoned.log.dirs", "When cordoned.log.dirs is set to *, it must not contain other values");
   std::string missing;
   for (std::string_view dir : all)
     if (std::find(dirs.begin(), dirs.end(), dir) == dirs.end()) missing.append(missing.empty() ? "" : ", ").append(dir);

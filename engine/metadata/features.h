@@ -16,4 +16,8 @@ struct SupportedFeature {
 // Sorted by name. kraft.version is not among the records of a static quorum.
 std::span<const SupportedFeature> supported_features();
 
+// Whether brokers tell the controller of directories that take no new partitions (KIP-1066), and it writes them down:
+// from 4.3-IV0 on.
+inline constexpr bool knows_cordoned_log_dirs(int16_t metadata_version) { return metadata_version >= 30; }
+
 }  // namespace klamm::metadata

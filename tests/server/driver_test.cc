@@ -84,6 +84,31 @@ class Peer final {
 
 std::string file_text(const std::string& path) { return load_file(path, 1 << 30).bytes; }
 
+// Asks its driver for an address and ends with it.
+class Asker final : public Machine {
+ public:
+  void turn(Ctx&, std::span<const Event> events, Commands& out) override {
+    if (!std::exchange(asked_, true)) out.push_back(Answered{0, false, Slice::copy("resolve 127.1")});
+    for (const Event& e : events)
+      if (const auto* x = std::get_if<Asked>(&e); x && x->verb == "resolved")
+        out.push_back(Exit{0, std::string(x->bytes.text())});
+  }
+  Instant next_deadline() const override { return asked_ ? kNever : Instant{0}; }
+  std::unique_ptr<Machine> clone() const override { return std::make_unique<Asker>(*this); }
+  void fields(Visitor&) const override {}
+
+ private:
+  bool asked_ = false;
+};
+
+TEST(Driver, looks_up_names) {
+  const TemporaryDirectory dir;
+  HostOptions o = echo_options(dir.path());
+  o.make = [](const Boot&) { return std::make_unique<Asker>(); };
+  NodeHost host(std::move(o));
+  EXPECT_EQ(host.join().reason, "127.1 127.0.0.1");
+}
+
 TEST(Driver, echoes_what_is_on_disk) {
   const TemporaryDirectory dir;
   NodeHost host(echo_options(dir.path()));

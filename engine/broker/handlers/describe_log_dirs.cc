@@ -1,5 +1,6 @@
-// DescribeLogDirs 1-5 (KIP-113, KIP-827): which partitions a directory holds, and how large they are; from 4 on, what
-// its disk has in all and free, as the driver told last, or -1 if it never did.
+// DescribeLogDirs 1-5 (KIP-113, KIP-827, KIP-1066): which partitions a directory holds, and how large they are; from 4
+// on, what its disk has in all and free, as the driver told last, or -1 if it never did; from 5 on, whether it takes
+// new partitions.
 #include "engine/protocol/messages/describe_log_dirs.h"
 
 #include <map>
@@ -25,6 +26,7 @@ void handle_describe_log_dirs(Turn& t, Request& r) {
   for (uint32_t dir = 0; dir < t.p.config.log_dirs.size(); ++dir) {
     auto& out = m.results.add(t.arena());
     out.log_dir = t.p.config.log_dirs[dir];
+    out.is_cordoned = t.p.config.cordoned(t.p.config.log_dirs[dir]);
     if (const auto disk = t.p.disks.find(DirId{dir}); disk != t.p.disks.end())
       out.total_bytes = disk->second.total, out.usable_bytes = disk->second.free;
     for (const auto& [key, partition] : found[dir]) {

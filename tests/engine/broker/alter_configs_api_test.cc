@@ -118,6 +118,18 @@ TEST_F(AlterConfigsApi, what_would_not_go_together_is_refused) {
       << "that it is no list comes first";
 }
 
+TEST_F(AlterConfigsApi, a_running_broker_keeps_its_listeners) {
+  const std::pair<const char*, const char*> all[] = {
+      {"listeners", "PLAINTEXT://here:9092,CONTROLLER://here:9093"},
+      {"listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,EXT:PLAINTEXT"},
+      {"advertised.listeners", "PLAINTEXT://there:9092"}};
+  for (const auto& [name, value] : all)
+    EXPECT_EQ(told({{ResourceType::broker, "1", name, value}})[0].first, kRefused) << name;
+  for (const char* name : {"listeners", "listener.security.protocol.map"})
+    EXPECT_EQ(told({{ResourceType::broker, "1", name, "", 1}})[0].first, ErrorCode::none)
+        << name << " may have been set by Kafka";
+}
+
 TEST_F(AlterConfigsApi, there_are_no_loggers_to_change) {
   constexpr auto kLogger = ResourceType::broker_logger;
   EXPECT_EQ(told({{kLogger, "1", "kafka", "DEBUG"}})[0],

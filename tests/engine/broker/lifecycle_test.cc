@@ -85,6 +85,28 @@ TEST(Lifecycle, registers_then_beats_at_once_until_it_is_unfenced) {
   EXPECT_EQ(x.l.next_deadline(), x.world.now + seconds(2));
 }
 
+TEST(Lifecycle, cordoned_directories_are_told_at_once_and_in_each_heartbeat) {
+  Life x;
+  Uuid dir;
+  dir.bytes[0] = 1;
+  x.l.set_cordoned(x.world.now, {});
+  x.poll();
+  x.registered(true);
+  EXPECT_FALSE(x.beat().cordoned_log_dirs.is_null()) << "none are, and that is told";
+  x.beaten({ErrorCode::none, false, false});
+  x.l.set_cordoned(x.world.now, {dir});
+  EXPECT_EQ(x.l.next_deadline(), x.world.now);
+  for (int i = 0; i < 2; ++i) {
+    x.wait();
+    const auto b = x.beat();
+    ASSERT_EQ(b.cordoned_log_dirs.size(), 1u);
+    EXPECT_EQ(b.cordoned_log_dirs[0], dir);
+    x.beaten({ErrorCode::none, false, false});
+  }
+  x.l.set_cordoned(x.world.now, {dir});
+  EXPECT_GT(x.l.next_deadline(), x.world.now) << "nothing new";
+}
+
 TEST(Lifecycle, failures_are_repeated_with_growing_waits) {
   Life x;
   Duration last{0};

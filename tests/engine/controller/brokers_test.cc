@@ -26,6 +26,25 @@ TEST(Bootstrap, a_fresh_cluster_has_all_features_of_4_3) {
   EXPECT_EQ(lab.log.size(), before);  // once
 }
 
+TEST(Heartbeat, a_broker_whose_directories_are_all_cordoned_gets_no_new_partitions) {
+  Lab lab;
+  lab.start_broker(1);
+  EXPECT_EQ(lab.register_broker(2, 1), ErrorCode::none);
+  EXPECT_FALSE(lab.beat(2, {.cordoned = {{test_uuid(1002)}}}).is_fenced) << "and it is known from then on";
+  EXPECT_EQ(lab.create_one({.name = "t", .partitions = 4}), ErrorCode::none);
+  for (int32_t p = 0; p < 4; ++p)
+    EXPECT_EQ(lab.controller.latest().topic("t")->partitions.find(p)->replicas, nodes({1}));
+  EXPECT_EQ(lab.create_one({.name = "u", .factor = 2}), ErrorCode::invalid_replication_factor);
+  EXPECT_EQ(lab.create_one({.name = "u", .partitions = -1, .factor = -1, .assignments = {{0, {2, 1}}}}),
+            ErrorCode::none);
+  const size_t before = lab.log.size();
+  lab.beat(2, {.cordoned = {{test_uuid(1002)}}});
+  lab.beat(2);
+  EXPECT_EQ(lab.log.size(), before) << "nothing new";
+  lab.beat(2, {.cordoned = {{}}});
+  EXPECT_EQ(lab.create_one({.name = "v", .factor = 2}), ErrorCode::none);
+}
+
 TEST(Registration, errors) {
   Lab lab;
   auto q = lab.registration(1, 1);

@@ -114,7 +114,8 @@ TEST(CreatePartitions, without_a_live_replica_are_refused_in_the_words_of_new_to
   EXPECT_EQ(
       told({"t", 3}),
       (std::make_pair(E::invalid_replication_factor,
-                      std::string("Unable to replicate the partition 2 time(s): All brokers are currently fenced."))));
+                      std::string("Unable to replicate the partition 2 time(s): All brokers are currently fenced, or "
+                                  "have all their log directories cordoned."))));
   EXPECT_EQ(told({"t", 4, Replicas{{1, 2}, {2, 1}}}),
             (std::make_pair(E::invalid_replica_assignment,
                             std::string("All brokers specified in the manual partition assignment for partition 2 are "

@@ -143,6 +143,7 @@ class Lab {
     bool fence = false;
     bool shut_down = false;
     Offset reached = -1;  // -1: all
+    std::optional<std::vector<Uuid>> cordoned = {};
   };
   protocol::BrokerHeartbeatResponse beat(int32_t id, Beat b) {
     protocol::BrokerHeartbeatRequest q;
@@ -151,7 +152,9 @@ class Lab {
     q.current_metadata_offset = b.reached < 0 ? next - 1 : b.reached;
     q.want_fence = b.fence;
     q.want_shut_down = b.shut_down;
-    return *ask<protocol::BrokerHeartbeatResponse>(q, 1);
+    if (b.cordoned) q.cordoned_log_dirs = {};
+    for (const Uuid& dir : b.cordoned.value_or(std::vector<Uuid>())) q.cordoned_log_dirs.push_back(scratch.arena, dir);
+    return *ask<protocol::BrokerHeartbeatResponse>(q, 2);
   }
   protocol::BrokerHeartbeatResponse beat(int32_t id) { return beat(id, Beat()); }
   void start_broker(int32_t id, uint64_t incarnation = 1) {
