@@ -15,8 +15,8 @@ using protocol::AllocateProducerIdsResponse;
 using protocol::InitProducerIdRequest;
 using protocol::InitProducerIdResponse;
 
-constexpr int16_t kVersion = 4;
-constexpr int32_t kBlock = 10;
+constexpr int16_t kInitVersion = 4;
+constexpr int32_t kIdBlock = 10;
 
 class InitProducerId : public testing::Test {
  protected:
@@ -32,16 +32,16 @@ class InitProducerId : public testing::Test {
   void ask() {
     InitProducerIdRequest m;
     m.transactional_id = kNullStr;
-    x.ask(client, kVersion, m);
+    x.ask(client, kInitVersion, m);
   }
-  InitProducerIdResponse take() { return x.take<InitProducerIdResponse>(client, kVersion); }
+  InitProducerIdResponse take() { return x.take<InitProducerIdResponse>(client, kInitVersion); }
   std::optional<WiredNode::Call> block_wanted(Duration most = seconds(1)) {
     return x.next_call(AllocateProducerIdsRequest::kApiKey, most);
   }
   void allot(const WiredNode::Call& call, ProducerId first) {
     AllocateProducerIdsResponse m;
     m.producer_id_start = first;
-    m.producer_id_len = kBlock;
+    m.producer_id_len = kIdBlock;
     x.answer(call, m);
   }
 
