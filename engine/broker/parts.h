@@ -1,5 +1,6 @@
 // What a node is made of. All parts by value; none knows another. Turn (turn.h) carries values between them.
 #pragma once
+#include <array>
 #include <deque>
 #include <map>
 #include <optional>
@@ -17,6 +18,7 @@
 #include "engine/env/boot.h"
 #include "engine/env/io.h"
 #include "engine/group/coordinator.h"
+#include "engine/log/checkpoints.h"
 #include "engine/log/replace_file.h"
 #include "engine/metadata/config.h"
 #include "engine/metadata/image.h"
@@ -55,7 +57,56 @@ enum Channel : uint16_t {
 };
 
 // ---- starting and stopping
-enum class Phase : uint8_t { fresh, locking, loading, asking, formatting, running, leaving, closing, ended };
+enum class Phase : uint8_t { fresh, locking, loading, comparing, asking, formatting, running, leaving, closing, ended };
+
+using PartitionName = std::pair<std::string, int32_t>;
+
+// What the checkpoint files of a directory say.
+struct CheckpointLines {
+  log::OffsetCheckpoint recovery_points, high_watermarks, log_starts, cleaned_to;
+  bool tells_of(const PartitionName& partition) const {
+    return recovery_points.count(partition) || high_watermarks.count(partition) || log_starts.count(partition) ||
+           cleaned_to.count(partition);
+  }
+  void forget(const PartitionName& partition) {
+    recovery_points.erase(partition), high_watermarks.erase(partition), log_starts.erase(partition);
+    cleaned_to.erase(partition);
+  }
+  // Of one partition, or of all that have none here.
+  void take(CheckpointLines& from, const PartitionName& partition) {
+    for (const auto lines : kAll) (this->*lines).insert((from.*lines).extract(partition));
+  }
+  void take_all(CheckpointLines& from) {
+    for (const auto lines : kAll) (this->*lines).merge(from.*lines);
+  }
+  template<class Test>
+  void erase_if(Test&& test) {
+    for (const auto lines : kAll) std::erase_if(this->*lines, [&](const auto& line) { return test(line.first); });
+  }
+  template<class V>
+  void fields(V& v) const {
+    v("recovery_points", recovery_points), v("high_watermarks", high_watermarks), v("log_starts", log_starts),
+        v("cleaned_to", cleaned_to);
+  }
+
+ private:
+  using Lines = log::OffsetCheckpoint CheckpointLines::*;
+  static const std::array<Lines, 4> kAll;
+};
+inline constexpr std::array<CheckpointLines::Lines, 4> CheckpointLines::kAll = {
+    &CheckpointLines::recovery_points, &CheckpointLines::high_watermarks, &CheckpointLines::log_starts,
+    &CheckpointLines::cleaned_to};
+
+// One of several directories of a partition's name, and what the checkpoint files beside it say of that.
+struct PartitionCopy {
+  DirId dir;
+  Uuid topic;  // of its partition.metadata; zero: there is none
+  CheckpointLines lines;
+  template<class V>
+  void fields(V& v) const {
+    v("dir", dir), v("topic", topic), v("lines", lines);
+  }
+};
 
 struct Startup {
   Phase phase = Phase::fresh;
@@ -64,11 +115,15 @@ struct Startup {
   std::vector<bool> used, metadata;              // what else was found there (DirectoryFound)
   std::vector<Uuid> directory_ids;
   std::string cluster_id;
-  std::map<std::pair<std::string, int32_t>, Offset> recovery_points, high_watermarks, log_starts, cleaned_to;
-  std::map<std::pair<std::string, int32_t>, DirId> homes;  // where a partition's directory was found
-  BrokerEpoch clean_epoch = -1;                            // of the clean-shutdown file; -1: there was none
-  uint32_t clean_files = 0;                                // directories that had one
-  bool clean = false;                                      // all had: the former life ended in good order
+  std::vector<CheckpointLines> found;    // while loading: by directory
+  CheckpointLines lines;                 // of all: of partitions that lie beside them, or nowhere
+  std::map<PartitionName, DirId> homes;  // where a partition's directory was found
+  // Until the image tells which one is the partition's. They have no `lines`.
+  std::map<PartitionName, std::vector<PartitionCopy>> copies;
+  std::optional<PartitionName> comparing;  // of these: whose partition.metadata are being read
+  BrokerEpoch clean_epoch = -1;            // of the clean-shutdown file; -1: there was none
+  uint32_t clean_files = 0;                // directories that had one
+  bool clean = false;                      // all had: the former life ended in good order
   bool ready_told = false;
   Instant ask_at = kNever;      // while asking: for the cluster id, once more
   Instant refused_at = kNever;  // when it is told (again) that the controller refuses to register us
@@ -76,22 +131,13 @@ struct Startup {
   Instant give_up = kNever;     // while stopping: wait for other nodes no more
   bool closes_on = false;       // closing, and the disk has done something for it: the next turn sets close_by
   Instant close_by = kNever;    // closing: wait for the disk no more
-  bool tells_of(const std::pair<std::string, int32_t>& partition) const {
-    return recovery_points.count(partition) || high_watermarks.count(partition) || log_starts.count(partition) ||
-           cleaned_to.count(partition);
-  }
   // The partition is in this life's hands.
-  void forget(const std::pair<std::string, int32_t>& partition) {
-    recovery_points.erase(partition), high_watermarks.erase(partition), log_starts.erase(partition);
-    cleaned_to.erase(partition), homes.erase(partition);
-  }
+  void forget(const PartitionName& partition) { lines.forget(partition), homes.erase(partition); }
   template<class V>
   void fields(V& v) const {
     v("phase", phase), v("waiting", waiting), v("meta", meta), v("directory_ids", directory_ids),
         v("cluster_id", cluster_id), v("used", used), v("metadata", metadata), v("refused_at", refused_at);
-    v("recovery_points", recovery_points), v("high_watermarks", high_watermarks), v("log_starts", log_starts),
-        v("cleaned_to", cleaned_to);
-    v("homes", homes);
+    v("found", found), v("lines", lines), v("homes", homes), v("copies", copies), v("comparing", comparing);
     v("clean_epoch", clean_epoch), v("clean_files", clean_files), v("clean", clean), v("ready_told", ready_told);
     v("ask_at", ask_at), v("sought_at", sought_at);
     v("give_up", give_up), v("closes_on", closes_on), v("close_by", close_by);

@@ -253,7 +253,9 @@ void Turn::assign_partition(const TopicIdPartition& id, std::vector<size_t>& hel
   w.assignment = {info->leader_epoch, info->partition_epoch, info->leader, info->replicas, info->isr};
   w.settings = settings_of(topic->name);
   const auto key = std::make_pair(topic->name, id.partition);
-  const auto look = [&](const auto& map) {
+  w.strays = choose_copy(key, id.topic);
+  const CheckpointLines& lines = p.startup.lines;
+  const auto look = [&](const log::OffsetCheckpoint& map) {
     const auto it = map.find(key);
     return it == map.end() || !p.startup.homes.count(key) ? Offset{0} : it->second;
   };
@@ -262,10 +264,9 @@ void Turn::assign_partition(const TopicIdPartition& id, std::vector<size_t>& hel
     w.place.dir = home->second;
   else if (!p.replicas.find(id))
     w.place.dir = directory_for_new(held);
-  w.place.from = {look(p.startup.recovery_points), look(p.startup.log_starts), p.startup.clean,
-                  look(p.startup.cleaned_to)};
-  w.place.high_watermark = look(p.startup.high_watermarks);
-  w.place.stale = home == p.startup.homes.end() && p.startup.tells_of(key);
+  w.place.from = {look(lines.recovery_points), look(lines.log_starts), p.startup.clean, look(lines.cleaned_to)};
+  w.place.high_watermark = look(lines.high_watermarks);
+  w.place.stale = home == p.startup.homes.end() && lines.tells_of(key);
   replication::Out out;
   p.replicas.assign(io, w, out);
   p.startup.forget(key);  // a later one of this name is another

@@ -80,6 +80,22 @@ inline size_t directory_for_new(std::span<const size_t> held, const std::vector<
   return best;
 }
 
+// Rule: of directories of one name in several log.dirs that one is the partition's whose partition.metadata has the
+// topic's id; the others are strays. Two of one id, or two without any, end the start.
+// Why: a topic may have been deleted and created anew while a directory was away; but of two replicas of one partition
+// nobody knows which holds what was acknowledged. Apache Kafka does the same (LogManager.loadLog, KAFKA-16234).
+inline std::optional<std::pair<size_t, size_t>> alike_copies(std::span<const Uuid> topics) {
+  for (size_t b = 1; b < topics.size(); ++b)
+    for (size_t a = 0; a < b; ++a)
+      if (topics[a] == topics[b]) return std::pair(a, b);
+  return std::nullopt;
+}
+// The first, if none is: it is found to be a stray where it is opened.
+inline size_t own_copy(std::span<const Uuid> topics, const Uuid& topic) {
+  const auto own = std::find(topics.begin(), topics.end(), topic);
+  return own == topics.end() ? 0 : static_cast<size_t>(own - topics.begin());
+}
+
 // ---- telemetry of clients (KIP-714)
 
 // A client instance, as far as it matters for what it may do next.

@@ -1,6 +1,7 @@
 // From directories to a running node, and back in good order.
 //
 //   fresh ──> locking ──> loading (meta.properties, checkpoints, listing) ──> formatting (what was empty) ──> running
+//             loading ──> comparing (directories of one name, where there are any)
 //             loading ──> asking (for the id of the cluster, where nobody has given one) ──> formatting
 //   running ──stop──> leaving (controlled shutdown) ──> closing (logs, checkpoints, quorum) ──> ended
 #include <algorithm>
@@ -26,7 +27,8 @@ enum Step : uint16_t {
   kList,
   kDropClean,
   kSweep,
-  kFile
+  kFile,
+  kCopy
 };
 constexpr uint32_t kRecoveryFile = 1, kCleanerFileNumber = 5;  // of those that replace_file keeps apart
 constexpr uint32_t kMetaMost = 64 * 1024;
@@ -77,6 +79,7 @@ void Turn::load_directories() {
   s.used.resize(n);
   s.metadata.resize(n);
   s.directory_ids.resize(n);
+  s.found.resize(n);
   for (uint32_t i = 0; i < n; ++i) {
     const DirId dir{i};
     io.load({kStartup, kMeta, i}, dir, kMetaFile, kMetaMost);
@@ -95,12 +98,11 @@ void Turn::startup_ended(const Owner& owner, const StorageEnd& end) {
   const uint32_t i = static_cast<uint32_t>(owner.key & 0xffff);
   const std::string& directory = p.boot.directories[std::min<size_t>(i, p.boot.directories.size() - 1)];
   const bool found = end.error == IoError::none;
-  const auto offsets = [&](auto& into) {
+  const auto offsets = [&](log::OffsetCheckpoint CheckpointLines::*into) {
     if (!found) return;
     s.used[i] = true;
     // A damaged checkpoint tells nothing; recovery then reads more than it had to.
-    if (auto parsed = log::parse_offset_checkpoint(end.bytes.text()))
-      for (const auto& [key, offset] : *parsed) into[key] = offset;
+    if (auto parsed = log::parse_offset_checkpoint(end.bytes.text())) s.found[i].*into = *std::move(parsed);
   };
   if (!found && end.error != IoError::not_found && owner.step >= kRecovery && owner.step <= kCleaner)
     return fatal(2, "cannot read the checkpoint files of " + directory + ": " + name(end.error));
@@ -115,11 +117,11 @@ void Turn::startup_ended(const Owner& owner, const StorageEnd& end) {
       else if (end.error != IoError::not_found)
         return fatal(2, "cannot read " + directory + "/" + kMetaFile + ": " + name(end.error));
       break;
-    case kRecovery: offsets(s.recovery_points); break;
-    case kHighWatermark: offsets(s.high_watermarks); break;
-    case kLogStart: offsets(s.log_starts); break;
+    case kRecovery: offsets(&CheckpointLines::recovery_points); break;
+    case kHighWatermark: offsets(&CheckpointLines::high_watermarks); break;
+    case kLogStart: offsets(&CheckpointLines::log_starts); break;
     case kCleaner:
-      offsets(s.cleaned_to);
+      offsets(&CheckpointLines::cleaned_to);
       if (found) p.files[i | uint64_t{kCleanerFileNumber} << 16];  // so that it is written anew
       break;
     case kClean:
@@ -140,7 +142,7 @@ void Turn::startup_ended(const Owner& owner, const StorageEnd& end) {
           if (!e.directory || !d) continue;
           s.used[i] = true;
           if (d->topic == quorum::kMetadataTopic) s.metadata[i] = true;
-          if (d->kind == log::PartitionDirKind::live) s.homes[{d->topic, d->partition}] = DirId{i};
+          if (d->kind == log::PartitionDirKind::live) found_home({d->topic, d->partition}, DirId{i});
           if (d->kind == log::PartitionDirKind::deleted) {  // a former life had no time to remove it
             io.remove({kStartup, kSweep, i}, DirId{i}, e.name);
             ++s.waiting;
@@ -151,6 +153,13 @@ void Turn::startup_ended(const Owner& owner, const StorageEnd& end) {
       io.sync_dir({kStartup, kSweep, i}, DirId{i}, "");
       return;
     case kSweep: break;
+    case kCopy:
+      if (!found && end.error != IoError::not_found)
+        return fatal(2, "cannot read " + copy_path(*s.comparing, DirId{i}) + ": " + name(end.error));
+      if (const auto topic = log::parse_partition_metadata(end.bytes.text()); found && topic)
+        for (PartitionCopy& c : s.copies.at(*s.comparing))
+          if (c.dir == DirId{i}) c.topic = *topic;
+      break;
     case kFile: {
       const auto it = p.files.find(owner.key);
       KLAMM_ASSERT(it != p.files.end());
@@ -174,6 +183,8 @@ void Turn::startup_ended(const Owner& owner, const StorageEnd& end) {
     load_directories();
   else if (s.phase == Phase::loading)
     look_at_directories();
+  else if (s.phase == Phase::comparing)
+    compare_copies();
   else if (s.phase == Phase::formatting)
     give_identities();
 }
@@ -221,10 +232,13 @@ void Turn::look_at_directories() {
     s.cluster_id = meta->cluster_id;
     s.directory_ids[i] = meta->directory_id;
   }
-  if (s.cluster_id.empty())
-    find_cluster_id();
-  else
-    give_identities();
+  take_lines();
+  compare_copies();
+}
+
+void Turn::load_owner(const PartitionName& partition, DirId dir) {
+  io.load({kStartup, kCopy, dir.value}, dir,
+          log::partition_dir(partition.first, partition.second) + "/" + log::kPartitionMetadataFile, kMetaMost);
 }
 
 // To the directories that have none, as those of a Kafka before 3.7; to the metadata's once the others have theirs.
@@ -395,16 +409,20 @@ void Turn::leave() {
 // `found` is of all logs that are open. What this life has not opened, or not yet, keeps what is known of it.
 void Turn::write_checkpoints(replication::Checkpoints found, bool clean) {
   const Startup& s = p.startup;
-  const auto keep = [&](const auto& known, log::OffsetLines replication::Checkpoint::*into) {
-    for (const auto& [key, offset] : known)
+  const auto keep = [&](log::OffsetCheckpoint CheckpointLines::*known,
+                        log::OffsetLines replication::Checkpoint::*into) {
+    for (const auto& [key, offset] : s.lines.*known)
       if (const auto home = s.homes.find(key); home != s.homes.end())
         (found[home->second].*into).add(key.first, key.second, offset);
+    for (const auto& [partition, copies] : s.copies)
+      for (const PartitionCopy& c : copies)
+        for (const auto& [key, offset] : c.lines.*known) (found[c.dir].*into).add(key.first, key.second, offset);
   };
   if (s.clean || !clean)  // else a later life would take them for the logs' ends
-    keep(s.recovery_points, &replication::Checkpoint::recovery_points);
-  keep(s.high_watermarks, &replication::Checkpoint::high_watermarks);
-  keep(s.log_starts, &replication::Checkpoint::log_starts);
-  keep(s.cleaned_to, &replication::Checkpoint::cleaned_to);
+    keep(&CheckpointLines::recovery_points, &replication::Checkpoint::recovery_points);
+  keep(&CheckpointLines::high_watermarks, &replication::Checkpoint::high_watermarks);
+  keep(&CheckpointLines::log_starts, &replication::Checkpoint::log_starts);
+  keep(&CheckpointLines::cleaned_to, &replication::Checkpoint::cleaned_to);
   // A life that never registered has touched no log: what the one before it said still holds.
   const BrokerEpoch epoch = p.lifecycle.epoch() >= 0 ? p.lifecycle.epoch() : s.clean_epoch;
   bool all = true;

@@ -32,6 +32,12 @@ struct Turn {
   uint32_t metadata_directory() const;
   bool directories_go_together();
   void look_at_directories();
+  void found_home(const PartitionName& partition, DirId dir);
+  void take_lines();
+  std::string copy_path(const PartitionName& partition, DirId dir) const;
+  void compare_copies();
+  void load_owner(const PartitionName& partition, DirId dir);
+  std::vector<DirId> choose_copy(const PartitionName& partition, const Uuid& topic);
   void give_identities();
   bool replace_file(uint32_t dir, uint32_t which, const char* path, const std::string& content);
   void run_node();

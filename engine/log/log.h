@@ -65,6 +65,9 @@ class Log final {
   // Moves the directory away ("<topic>-<partition>.<away>-delete") and removes it. From any state but failed. True:
   // nothing is on disk; else Out.removed tells.
   bool remove(Io& io, const Uuid& away);
+  // Moves a directory that is another topic's away ("<topic>-<partition>.<away>-stray"), unread. Instead of open;
+  // Out.removed tells.
+  void set_aside(Io& io, const Uuid& away);
 
   // ---- appends. Not durable, not even written, before flush and the ends of its commands.
   // One batch of this log's leader: takes the next offsets; gets a fresh header with them and `epoch`; the records are
@@ -308,9 +311,10 @@ class Log final {
     Stage stage = Stage::draining;
     std::string away;
     bool for_good = false;  // else the log lives on, empty
+    bool stray = false;     // what was moved away stays there
     template<class V>
     void fields(V& v) const {
-      v("stage", stage), v("away", away), v("for_good", for_good);
+      v("stage", stage), v("away", away), v("for_good", for_good), v("stray", stray);
     }
   };
 
@@ -360,7 +364,7 @@ class Log final {
   void leave(Io& io, std::string away, bool for_good);
   void close_files(Io& io);
   void pump_leaving(Io& io);
-  void on_moved_away(Io& io);
+  void on_moved_away(Io& io, Out& out);
 
   // log_retain.cc
   size_t expired(Wall now, const RetainBy& by) const;  // how many of the oldest segments

@@ -223,6 +223,14 @@ bool Log::remove(Io& io, const Uuid& away) {
   return false;
 }
 
+void Log::set_aside(Io& io, const Uuid& away) {
+  KLAMM_ASSERT(state_ == State::fresh);
+  state_ = State::leaving;
+  leave(io, moved_partition_dir(options_.topic_name, options_.partition, away, PartitionDirKind::stray), true);
+  leaving_->stray = true;
+  pump_leaving(io);
+}
+
 void Log::leave(Io& io, std::string away, bool for_good) {
   ++held_;
   for (Cut& cut : cuts_) cut.file = {};  // it is closed now, and goes as it is
@@ -256,7 +264,12 @@ void Log::pump_leaving(Io& io) {
   io.rename(begin(Step::move_away), options_.dir, {path_, leaving_->away});
 }
 
-void Log::on_moved_away(Io& io) {
+void Log::on_moved_away(Io& io, Out& out) {
+  if (leaving_->stray) {
+    state_ = State::gone;
+    out.removed = true;
+    return;
+  }
   const std::string away = leaving_->away;
   io.remove(begin(leaving_->for_good ? Step::remove_away : Step::sweep), options_.dir, away);
   if (leaving_->for_good) {

@@ -154,7 +154,7 @@ void Log::ended(Io& io, const Op& op, const StorageEnd& end, Out& out) {
     case Step::cold_times: return on_cold_times(io, op, end, out);
     case Step::cold_read: return on_cold_read(io, op, end, out);
     case Step::move_away: io.sync_dir(begin(Step::name_away), options_.dir, ""); return;
-    case Step::name_away: return on_moved_away(io);
+    case Step::name_away: return on_moved_away(io, out);
     case Step::remove_away:
       state_ = State::gone;
       out.removed = true;

@@ -65,27 +65,42 @@ void Replicas::assign(Io& io, const Wanted& w, Out& out) {
     return moved(w.id, m, out);
   }
   KLAMM_ASSERT_REL(partitions_.size(), <, kPartitionsMax);
-  log::LogOptions o;
-  o.module = config_.module;
-  o.key = ++last_key_;
-  o.dir = w.place.dir;
-  o.topic = w.id.topic;
-  o.topic_name = w.topic;
-  o.partition = w.id.partition;
-  o.config = w.settings.log;
-  o.tail_bytes = config_.tail_bytes;
-  o.region_least = config_.region_least;
+  log::LogOptions o = log_options(w, w.place.dir);
   keys_[o.key] = w.id;
   Partition& p =
       partitions_.emplace(w.id, Cow<Partition>(Partition(w.id, std::move(o), w.settings))).first->second.write();
   opening_marks_[w.id] = w.place;
   ++opening_;
   if (w.place.stale) forget_name(p.log().path());
+  for (const DirId dir : w.strays) set_aside(io, w, dir);
+  opening_marks_[w.id].behind_strays = !w.strays.empty();
   // A topic of the same name may just have been deleted: two logs must not share a directory, nor a checkpoint's line.
   (name_waits(p.log().path()) ? postponed_ : open_due_)[w.id] = w.place.from;
   open_some(io);
   p.assign(io, config_.common, brokers_, w.assignment, m);
   moved(w.id, m, out);
+}
+
+log::LogOptions Replicas::log_options(const Wanted& w, DirId dir) {
+  log::LogOptions o;
+  o.module = config_.module;
+  o.key = ++last_key_;
+  o.dir = dir;
+  o.topic = w.id.topic;
+  o.topic_name = w.topic;
+  o.partition = w.id.partition;
+  o.config = w.settings.log;
+  o.tail_bytes = config_.tail_bytes;
+  o.region_least = config_.region_least;
+  return o;
+}
+
+void Replicas::set_aside(Io& io, const Wanted& w, DirId dir) {
+  log::LogOptions o = log_options(w, dir);
+  const uint64_t key = o.key;
+  log::Log& stray = leaving_.emplace(key, log::Log(std::move(o))).first->second;
+  ++leaving_paths_[stray.path()];
+  stray.set_aside(io, io.ctx.chance.uuid(Stream::directory_id, key, 0));
 }
 
 void Replicas::configure(Ctx& ctx, const TopicIdPartition& id, const Settings& settings, Out& out) {
@@ -106,15 +121,17 @@ void Replicas::remove(Io& io, const TopicIdPartition& id) {
   const uint64_t key = p->log().options().key;
   uncount(*p);
   p->log().drop_caches();
-  if (opening_marks_.erase(id)) --opening_;
+  const auto mark = opening_marks_.find(id);
+  const bool behind_strays = mark != opening_marks_.end() && mark->second.behind_strays;
+  if (mark != opening_marks_.end()) opening_marks_.erase(mark), --opening_;
   forget_name(p->log().path());
   open_due_.erase(id);
-  if (!postponed_.erase(id) && !p->log().failed()) {
+  if ((!postponed_.erase(id) || behind_strays) && !p->log().failed()) {
     const auto leaving = leaving_.emplace(key, std::move(p->log())).first;
     if (leaving->second.remove(io, io.ctx.chance.uuid(Stream::directory_id, key, 0)))
       leaving_.erase(leaving);
     else
-      leaving_paths_.insert(leaving->second.path());
+      ++leaving_paths_[leaving->second.path()];
   }
   for (auto& [node, f] : fetchers_) f.follows.erase(id), f.missing.erase(id), f.delayed.erase(id);
   dirty_.erase(id), wants_alter_.erase(id);
@@ -157,7 +174,7 @@ void Replicas::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out
     if (!said.removed && said.failed == IoError::none) return;
     const std::string path = it->second.path();
     leaving_.erase(it);
-    leaving_paths_.erase(path);
+    if (const auto left = leaving_paths_.find(path); --left->second == 0) leaving_paths_.erase(left);
     return open_postponed(io, path);
   }
   const auto key = keys_.find(owner.key);

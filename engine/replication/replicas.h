@@ -99,11 +99,13 @@ class Replicas final {
   struct Place {
     DirId dir;
     log::OpenFrom from;
-    Offset high_watermark = 0;  // of the checkpoint
-    bool stale = false;         // checkpoints tell of a partition of this name, but there is no directory
+    Offset high_watermark = 0;   // of the checkpoint
+    bool stale = false;          // checkpoints tell of a partition of this name, but there is no directory
+    bool behind_strays = false;  // it waits for them, and has a directory
     template<class V>
     void fields(V& v) const {
-      v("dir", dir), v("from", from), v("high_watermark", high_watermark), v("stale", stale);
+      v("dir", dir), v("from", from), v("high_watermark", high_watermark), v("stale", stale),
+          v("behind_strays", behind_strays);
     }
   };
   struct Wanted {
@@ -111,7 +113,8 @@ class Replicas final {
     std::string topic;
     Assignment assignment;
     Settings settings;
-    Place place;  // used when the partition is new here
+    Place place;                // used when the partition is new here, as the next
+    std::vector<DirId> strays;  // where directories of its name are another topic's: moved aside before its log opens
   };
   void assign(Io& io, const Wanted& wanted, Out& out);
   void configure(Ctx& ctx, const TopicIdPartition& id, const Settings& settings, Out& out);
@@ -278,6 +281,8 @@ class Replicas final {
   bool may_ask(const Fetcher& fetcher, const TopicIdPartition& id, Instant now) const;
   void delay(Fetcher& fetcher, const TopicIdPartition& id, Instant now);
   void send_alter(Io& io, Out& out);
+  log::LogOptions log_options(const Wanted& wanted, DirId dir);
+  void set_aside(Io& io, const Wanted& wanted, DirId dir);
   void open_some(Io& io);
   bool name_waits(const std::string& path) const { return leaving_paths_.count(path) || names_.has(path); }
   void forget_name(const std::string& path);
@@ -325,8 +330,8 @@ class Replicas final {
   std::map<TopicIdPartition, Cow<Partition>> partitions_;
   std::map<uint64_t, TopicIdPartition> keys_;  // Owner.key -> partition; keys are never used again
   uint64_t last_key_ = 0;
-  std::map<uint64_t, log::Log> leaving_;  // removed partitions whose directories still go
-  std::set<std::string> leaving_paths_;   // of these; a log of that path is opened afterwards
+  std::map<uint64_t, log::Log> leaving_;           // removed partitions whose directories still go
+  std::map<std::string, uint32_t> leaving_paths_;  // of these, how many; a log of that path is opened afterwards
   Names names_;
   std::map<TopicIdPartition, log::OpenFrom> postponed_;  // until the name waits for nothing
   std::map<TopicIdPartition, log::OpenFrom> open_due_;   // until others are open

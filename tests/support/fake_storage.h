@@ -24,7 +24,8 @@ class FakeStorage final {
 
   // Takes the storage commands of a turn; nothing is done yet.
   void submit(const Commands& commands) {
-    for (const Command& c : commands) {
+    for (Command c : commands) {
+      into_directory(&c);
       if (const auto* x = std::get_if<OpenFile>(&c)) files_[x->file] = {};
       const FileId* f = file_of(c);
       const bool opened = f && files_.count(*f) && files_.at(*f).node;
@@ -149,6 +150,21 @@ class FakeStorage final {
   }
   static bool has_token(const Command& c) {
     return std::visit([](const auto& x) { return requires { x.token.slot; }; }, c);
+  }
+  // What lies in the n-th directory lies below "@n" here, but for the first.
+  static void into_directory(Command* c) {
+    std::visit(
+        [](auto& x) {
+          if constexpr (requires { x.dir.value; }) {
+            if (x.dir.value == 0) return;
+            const auto into = [&](std::string& path) {
+              path = "@" + std::to_string(x.dir.value) + (path.empty() ? "" : "/") + path;
+            };
+            if constexpr (requires { x.path; }) into(x.path);
+            if constexpr (requires { x.from; }) into(x.from), into(x.to);
+          }
+        },
+        *c);
   }
   static std::string parent(const std::string& path) {
     const size_t slash = path.rfind('/');

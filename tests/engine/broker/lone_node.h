@@ -33,12 +33,16 @@ class LoneNode {
 
   // A new life on the same disk, until `ready` or the exit.
   void start() {
+    start([] { return false; });
+  }
+  template<class Done>
+  void start(Done done) {
     ++boot_.incarnation;
     exit.reset();
     ready = false;
     node = make_node(boot_);
     turn({});
-    run_for(seconds(5), [&] { return ready; });
+    run_for(seconds(5), [&] { return ready || done(); });
   }
   void turn(const std::vector<Event>& events) {
     Ctx ctx{world.now, world.wall, world.chance, world.flaws, trace ? *trace : world.trace, world.scratch};
