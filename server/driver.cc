@@ -85,7 +85,7 @@ struct Driver::Impl {
 
 Driver::Impl::Impl(DriverOptions o)
     : options(std::move(o)),
-      trace(*options.log),
+      trace(*options.log, options.boot.directories),
       pool([this] { loop.post([this] { pool.finish(); }); }),
       senders([this] { loop.post([this] { senders.finish(); }); }, 2),
       lookups([this] { loop.post([this] { lookups.finish(); }); }, 1) {

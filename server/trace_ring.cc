@@ -5,7 +5,9 @@
 
 #include "engine/base/error_code.h"
 #include "engine/env/event.h"
+#include "engine/log/checkpoints.h"
 #include "engine/metadata/unused_records.h"
+#include "engine/quorum/codec.h"
 
 namespace klamm::server {
 namespace {
@@ -37,6 +39,9 @@ void TraceRing::event(const TraceEvent& e) {
     case TraceKind::broker_unfenced:
     case TraceKind::disk_full:
     case TraceKind::metadata_unused:
+    case TraceKind::log_tail_dropped:
+    case TraceKind::log_tails_dropped:
+    case TraceKind::checkpoint_damaged:
     case TraceKind::disk_failed: return tell(e);
     default: return;
   }
@@ -60,11 +65,15 @@ void TraceRing::tell(const TraceEvent& e) const {
     }
     case TraceKind::broker_unfenced: return log_.info("controller", "Unfenced broker " + a);
     case TraceKind::disk_failed:
-      return log_.error("log", "Log directory " + a + " has failed and is offline: " + name(static_cast<IoError>(e.b)));
+      return log_.error(
+          "log", "Log directory " + directory(e) + " has failed and is offline: " + name(static_cast<IoError>(e.b)));
     case TraceKind::disk_full:
-      if (e.b) return log_.error("log", "Log directory " + a + " is nearly full: records are refused");
-      return log_.info("log", "Log directory " + a + " has room again");
+      if (e.b) return log_.error("log", "Log directory " + directory(e) + " is nearly full: records are refused");
+      return log_.info("log", "Log directory " + directory(e) + " has room again");
     case TraceKind::metadata_unused: return tell_unused(e);
+    case TraceKind::log_tail_dropped:
+    case TraceKind::log_tails_dropped:
+    case TraceKind::checkpoint_damaged: return tell_recovery(e);
     default: return;
   }
 }
@@ -83,6 +92,31 @@ void TraceRing::tell_unused(const TraceEvent& e) const {
     log_.warn("metadata",
               "The metadata has too many records without effect in this version, or some that cannot be read: no "
               "snapshots are taken, and the metadata log keeps growing");
+}
+
+std::string TraceRing::directory(const TraceEvent& e) const {
+  const auto at = static_cast<size_t>(e.a);
+  return at < directories_.size() ? directories_[at] : std::to_string(e.a);
+}
+
+// What the files of a former life did not give back.
+void TraceRing::tell_recovery(const TraceEvent& e) const {
+  if (e.kind == TraceKind::checkpoint_damaged) {
+    constexpr const char* kWithout[] = {"all logs of this directory are read whole", "high watermarks begin anew",
+                                        "what was deleted may be there again", "compaction begins anew"};
+    static_assert(std::size(kWithout) == std::size(log::kOffsetCheckpoints));
+    const auto which = static_cast<size_t>(e.b) % std::size(kWithout);
+    return log_.warn("log", "Error while reading the checkpoint file " + directory(e) + "/" +
+                                log::kOffsetCheckpoints[which] + ", which is damaged: " + kWithout[which]);
+  }
+  if (e.kind == TraceKind::log_tails_dropped)
+    return log_.warn("log", "Found invalid messages at the end of " + std::to_string(e.a) +
+                                " more logs: recovery has discarded " + std::to_string(e.c) + " bytes of them");
+  const Uuid topic = topic_of_keys(e.b, e.c);
+  const std::string of =
+      topic == quorum::kMetadataTopicId ? quorum::kMetadataTopic : "the topic with id " + topic.text();
+  log_.warn("log", "Found invalid messages at the end of the log of partition " + std::to_string(e.a) + " of " + of +
+                       ": recovery has discarded " + std::to_string(e.d) + " bytes");
 }
 
 std::string TraceRing::tail(size_t most) const {

@@ -3,6 +3,8 @@
 #pragma once
 #include <array>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "engine/base/trace.h"
 #include "server/log_lines.h"
@@ -14,7 +16,9 @@ std::string trace_text(const TraceEvent& e);
 
 class TraceRing final : public Trace {
  public:
-  explicit TraceRing(const LogLines& log) : log_(log) {}
+  // `directories`: the node's, by number.
+  explicit TraceRing(const LogLines& log, std::vector<std::string> directories = {})
+      : log_(log), directories_(std::move(directories)) {}
   void event(const TraceEvent& e) override;
   // The newest events, oldest first, a line each.
   std::string tail(size_t most) const;
@@ -22,8 +26,11 @@ class TraceRing final : public Trace {
  private:
   void tell(const TraceEvent& e) const;
   void tell_unused(const TraceEvent& e) const;
+  void tell_recovery(const TraceEvent& e) const;
+  std::string directory(const TraceEvent& e) const;
 
   const LogLines& log_;
+  const std::vector<std::string> directories_;
   std::array<TraceEvent, 1024> ring_{};
   uint64_t count_ = 0;
 };

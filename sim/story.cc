@@ -135,6 +135,7 @@ std::string Story::render(const TraceEvent& e) {
     case TraceKind::log_removed: return "removes " + log(e);
     case TraceKind::log_truncated: return "cuts " + log(e) + " from " + n(e.d) + " to " + n(e.c);
     case TraceKind::log_recovered: return "has recovered " + log(e) + " up to " + n(e.c);
+    case TraceKind::log_tail_dropped: return "discards " + n(e.d) + " damaged bytes at the end of " + log(e);
     case TraceKind::log_start_moved: return log(e) + " now starts at " + n(e.c);
     case TraceKind::log_compacting: return "compacts " + log(e) + " up to " + n(e.c);
     case TraceKind::disk_failed: return "cannot write to directory " + n(e.a) + ": " + name(static_cast<IoError>(e.b));

@@ -29,6 +29,9 @@ namespace klamm {
   X(log_removed)         /* partition, topic key */                                                           \
   X(log_truncated)       /* partition, topic key, to offset, from offset; flags = 1: and begins anew there */ \
   X(log_recovered)       /* partition, topic key, end offset, start offset */                                 \
+  X(log_tail_dropped)    /* partition, topic key, rest of the topic id, bytes found damaged */                \
+  X(log_tails_dropped)   /* of how many more logs; 0; bytes */                                                \
+  X(checkpoint_damaged)  /* directory, which of log::kOffsetCheckpoints: it counts for nothing */             \
   X(log_start_moved)     /* partition, topic key, start offset */                                             \
   X(log_compacting)      /* partition, topic key, offset: what is below may go for what is below */           \
   X(durable)             /* partition, topic key, synced offset */                                            \
@@ -106,10 +109,18 @@ enum class Probe : uint16_t {
 };
 
 // The first eight bytes of a topic id: enough to name a log in a trace.
-inline int64_t topic_key(const Uuid& topic) {
+inline int64_t topic_key(const Uuid& topic, size_t from = 0) {
   uint64_t key = 0;
-  for (int i = 0; i < 8; ++i) key = key << 8 | topic.bytes[i];
+  for (size_t i = 0; i < 8; ++i) key = key << 8 | topic.bytes[from + i];
   return static_cast<int64_t>(key);
+}
+// The others: for those who look a topic up.
+inline int64_t topic_key_rest(const Uuid& topic) { return topic_key(topic, 8); }
+inline Uuid topic_of_keys(int64_t key, int64_t rest) {
+  Uuid topic;
+  for (size_t i = 0; i < 16; ++i)
+    topic.bytes[i] = static_cast<uint8_t>(static_cast<uint64_t>(i < 8 ? key : rest) >> (56 - 8 * (i % 8)));
+  return topic;
 }
 
 class Trace {

@@ -5,6 +5,7 @@
 //             loading ──> asking (for the id of the cluster, where nobody has given one) ──> formatting
 //   running ──stop──> leaving (controlled shutdown) ──> closing (logs, checkpoints, quorum) ──> ended
 #include <algorithm>
+#include <iterator>
 
 #include "engine/broker/meta_file.h"
 #include "engine/broker/supported.h"
@@ -31,6 +32,7 @@ enum Step : uint16_t {
   kCopy
 };
 constexpr uint32_t kRecoveryFile = 1, kCleanerFileNumber = 5;  // of those that replace_file keeps apart
+static_assert(std::size(log::kOffsetCheckpoints) == kCleaner - kRecovery + 1);
 constexpr uint32_t kMetaMost = 64 * 1024;
 static_assert(metadata::kMostVoters <= raft::kMaxVoters);
 constexpr const char* kMetaFile = "meta.properties";
@@ -102,7 +104,10 @@ void Turn::startup_ended(const Owner& owner, const StorageEnd& end) {
     if (!found) return;
     s.used[i] = true;
     // A damaged checkpoint tells nothing; recovery then reads more than it had to.
-    if (auto parsed = log::parse_offset_checkpoint(end.bytes.text())) s.found[i].*into = *std::move(parsed);
+    if (auto parsed = log::parse_offset_checkpoint(end.bytes.text()))
+      s.found[i].*into = *std::move(parsed);
+    else
+      ctx().trace.event({TraceKind::checkpoint_damaged, 0, static_cast<int32_t>(i), owner.step - kRecovery});
   };
   if (!found && end.error != IoError::not_found && owner.step >= kRecovery && owner.step <= kCleaner)
     return fatal(2, "cannot read the checkpoint files of " + directory + ": " + name(end.error));

@@ -18,6 +18,8 @@ inline constexpr const char* kRecoveryPointFile = "recovery-point-offset-checkpo
 inline constexpr const char* kHighWatermarkFile = "replication-offset-checkpoint";
 inline constexpr const char* kLogStartFile = "log-start-offset-checkpoint";
 inline constexpr const char* kCleanerFile = "cleaner-offset-checkpoint";
+inline constexpr const char* kOffsetCheckpoints[] = {kRecoveryPointFile, kHighWatermarkFile, kLogStartFile,
+                                                     kCleanerFile};
 inline constexpr const char* kCleanShutdownFile = ".kafka_cleanshutdown";
 inline constexpr const char* kDeletedSuffix = ".deleted";
 inline constexpr const char* kEpochFile = "leader-epoch-checkpoint";

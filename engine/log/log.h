@@ -175,6 +175,8 @@ class Log final {
   Offset recovery_point() const { return recovery_point_; }  // for the next OpenFrom; a truncation takes it down
   uint64_t generation() const { return generation_; }        // bumped by every truncation
   int64_t dropped_bytes() const { return dropped_bytes_; }   // that recovery found damaged
+  // Says so to people, once it is open.
+  void tell_dropped(Ctx& ctx) const;
   const LogOptions& options() const { return options_; }
   const std::string& path() const { return path_; }
 

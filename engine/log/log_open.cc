@@ -280,6 +280,12 @@ void Log::cut_open(Io& io, size_t keep, int64_t position, bool damaged) {
   opening_->cutting = true;
 }
 
+void Log::tell_dropped(Ctx& ctx) const {
+  const Uuid& topic = options_.topic;
+  ctx.trace.event(
+      {TraceKind::log_tail_dropped, 0, options_.partition, topic_key(topic), topic_key_rest(topic), dropped_bytes_});
+}
+
 void Log::pump_opening(Io& io, Out& out) {
   if (!opening_ || held_ > 0 || cleaning_) return;
   if (opening_->draining && !dirty() && writes_.empty()) {

@@ -114,9 +114,10 @@ void Quorum::on_log(Io& io, const Owner& owner, const StorageEnd& end, Out& out)
   if (!note_control(l.control)) return void(out.fatal = "the control records of the metadata log cannot be read");
   if (installing_)
     pump_install(io, out);
-  else if (l.ready && !started())
+  else if (l.ready && !started()) {
+    if (log_.dropped_bytes() > 0) log_.tell_dropped(io.ctx);
     run_if_loaded(io, out);
-  else if (l.ready && log_.ends().submitted != raft_->log().end)
+  } else if (l.ready && log_.ends().submitted != raft_->log().end)
     out.fatal = "the metadata log is not what it was";
   if (l.ready && std::exchange(reader_waits_, false)) out.readable = true;
   if (l.synced && started() && !installing_ && out.fatal.empty())

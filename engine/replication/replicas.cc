@@ -153,6 +153,16 @@ void Replicas::open_postponed(Io& io, const std::string& path) {
   open_some(io);
 }
 
+void Replicas::tell_dropped(Ctx& ctx, const log::Log& log) {
+  if (log.dropped_bytes() > 0 && dropped_.named < Dropped::kNamedMost)
+    ++dropped_.named, log.tell_dropped(ctx);
+  else if (log.dropped_bytes() > 0)
+    ++dropped_.logs, dropped_.bytes += log.dropped_bytes();
+  if (opening_ > 0 || dropped_.logs == 0) return;
+  ctx.trace.event({TraceKind::log_tails_dropped, 0, dropped_.logs, 0, dropped_.bytes, 0});
+  dropped_.logs = 0, dropped_.bytes = 0;
+}
+
 void Replicas::open_some(Io& io) {
   while (!open_due_.empty() && !ending_ &&
          opening_marks_.size() - postponed_.size() - open_due_.size() < kOpensAtOnce) {
@@ -210,6 +220,7 @@ void Replicas::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out
     if (mark != opening_marks_.end()) {
       opening_marks_.erase(mark);
       --opening_;
+      tell_dropped(io.ctx, p.log());
       open_some(io);
     }
     out.opened.push_back(id);

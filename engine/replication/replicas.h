@@ -195,7 +195,7 @@ class Replicas final {
     v("timers", timers_), v("started", started_), v("removals", removals_), v("walk", walk_), v("caches", caches_);
     v("flushes", flushes_), v("flush_timers", flush_timers_);
     v("compaction_timer", compaction_timer_), v("compacting", compacting_), v("checkpointing", checkpointing_);
-    v("names", names_);
+    v("names", names_), v("dropped", dropped_);
   }
 
  private:
@@ -263,6 +263,18 @@ class Replicas final {
     }
   };
 
+  // Logs of whose end recovery has dropped something: the first are told by name, the others at the end of the start.
+  struct Dropped {
+    static constexpr uint32_t kNamedMost = 20;
+    uint32_t named = 0;
+    int32_t logs = 0;
+    int64_t bytes = 0;
+    template<class V>
+    void fields(V& v) const {
+      v("named", named), v("logs", logs), v("bytes", bytes);
+    }
+  };
+
   // The logs that keep something, in the order in which they are asked to give back.
   struct Caches {
     int64_t bytes = 0;
@@ -283,6 +295,7 @@ class Replicas final {
   void send_alter(Io& io, Out& out);
   log::LogOptions log_options(const Wanted& wanted, DirId dir);
   void set_aside(Io& io, const Wanted& wanted, DirId dir);
+  void tell_dropped(Ctx& ctx, const log::Log& log);
   void open_some(Io& io);
   bool name_waits(const std::string& path) const { return leaving_paths_.count(path) || names_.has(path); }
   void forget_name(const std::string& path);
@@ -333,6 +346,7 @@ class Replicas final {
   std::map<uint64_t, log::Log> leaving_;           // removed partitions whose directories still go
   std::map<std::string, uint32_t> leaving_paths_;  // of these, how many; a log of that path is opened afterwards
   Names names_;
+  Dropped dropped_;
   std::map<TopicIdPartition, log::OpenFrom> postponed_;  // until the name waits for nothing
   std::map<TopicIdPartition, log::OpenFrom> open_due_;   // until others are open
   std::map<TopicIdPartition, Place> opening_marks_;      // of logs that open

@@ -2,6 +2,7 @@
 import fcntl
 import json
 import re
+import shutil
 import signal
 import socket
 import struct
@@ -169,6 +170,41 @@ def test_directories_that_are_missing_or_in_another_order_are_not_begun_anew(ser
     metadata_by_name = ["--config", f"metadata.log.dir={tmp_path / 'a'}"]
     start("a", "b", "c", more=metadata_by_name).ready()
     assert len(OneTopic(node.port).fetch()) == 1
+
+
+def test_a_partition_in_two_directories(serve, tmp_path):
+    node = serve("--config", "log.dirs=a,b").ready()
+    client = OneTopic(node.port)
+    client.create_topic()
+    assert client.produce(batch(b"one")) == 0
+    assert node.end()[0] == 0
+    home, other = ("a", "b") if (tmp_path / "a/t-0").exists() else ("b", "a")
+    shutil.copytree(tmp_path / home / "t-0", tmp_path / other / "t-0")
+    twice = serve("--config", "log.dirs=a,b", ports=node.ports)
+    assert twice.process.wait(5) == 2
+    assert "Duplicate log directories for t-0 found in both a/t-0 and b/t-0" in twice.text()
+
+    (tmp_path / other / "t-0/partition.metadata").write_text("version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAw")
+    last = serve("--config", "log.dirs=a,b", ports=node.ports).ready()
+    assert len(OneTopic(node.port).fetch()) == 1
+    assert last.end()[0] == 0
+    assert len(list((tmp_path / other).glob("t-0.*-stray"))) == 1 and not (tmp_path / other / "t-0").exists()
+
+
+def test_what_a_start_did_not_find_whole_is_told(serve, tmp_path):
+    node = serve().ready()
+    client = OneTopic(node.port)
+    client.create_topic()
+    assert client.produce(batch(b"one")) == 0
+    node.end(signal.SIGKILL)
+    data = tmp_path / "klamm-data"
+    with open(data / "t-0/00000000000000000000.log", "ab") as log:
+        log.write(b"torn")
+    (data / "recovery-point-offset-checkpoint").write_text("nothing")
+    node = serve(ports=node.ports).ready()
+    assert len(OneTopic(node.port).fetch()) == 1
+    assert re.search("WARN .* Error while reading the checkpoint file .*recovery-point-offset-checkpoint", node.text())
+    assert re.search("WARN .* Found invalid messages .* partition 0 of the topic .* discarded 4 bytes", node.text())
 
 
 def test_kafkas_lock_is_respected(serve, tmp_path):

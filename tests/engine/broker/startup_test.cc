@@ -1,5 +1,6 @@
 #include "engine/broker/meta_file.h"
 #include "engine/broker/rules.h"
+#include "engine/quorum/codec.h"
 #include "tests/engine/broker/lone_node.h"
 
 namespace klamm::broker {
@@ -131,13 +132,63 @@ TEST(Startup, any_failure_of_the_disk_on_the_way_ends_the_node_or_does_no_harm) 
   }
 }
 
-TEST(Startup, damaged_checkpoints_do_no_harm) {
+struct DamageTold final : Trace {
+  std::vector<TraceEvent> seen;
+  void event(const TraceEvent& e) override {
+    if (e.kind == TraceKind::checkpoint_damaged || e.kind == TraceKind::log_tail_dropped) seen.push_back(e);
+  }
+};
+
+TEST(Startup, damaged_checkpoints_do_no_harm_and_are_told) {
   LoneNode x;
-  for (const char* name :
-       {log::kRecoveryPointFile, log::kHighWatermarkFile, log::kLogStartFile, log::kCleanShutdownFile})
-    x.set_file(name, "\x01\x02 not a checkpoint");
+  DamageTold told;
+  x.trace = &told;
+  x.set_file(log::kCleanShutdownFile, "\x01\x02 not a checkpoint");
+  for (const char* name : log::kOffsetCheckpoints) x.set_file(name, "\x01\x02 not a checkpoint");
   x.start();
   EXPECT_TRUE(x.ready);
+  ASSERT_EQ(told.seen.size(), std::size(log::kOffsetCheckpoints));
+  for (size_t i = 0; i < told.seen.size(); ++i) {
+    EXPECT_EQ(told.seen[i].kind, TraceKind::checkpoint_damaged);
+    EXPECT_EQ(told.seen[i].a, 0);
+    EXPECT_EQ(told.seen[i].b, static_cast<int64_t>(i));
+  }
+}
+
+TEST(Startup, what_recovery_drops_of_the_metadata_is_told) {
+  LoneNode x;
+  DamageTold told;
+  x.trace = &told;
+  x.start();
+  x.stop();
+  const std::string file = "__cluster_metadata-0/00000000000000000000.log";
+  x.set_file(file, x.file(file) + "torn");
+  x.start();
+  EXPECT_TRUE(x.ready);
+  ASSERT_EQ(told.seen.size(), 1u);
+  EXPECT_EQ(told.seen[0].kind, TraceKind::log_tail_dropped);
+  EXPECT_EQ(topic_of_keys(told.seen[0].b, told.seen[0].c), quorum::kMetadataTopicId);
+  EXPECT_EQ(told.seen[0].d, 4);
+}
+
+// What is there and was not read must not be taken for nothing.
+TEST(Startup, a_checkpoint_that_cannot_be_read_ends_with_code_2) {
+  LoneNode whole;
+  for (const char* name : log::kOffsetCheckpoints) whole.set_file(name, "0\n0\n");
+  const FakeStorage before = whole.disk;
+  whole.start();
+  size_t refused = 0;
+  for (uint64_t k = 1; k <= whole.disk.ended(); ++k) {
+    LoneNode x;
+    x.disk = before;
+    x.disk.fail_in(k);
+    x.start();
+    if (!x.exit || !contains(x.exit->reason, "cannot read the checkpoint files of /data")) continue;
+    EXPECT_EQ(x.exit->code, 2);
+    for (const char* name : log::kOffsetCheckpoints) EXPECT_EQ(x.file(name), "0\n0\n");
+    ++refused;
+  }
+  EXPECT_EQ(refused, std::size(log::kOffsetCheckpoints));
 }
 
 TEST(Startup, checkpoints_of_partitions_that_are_not_open_yet_are_kept) {

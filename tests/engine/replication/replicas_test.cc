@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "engine/protocol/messages/alter_partition.h"
 #include "engine/protocol/messages/fetch.h"
 #include "tests/engine/replication/replicas_world.h"
@@ -518,6 +520,63 @@ TEST(Replicas, a_failed_disk_is_told_once_and_the_partition_answers_for_it) {
   h.settle();
   EXPECT_EQ(h.out.failed_dirs.size(), 1u);
   EXPECT_EQ(h.replicas.find(h.tp(0))->role(), Role::offline);
+}
+
+struct DroppedTold final : Trace {
+  std::vector<TraceEvent> seen;
+  void event(const TraceEvent& e) override {
+    if (e.kind == TraceKind::log_tail_dropped || e.kind == TraceKind::log_tails_dropped) seen.push_back(e);
+  }
+};
+
+TEST(Replicas, what_recovery_has_dropped_is_told_and_that_of_many_logs_as_a_sum) {
+  Home h;
+  DroppedTold told;
+  h.trace = &told;
+  Uuid topic;
+  topic.bytes[0] = 7, topic.bytes[15] = 9;
+  const std::string owner = log::encode_partition_metadata(topic);
+  for (int i = 0; i < 25; ++i) {
+    const std::string at = log::partition_dir("t", i) + "/";
+    h.disk.set_content(at + log::kPartitionMetadataFile, {owner.begin(), owner.end()});
+    h.disk.set_content(at + "00000000000000000000.log", FakeStorage::Content(i == 3 ? 0 : 100, 'x'));
+  }
+  for (int i = 0; i < 25; ++i) h.assign({topic, i}, 1, 1, 1);
+  h.settle();
+  ASSERT_EQ(told.seen.size(), 21u);
+  for (size_t i = 0; i < 20; ++i) {
+    EXPECT_EQ(told.seen[i].kind, TraceKind::log_tail_dropped);
+    EXPECT_NE(told.seen[i].a, 3);
+    EXPECT_EQ(topic_of_keys(told.seen[i].b, told.seen[i].c), topic);
+    EXPECT_EQ(told.seen[i].d, 100);
+  }
+  EXPECT_EQ(told.seen[20].kind, TraceKind::log_tails_dropped);
+  EXPECT_EQ(told.seen[20].a, 4);
+  EXPECT_EQ(told.seen[20].c, 400);
+}
+
+// Its own lies in another directory, unread as yet.
+TEST(Replicas, a_partition_that_goes_while_strays_of_its_name_are_moved_leaves_nothing) {
+  const TopicIdPartition id = ReplicasWorld::tp(0);
+  const std::string own = log::encode_partition_metadata(id.topic), other = log::encode_partition_metadata(Uuid{{5}});
+  for (uint64_t steps = 0; steps < 12; ++steps) {
+    Home x;
+    x.disk.set_content("t-0/partition.metadata", {own.begin(), own.end()});
+    x.disk.set_content("@1/t-0/partition.metadata", {other.begin(), other.end()});
+    Replicas::Wanted w;
+    w.id = id;
+    w.topic = "t";
+    w.assignment = {1, 1, kSelf, ns({1, 2, 3}), ns({1, 2, 3})};
+    w.strays = {DirId{1}};
+    x.turn([&](Io& io) { x.replicas.assign(io, w, x.out); });
+    for (uint64_t i = 0; i < steps; ++i) x.step();
+    x.turn([&](Io& io) { x.replicas.remove(io, id); });
+    x.settle();
+    EXPECT_TRUE(x.replicas.all_closed());
+    EXPECT_EQ(x.disk.names(""), (std::vector<std::string>{"@1"})) << steps;
+    ASSERT_EQ(x.disk.names("@1").size(), 1u) << steps;
+    EXPECT_EQ(log::parse_partition_dir(x.disk.names("@1")[0])->kind, log::PartitionDirKind::stray) << steps;
+  }
 }
 
 }  // namespace

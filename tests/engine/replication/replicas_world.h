@@ -12,7 +12,7 @@ struct ReplicasWorld {
   static TopicIdPartition tp(int32_t partition, uint8_t topic = 7) { return {Uuid{{topic}}, partition}; }
   template<class F>
   void turn(F&& f) {
-    Ctx ctx = world.ctx();
+    Ctx ctx{world.now, world.wall, world.chance, world.flaws, trace ? *trace : world.trace, world.scratch};
     Commands commands;
     Io io{ctx, commands, ops};
     f(io);
@@ -50,6 +50,7 @@ struct ReplicasWorld {
   }
 
   TestWorld world;
+  Trace* trace = nullptr;  // null: nobody listens
   FakeStorage disk;
   OpTable ops;
   Replicas replicas;
