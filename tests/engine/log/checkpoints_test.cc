@@ -38,6 +38,13 @@ TEST(Checkpoints, damage_is_refused) {
     EXPECT_FALSE(parse_partition_metadata(bad)) << bad;
 }
 
+TEST(Checkpoints, of_the_most_partitions_are_not_too_large_to_be_read) {
+  OffsetLines lines;
+  lines.add(std::string(249, 'x'), 999'999, INT64_MAX);
+  constexpr uint64_t kPartitionsMost = 1'000'000;  // replication::Replicas::kPartitionsMax
+  EXPECT_LE(lines.file().size() * kPartitionsMost, kMaxCheckpointBytes);
+}
+
 TEST(PartitionDir, names) {
   EXPECT_EQ(partition_dir("a-b", 3), "a-b-3");
   EXPECT_EQ(parse_partition_dir("a-b-3")->topic, "a-b");

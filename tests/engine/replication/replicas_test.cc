@@ -66,6 +66,7 @@ struct Home : ReplicasWorld {
     Offset high_watermark = 0;
     Slice records;
     Offset log_start = 0;
+    std::optional<OffsetAndEpoch> diverging;
   };
   void answer_fetch(const Asked& a, const std::vector<Told>& told, IoError error = IoError::none) {
     protocol::FetchResponse m;
@@ -77,6 +78,7 @@ struct Home : ReplicasWorld {
       x.error_code = static_cast<int16_t>(t.error);
       x.high_watermark = t.high_watermark;
       x.log_start_offset = t.log_start;
+      if (t.diverging) x.diverging_epoch.end_offset = t.diverging->offset, x.diverging_epoch.epoch = t.diverging->epoch;
       x.records = t.records.empty() ? protocol::Records::empty() : protocol::Records::of(t.records.span());
     }
     Writer w;
@@ -577,6 +579,45 @@ TEST(Replicas, a_partition_that_goes_while_strays_of_its_name_are_moved_leaves_n
     ASSERT_EQ(x.disk.names("@1").size(), 1u) << steps;
     EXPECT_EQ(log::parse_partition_dir(x.disk.names("@1")[0])->kind, log::PartitionDirKind::stray) << steps;
   }
+}
+
+// A follower cuts its log deeper than memory reaches at the moment when files of its start are to go.
+TEST(Replicas, files_put_away_go_though_their_log_is_opening_when_they_are_due) {
+  Home h;
+  const TopicIdPartition id = ReplicasWorld::tp(0);
+  Replicas::Wanted w;
+  w.id = id;
+  w.topic = "t";
+  w.assignment = {1, 1, kSelf, ns({1}), ns({1})};
+  w.settings.log.segment_bytes = 300'000, w.settings.log.retention_bytes = 1'500'000;
+  h.turn([&](Io& io) { h.replicas.assign(io, w, h.out); });
+  h.settle();
+  for (int i = 0; i < 40; ++i) {
+    h.turn([&](Io& io) {
+      ASSERT_TRUE(h.replicas.append(io.ctx, id, make_batch(1, std::string(100'000, 'v'))).has_value());
+    });
+    h.settle();
+  }
+  const auto put_away = [&] {
+    const auto names = h.disk.names("t-0");
+    return std::count_if(names.begin(), names.end(), [](const auto& name) { return name.ends_with(".deleted"); });
+  };
+  h.pass(seconds(30));
+  h.settle();
+  ASSERT_GT(put_away(), 0);
+  const Offset start = h.replicas.find(id)->log().ends().log_start;
+  w.assignment = {2, 2, n(2), ns({1, 2}), ns({2})};
+  h.turn([&](Io& io) { h.replicas.assign(io, w, h.out); });
+  const Home::Asked asked = h.standing();
+  h.answer_fetch(asked, {{.id = id, .diverging = OffsetAndEpoch{start + 1, 1}}});
+  ASSERT_FALSE(h.replicas.find(id)->log().ready());
+  h.pass(seconds(60));
+  h.settle();
+  ASSERT_TRUE(h.replicas.find(id)->log().ready());
+  EXPECT_EQ(h.replicas.find(id)->log().ends().submitted, start + 1);
+  h.pass(seconds(1));
+  h.settle();
+  EXPECT_EQ(put_away(), 0);
 }
 
 }  // namespace
