@@ -108,9 +108,9 @@ DriverEnd Driver::Impl::run() {
   if (!killed) finish_sends();
   pool.stop();
   senders.stop();
-  lookups.stop();
   disk.reset();
   network.reset();
+  lookups.stop();  // it may wait for a name server: nobody waits for this node meanwhile
   return *end;
 }
 

@@ -146,8 +146,8 @@ void Turn::run(std::span<const Event> events) {
     const BoundListener& listener = p.boot.listeners[in.listener.value];
     r.kind = p.config.controller_listener(listener.name) ? ListenerKind::controller : ListenerKind::broker;
     r.body_at = static_cast<uint32_t>(in.body.data() - in.frame.data());
-    r.client_id = in.client_id;
     r.frame = std::move(in.frame);
+    r.name_client(in.client_id);
     dispatch(r);
     drain();
     if (!p.server.has(in.ticket.conn)) peer_left(in.ticket.conn);

@@ -99,6 +99,7 @@ void Turn::publish() {
 // may have lost its end, so nothing is carried before the registration of this life, which fences it, is in the image.
 void Turn::carry_if_joined() {
   if (p.image.in_transaction() || p.unpublished.empty()) return;
+  if (p.startup.phase >= Phase::closing) return;  // no log opens any more, and what checkpoints say is written down
   if (p.config.broker && !p.joined) {
     const metadata::Broker* self = p.image.broker(NodeId{p.config.node_id});
     if (!self || p.lifecycle.epoch() < 0 || self->epoch != p.lifecycle.epoch()) return;

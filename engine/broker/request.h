@@ -1,5 +1,6 @@
 // A request on its way through the node, and the encoding of its reply.
 #pragma once
+#include <functional>
 #include <string_view>
 
 #include "engine/base/ctx.h"
@@ -21,8 +22,21 @@ struct Request {
   ListenerId listener;
   Slice frame;                 // header and body; for a request that never was on a wire only the body
   uint32_t body_at = 0;        // where the body begins in frame
-  std::string_view client_id;  // null if the client gave none
+  std::string_view client_id;  // in `frame` or `mended`; null if the client gave none
+  Slice mended;                // a client id that was no UTF-8
   ByteSpan body() const { return frame.span().subspan(body_at); }
+  // `id` may lie in memory of the turn.
+  void name_client(std::string_view id) {
+    const ByteSpan whole = frame.span();
+    const auto* at = reinterpret_cast<const uint8_t*>(id.data());
+    const std::less<> before;
+    const bool within = !before(at, whole.data()) && before(at, whole.data() + whole.size());
+    if (!id.empty() && !within) {
+      mended = Slice::copy(as_bytes(id));
+      id = mended.text();
+    }
+    client_id = id;
+  }
   template<class V>
   void fields(V& v) const {
     v("ticket", ticket), v("frame", frame);

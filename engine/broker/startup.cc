@@ -147,7 +147,9 @@ void Turn::startup_ended(const Owner& owner, const StorageEnd& end) {
           if (!e.directory || !d) continue;
           s.used[i] = true;
           if (d->topic == quorum::kMetadataTopic) s.metadata[i] = true;
-          if (d->kind == log::PartitionDirKind::live) found_home({d->topic, d->partition}, DirId{i});
+          const bool named_so = e.name == log::partition_dir(d->topic, d->partition);  // not "t-01"
+          if (d->kind == log::PartitionDirKind::live && named_so && i < p.config.log_dirs.size())
+            found_home({d->topic, d->partition}, DirId{i});
           if (d->kind == log::PartitionDirKind::deleted) {  // a former life had no time to remove it
             io.remove({kStartup, kSweep, i}, DirId{i}, e.name);
             ++s.waiting;

@@ -152,13 +152,13 @@ void Core::schedule(Op& op, TimerId& timer, int32_t after_ms, Timer what) {
 
 void Core::on_time(Op& op) {
   const Instant now = op.ctx.now;
-  // What a timer sets for this very instant waits for the next turn.
   for (size_t due = std::min(timers_.size(), kTimersOfTurn); due > 0 && timers_.next() <= now; --due) {
     Timer timer;
     timers_.pop(now, &timer);
     if (timer.kind == Timer::Kind::sweep) sweep(op);
-    if (timer.kind == Timer::Kind::purge) purge(op);
-    if (timer.kind == Timer::Kind::restore) restore(op);
+    // These may go on at once: with the next turn.
+    if (timer.kind == Timer::Kind::purge) return purge(op);
+    if (timer.kind == Timer::Kind::restore) return restore(op);
     const auto it = groups_.find(timer.group);
     if (it == groups_.end()) continue;
     Group& g = it->second;

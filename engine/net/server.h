@@ -51,7 +51,7 @@ struct Incoming {
   ListenerId listener;
   Slice frame;                 // header and body
   ByteSpan body;               // within frame
-  std::string_view client_id;  // within frame; null if the client gave none
+  std::string_view client_id;  // in frame, or in memory of the turn; null if the client gave none
 };
 
 class Server final {

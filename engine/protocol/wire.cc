@@ -61,7 +61,7 @@ Run next_run(Str s, size_t at) {
   return follows(3) ? Run{4, false} : Run{3, true};
 }
 
-Str as_java_reads(Reader& r, Arena& a, Str s) {
+Str as_java_reads(Arena& a, Str s) {
   std::string out;
   bool faults = false;
   for (size_t at = 0; at < s.size();) {
@@ -70,8 +70,7 @@ Str as_java_reads(Reader& r, Arena& a, Str s) {
     faults = faults || run.fault;
     at += run.size;
   }
-  if (!faults) return s;
-  if (out.size() > kStringMax) r.fail("a string is too long");
+  if (!faults || out.size() > kStringMax) return s;  // what is too long when mended could not be written again
   return a.copy(out);
 }
 
@@ -110,7 +109,7 @@ Str read_string(Reader& r, Arena& a, bool flexible, bool nullable) {
   const uint8_t* p = r.take(static_cast<size_t>(n));
   if (!p) return "";
   const Str s(reinterpret_cast<const char*>(p), static_cast<size_t>(n));
-  return ascii(s) ? s : as_java_reads(r, a, s);
+  return ascii(s) ? s : as_java_reads(a, s);
 }
 
 Bytes read_bytes(Reader& r, bool flexible, bool nullable) {

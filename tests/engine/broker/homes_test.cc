@@ -146,6 +146,31 @@ TEST_F(Homes, two_of_other_topics_are_both_strays) {
   EXPECT_EQ(log_starts(1), nothing);
 }
 
+TEST_F(Homes, a_name_that_only_reads_like_a_partitions_is_not_one) {
+  put_partition(0, 9), put_log_start(0, 40);
+  x.set_file("t-00/00000000000000000000.log", "");
+  x.set_file(in(1) + "t-000/00000000000000000000.log", "");
+  live();
+  EXPECT_EQ(log_starts(0), from_40);
+  EXPECT_EQ(strays(0) + strays(1), 0u);
+}
+
+// Wherever a start is stopped in good order, what is known of the partition is handed on.
+TEST_F(Homes, a_start_that_is_stopped_forgets_nothing) {
+  put_partition(0, 8), put_log_start(0, 70);
+  put_partition(1, 9), put_log_start(1, 40);
+  const FakeStorage before = x.disk;
+  for (uint64_t turns = 1; turns < 150; ++turns) {
+    x.disk = before;
+    const uint64_t from = x.turns;
+    x.start([&] { return x.turns - from >= turns; });
+    x.stop();
+    ASSERT_TRUE(x.exit.has_value()) << turns;
+    EXPECT_EQ(x.exit->code, 0) << turns << x.exit->reason;
+    EXPECT_EQ(log_starts(1), from_40) << turns;
+  }
+}
+
 // Wherever a life ends by a loss of power, the next one finds its own.
 TEST_F(Homes, the_partition_is_found_again_after_a_crash_at_any_point) {
   put_partition(0, 8), put_log_start(0, 70);
