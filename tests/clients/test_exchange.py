@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 from nodes import BINARY
 from test_java import java  # noqa: F401  (a fixture)
@@ -64,12 +64,29 @@ metadata.log.max.record.bytes.between.snapshots=2000
             while b"Kafka Server started" not in log.read_bytes():
                 assert process.poll() is None and time.monotonic() < until, log.read_text()[-3000:]
                 time.sleep(0.05)
+            if name == "kafka":
+                self.wait_for_leaders()
             yield
             process.terminate()
             assert process.wait(30) in (0, 143), log.read_text()[-3000:]  # Java's exit code tells the signal
         finally:
             process.kill()
             process.wait()
+
+
+    def wait_for_leaders(self) -> None:
+        """Kafka says that it has started a moment before it leads."""
+        consumer = Consumer({"bootstrap.servers": self.address, "group.id": "nobody"})
+        until = time.monotonic() + 30
+        partitions = [TopicPartition(t.topic, p) for t in consumer.list_topics(timeout=20).topics.values() for p in t.partitions]
+        while partitions:
+            try:
+                consumer.get_watermark_offsets(partitions[0], timeout=20)
+                partitions.pop(0)
+            except KafkaException as e:
+                assert e.args[0].code() == KafkaError.NOT_LEADER_FOR_PARTITION and time.monotonic() < until, e
+                time.sleep(0.05)
+        consumer.close()
 
 
 @pytest.fixture
