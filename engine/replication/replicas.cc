@@ -143,13 +143,13 @@ void Replicas::remove(Io& io, const TopicIdPartition& id) {
   open_some(io);
 }
 
-void Replicas::open_postponed(Io& io, const std::string& path) {
-  if (name_waits(path)) return;
+// Those whose names wait for nothing any more.
+void Replicas::open_postponed(Io& io) {
   for (auto it = postponed_.begin(); it != postponed_.end();)
-    if (find(it->first)->log().path() == path)
-      open_due_.insert(postponed_.extract(it++));
-    else
+    if (name_waits(find(it->first)->log().path()))
       ++it;
+    else
+      open_due_.insert(postponed_.extract(it++));
   open_some(io);
 }
 
@@ -185,7 +185,7 @@ void Replicas::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out
     const std::string path = it->second.path();
     leaving_.erase(it);
     if (const auto left = leaving_paths_.find(path); --left->second == 0) leaving_paths_.erase(left);
-    return open_postponed(io, path);
+    return open_postponed(io);
   }
   const auto key = keys_.find(owner.key);
   if (key == keys_.end()) return;

@@ -299,7 +299,7 @@ class Replicas final {
   void open_some(Io& io);
   bool name_waits(const std::string& path) const { return leaving_paths_.count(path) || names_.has(path); }
   void forget_name(const std::string& path);
-  void open_postponed(Io& io, const std::string& path);  // unless the name still waits
+  void open_postponed(Io& io);
   void close_some(Io& io);
   void closed(Io& io, const TopicIdPartition& id);
   void fetch_answered(Io& io, Fetcher& fetcher, const FetchCall& call, const Slice& body, int16_t version, Out& out);

@@ -104,7 +104,7 @@ void Replicas::checkpoint_file_ended(Io& io, bool good, bool last) {
   if (std::exchange(names_.failed, false))  // it is written again at its next time
     names_.due.merge(written);
   else
-    for (const std::string& path : written) open_postponed(io, path);
+    open_postponed(io);
   if (std::exchange(names_.again, false) && !names_.due.empty() && !ending_) begin_task(Task::checkpoint);
 }
 
