@@ -73,7 +73,6 @@ metadata.log.max.record.bytes.between.snapshots=2000
             process.kill()
             process.wait()
 
-
     def wait_for_leaders(self) -> None:
         """Kafka says that it has started a moment before it leads."""
         consumer = Consumer({"bootstrap.servers": self.address, "group.id": "nobody"})
