@@ -185,7 +185,8 @@ void Replicas::on_storage(Io& io, const Owner& owner, const StorageEnd& end, Out
     const std::string path = it->second.path();
     leaving_.erase(it);
     if (const auto left = leaving_paths_.find(path); --left->second == 0) leaving_paths_.erase(left);
-    return open_postponed(io);
+    if (!name_waits(path)) open_postponed(io);
+    return;
   }
   const auto key = keys_.find(owner.key);
   if (key == keys_.end()) return;
