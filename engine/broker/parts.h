@@ -115,6 +115,14 @@ struct Startup {
   std::vector<bool> used, metadata;              // what else was found there (DirectoryFound)
   std::vector<Uuid> directory_ids;
   std::string cluster_id;
+  struct Bootstrap {
+    std::vector<Slice> records;
+    bool elr = false;  // they set eligible.leader.replicas.version
+    template<class V>
+    void fields(V& v) const {
+      v("records", records), v("elr", elr);
+    }
+  } bootstrap;                           // of the file that `kafka-storage format` left, until the controller has it
   std::vector<CheckpointLines> found;    // while loading: by directory
   CheckpointLines lines;                 // of all: of partitions that lie beside them, or nowhere
   std::map<PartitionName, DirId> homes;  // where a partition's directory was found
@@ -137,7 +145,8 @@ struct Startup {
   void fields(V& v) const {
     v("phase", phase), v("waiting", waiting), v("meta", meta), v("directory_ids", directory_ids),
         v("cluster_id", cluster_id), v("used", used), v("metadata", metadata), v("refused_at", refused_at);
-    v("found", found), v("lines", lines), v("homes", homes), v("copies", copies), v("comparing", comparing);
+    v("bootstrap", bootstrap), v("found", found), v("lines", lines), v("homes", homes), v("copies", copies),
+        v("comparing", comparing);
     v("clean_epoch", clean_epoch), v("clean_files", clean_files), v("clean", clean), v("ready_told", ready_told);
     v("ask_at", ask_at), v("sought_at", sought_at);
     v("give_up", give_up), v("closes_on", closes_on), v("close_by", close_by);

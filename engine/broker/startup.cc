@@ -11,6 +11,7 @@
 #include "engine/broker/supported.h"
 #include "engine/broker/turn.h"
 #include "engine/log/checkpoints.h"
+#include "engine/metadata/bootstrap.h"
 #include "engine/metadata/features.h"
 #include "engine/quorum/codec.h"
 
@@ -29,7 +30,8 @@ enum Step : uint16_t {
   kDropClean,
   kSweep,
   kFile,
-  kCopy
+  kCopy,
+  kBootstrap
 };
 constexpr uint32_t kRecoveryFile = 1, kCleanerFileNumber = 5;  // of those that replace_file keeps apart
 static_assert(std::size(log::kOffsetCheckpoints) == kCleaner - kRecovery + 1);
@@ -93,6 +95,10 @@ void Turn::load_directories() {
     io.list({kStartup, kList, i}, dir, "");
   }
   s.waiting = static_cast<uint32_t>(7 * n);
+  if (!p.config.controller) return;
+  const uint32_t at = metadata_directory();
+  io.load({kStartup, kBootstrap, at}, DirId{at}, metadata::kBootstrapFile, metadata::kBootstrapMost);
+  ++s.waiting;
 }
 
 void Turn::startup_ended(const Owner& owner, const StorageEnd& end) {
@@ -137,6 +143,11 @@ void Turn::startup_ended(const Owner& owner, const StorageEnd& end) {
         io.remove({kStartup, kDropClean, i}, DirId{i}, log::kCleanShutdownFile);
         ++s.waiting;
       }
+      break;
+    case kBootstrap:
+      if (!found && end.error != IoError::not_found)
+        return fatal(2, "cannot read " + directory + "/" + metadata::kBootstrapFile + ": " + name(end.error));
+      if (found && !take_bootstrap(directory, end.bytes)) return;
       break;
     case kList:
       if (!found && end.error != IoError::not_found)
@@ -194,6 +205,25 @@ void Turn::startup_ended(const Owner& owner, const StorageEnd& end) {
     compare_copies();
   else if (s.phase == Phase::formatting)
     give_identities();
+}
+
+// False: the node has ended.
+bool Turn::take_bootstrap(const std::string& directory, const Slice& file) {
+  const std::string path = directory + "/" + metadata::kBootstrapFile;
+  const auto read = metadata::read_bootstrap(arena(), file);
+  if (!read) {
+    fatal(2, path + " is damaged: " + (read.error().reason ? read.error().reason : "a checksum"));
+    return false;
+  }
+  const std::string beyond = metadata::unsupported_levels(read->image.features());
+  if (!beyond.empty()) {
+    fatal(2, path + " asks for levels that this node does not support: " + beyond);
+    return false;
+  }
+  Startup::Bootstrap& b = p.startup.bootstrap;
+  b.records = read->records;
+  b.elr = read->image.feature(metadata::kElrVersion) > 0;
+  return true;
 }
 
 uint32_t Turn::metadata_directory() const {
@@ -332,6 +362,8 @@ void Turn::run_node() {
     o.auto_leader_rebalance = c.auto_leader_rebalance;
     o.balance_interval = c.leader_imbalance_check_interval;
     o.properties = p.boot.properties;
+    if (!s.bootstrap.records.empty()) o.bootstrap_elr = s.bootstrap.elr;
+    o.bootstrap_records = std::move(s.bootstrap.records);
     p.controller.emplace(o);
   }
   p.quorum.emplace(std::move(q));

@@ -30,6 +30,7 @@ struct Turn {
   void startup_ended(const Owner& owner, const StorageEnd& end);
   void load_directories();
   uint32_t metadata_directory() const;
+  bool take_bootstrap(const std::string& directory, const Slice& file);
   bool directories_go_together();
   void look_at_directories();
   void found_home(const PartitionName& partition, DirId dir);

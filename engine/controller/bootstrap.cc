@@ -7,8 +7,10 @@
 namespace klamm::controller {
 
 void bootstrap(Operation& op) {
+  op.records = op.options.bootstrap_records;
+  const bool given = !op.records.empty();
   for (const metadata::SupportedFeature& f : metadata::supported_features()) {
-    if (f.fresh == 0 || (f.name == metadata::kElrVersion && !op.options.bootstrap_elr)) continue;
+    if (given || f.fresh == 0 || (f.name == metadata::kElrVersion && !op.options.bootstrap_elr)) continue;
     protocol::FeatureLevelRecord r;
     r.name = f.name;
     r.feature_level = f.fresh;

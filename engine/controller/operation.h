@@ -68,7 +68,8 @@ struct Operation {
 KLAMM_CONTROLLER_APIS(KLAMM_X)
 #undef KLAMM_X
 
-// What a fresh cluster begins with: the levels of all features, as `kafka-storage format` of 4.3 chooses them.
+// What a fresh cluster begins with: the records of its bootstrap.checkpoint, or the levels of all features as
+// `kafka-storage format` of 4.3 chooses them; and the min.insync.replicas of all (KIP-966).
 void bootstrap(Operation& op);
 
 enum class FenceReason : int64_t { session = 0, refused = 1, asked = 2 };  // as traced

@@ -1,7 +1,9 @@
 // What the node's configuration says to the controller.
 #pragma once
 #include <string>
+#include <vector>
 
+#include "engine/base/bytes.h"
 #include "engine/base/ids.h"
 #include "engine/base/units.h"
 #include "engine/metadata/config.h"
@@ -21,6 +23,7 @@ struct Options {
   Duration balance_interval = seconds(300);  // leader.imbalance.check.interval.seconds
   Duration unclean_interval = seconds(300);  // unclean.leader.election.interval.ms
   bool bootstrap_elr = true;                 // eligible.leader.replicas.version = 1 in a fresh cluster
+  std::vector<Slice> bootstrap_records;      // framed; a fresh cluster begins with these; empty: with levels of our own
   metadata::Properties properties;           // the node's own, for the defaults of topic configs
 };
 

@@ -49,7 +49,7 @@ std::optional<Refusal> check(const Operation& op, const Update& u, Upgrade type)
         "Can't downgrade the version of this feature without setting the upgrade type to either safe or "
         "unsafe downgrade.");
   if (u.max_version_level > now && type != Upgrade::upgrade) return refuse("Can't upgrade with a downgrade type.");
-  if (u.feature == kMetadataVersion && u.max_version_level != now)
+  if (u.feature == kMetadataVersion && u.max_version_level < now)
     return refuse("This controller writes the records of one metadata version only.");
   if (u.feature == "kraft.version" && u.max_version_level != now) return refuse("The quorum's voters are static.");
   return std::nullopt;

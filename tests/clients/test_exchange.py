@@ -5,6 +5,7 @@ Kafka has a use for (the voters of a dynamic quorum, quotas, access rights) come
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import subprocess
 import time
@@ -46,10 +47,10 @@ group.initial.rebalance.delay.ms=0
 metadata.log.max.record.bytes.between.snapshots=2000
 """ + "\n".join(more))
 
-    def format(self) -> None:
+    def format(self, *more: str) -> None:
         """As a user of Kafka begins."""
         command = [*self.java, "kafka.tools.StorageTool", "format", "-t", "abcdefghijklmnopqrstuw", "-c", str(self.properties)]
-        command += ["--standalone"] if self.standalone else []
+        command += [*(["--standalone"] if self.standalone else []), *more]
         subprocess.run(command, check=True, timeout=60, capture_output=True)
 
     @contextlib.contextmanager
@@ -189,6 +190,28 @@ def run_tool(place: Place, *command: str) -> str:
     done = subprocess.run([*place.java, *command], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+@pytest.mark.parametrize("standalone", [False, True], ids=["voters", "standalone"])
+def test_what_kafka_formatted_and_nobody_has_served(tmp_path: Path, java: list[str], standalone: bool) -> None:  # noqa: F811
+    """The levels and credentials that `kafka-storage format` was told are what the cluster begins with."""
+    place = Place(tmp_path, java, standalone=standalone)
+    place.format("--release-version", "4.1", "--add-scram", "SCRAM-SHA-256=[name=alice,password=of-no-use]")
+    features = ["org.apache.kafka.tools.FeatureCommand", "--bootstrap-server", place.address]
+    configs = ["kafka.admin.ConfigCommand", "--bootstrap-server", place.address, "--entity-type", "users"]
+    level = re.compile(r"metadata.version\s.*FinalizedVersionLevel: (\S+)")
+    with place.served_by("klamm"):
+        create(place)
+        go_on(place, 0)
+        assert level.search(run_tool(place, *features, "describe"))[1] == "4.1-IV1"
+        run_tool(place, *features, "upgrade", "--feature", "metadata.version=30")
+        assert level.search(run_tool(place, *features, "describe"))[1] == "4.3-IV0"
+    with place.served_by("kafka"):
+        go_on(place, 1)
+        assert level.search(run_tool(place, *features, "describe"))[1] == "4.3-IV0"
+        assert "SCRAM-SHA-256" in run_tool(place, *configs, "--entity-name", "alice", "--describe")
+    with place.served_by("klamm"):
+        go_on(place, 2)
 
 
 def test_what_klamm_has_no_use_for_is_kept(tmp_path: Path, java: list[str]) -> None:  # noqa: F811

@@ -11,6 +11,7 @@
 #include "engine/log/checkpoints.h"
 #include "engine/log/producer_snapshot.h"
 #include "engine/log/transactions.h"
+#include "engine/metadata/bootstrap.h"
 #include "engine/metadata/client_match.h"
 #include "engine/metadata/config.h"
 #include "engine/metadata/difference.h"
@@ -63,6 +64,9 @@ void metadata_snapshot(ByteSpan input) {
   fit_batches(&file);
   metadata::SnapshotReader reader({1000, 1}, Slice::copy(file));
   Arena arena;
+  if (const auto bootstrap = metadata::read_bootstrap(arena, Slice::copy(file)))
+    for (Image fresh; const Slice& record : bootstrap->records)
+      FUZZ_CHECK(fresh.apply(arena, fresh.end(), record.span()).has_value());
   while (!reader.done())
     if (!reader.step(arena, 100)) return;
   FUZZ_CHECK(reader.image().end() == 1000);

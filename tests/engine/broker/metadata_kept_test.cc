@@ -6,6 +6,7 @@
 #include "engine/protocol/batch_builder.h"
 #include "engine/protocol/records/control_records.h"
 #include "tests/engine/broker/lone_node.h"
+#include "tests/support/heard.h"
 
 namespace klamm::broker {
 namespace {
@@ -14,12 +15,7 @@ const std::string kMetadataDir = "__cluster_metadata-0/";
 const std::string kFirstSegment = kMetadataDir + "00000000000000000000.log";
 using Voters = std::vector<metadata::QuorumVoter>;
 
-struct Events final : Trace {
-  std::vector<TraceEvent> seen;
-  void event(const TraceEvent& e) override {
-    if (e.kind == TraceKind::metadata_unused) seen.push_back(e);
-  }
-};
+using Events = Heard<TraceKind::metadata_unused>;
 
 template<class Record>
 Slice control_value(const Record& record) {

@@ -1,7 +1,10 @@
 #include "engine/broker/meta_file.h"
 #include "engine/broker/rules.h"
+#include "engine/metadata/bootstrap.h"
 #include "engine/quorum/codec.h"
 #include "tests/engine/broker/lone_node.h"
+#include "tests/engine/metadata/bootstrap_file.h"
+#include "tests/support/heard.h"
 
 namespace klamm::broker {
 namespace {
@@ -132,12 +135,41 @@ TEST(Startup, any_failure_of_the_disk_on_the_way_ends_the_node_or_does_no_harm) 
   }
 }
 
-struct DamageTold final : Trace {
-  std::vector<TraceEvent> seen;
-  void event(const TraceEvent& e) override {
-    if (e.kind == TraceKind::checkpoint_damaged || e.kind == TraceKind::log_tail_dropped) seen.push_back(e);
+// As `kafka-storage format --release-version 4.1` asks for it.
+TEST(Startup, a_fresh_cluster_begins_with_the_levels_that_its_directory_was_formatted_with) {
+  const std::string log = "__cluster_metadata-0/00000000000000000000.log";
+  const std::string ours = std::string("metadata.version\0\x1e", 18), asked = std::string("metadata.version\0\x1b", 18);
+  LoneNode plain, x;
+  plain.start();
+  x.set_file("bootstrap.checkpoint", metadata::bootstrap_file({{metadata::kMetadataVersion, 27}}));
+  x.start();
+  ASSERT_TRUE(plain.ready && x.ready);
+  EXPECT_NE(plain.file(log).find(ours), std::string::npos);
+  EXPECT_EQ(x.file(log).find(ours), std::string::npos);
+  EXPECT_NE(x.file(log).find(asked), std::string::npos);
+  EXPECT_NE(plain.file(log).find("min.insync.replicas"), std::string::npos);
+  EXPECT_EQ(x.file(log).find("min.insync.replicas"), std::string::npos);  // eligible.leader.replicas.version is 0
+  x.stop();
+  x.set_file("bootstrap.checkpoint", metadata::bootstrap_file({{metadata::kMetadataVersion, 28}}));
+  x.start();
+  EXPECT_TRUE(x.ready);
+  EXPECT_EQ(x.file(log).find(std::string("metadata.version\0\x1c", 18)), std::string::npos);  // it is no fresh one now
+}
+
+TEST(Startup, a_bootstrap_file_that_is_damaged_or_asks_for_too_much_ends_the_node) {
+  for (const std::string& text :
+       {std::string("nothing of that kind"), metadata::bootstrap_file({}),
+        metadata::bootstrap_file({{metadata::kMetadataVersion, 31}}), std::string(metadata::kBootstrapMost + 1, 'x')}) {
+    LoneNode x;
+    x.set_file("bootstrap.checkpoint", text);
+    x.start();
+    ASSERT_TRUE(x.exit.has_value());
+    EXPECT_EQ(x.exit->code, 2);
+    EXPECT_NE(x.exit->reason.find("/data/bootstrap.checkpoint"), std::string::npos) << x.exit->reason;
   }
-};
+}
+
+using DamageTold = Heard<TraceKind::checkpoint_damaged, TraceKind::log_tail_dropped>;
 
 TEST(Startup, damaged_checkpoints_do_no_harm_and_are_told) {
   LoneNode x;

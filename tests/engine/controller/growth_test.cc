@@ -169,6 +169,25 @@ TEST(UpdateFeatures, what_is_refused_and_why) {
   }
 }
 
+// Of a cluster that was formatted with an older release, or that Apache Kafka wrote.
+TEST(UpdateFeatures, an_older_metadata_version_goes_up_and_not_down) {
+  Options options = lab_options();
+  options.bootstrap_elr = false;
+  options.bootstrap_records = {
+      metadata::encode_record(0, protocol::FeatureLevelRecord{.name = "metadata.version", .feature_level = 27})};
+  Lab lab(options);
+  lab.start_broker(1);
+  EXPECT_EQ(lab.controller.latest().features().size(), 1u);
+  const auto ask = [&](const Level& level) {
+    return static_cast<E>(lab.ask<protocol::UpdateFeaturesResponse>(update(lab, {level}), 2)->error_code);
+  };
+  EXPECT_EQ(ask({"metadata.version", 26, 2}), E::invalid_update_version);
+  EXPECT_EQ(ask({"metadata.version", 31}), E::invalid_update_version);
+  EXPECT_EQ(ask({"metadata.version", 30}), E::none);
+  EXPECT_EQ(lab.controller.latest().feature("metadata.version"), 30);
+  EXPECT_EQ(ask({"metadata.version", 29, 2}), E::invalid_update_version);
+}
+
 TEST(UpdateFeatures, all_or_none) {
   Lab lab;
   lab.start_broker(1);

@@ -3,6 +3,7 @@
 #include "engine/protocol/messages/alter_partition.h"
 #include "engine/protocol/messages/fetch.h"
 #include "tests/engine/replication/replicas_world.h"
+#include "tests/support/heard.h"
 
 namespace klamm::replication {
 namespace {
@@ -524,12 +525,7 @@ TEST(Replicas, a_failed_disk_is_told_once_and_the_partition_answers_for_it) {
   EXPECT_EQ(h.replicas.find(h.tp(0))->role(), Role::offline);
 }
 
-struct DroppedTold final : Trace {
-  std::vector<TraceEvent> seen;
-  void event(const TraceEvent& e) override {
-    if (e.kind == TraceKind::log_tail_dropped || e.kind == TraceKind::log_tails_dropped) seen.push_back(e);
-  }
-};
+using DroppedTold = Heard<TraceKind::log_tail_dropped, TraceKind::log_tails_dropped>;
 
 TEST(Replicas, what_recovery_has_dropped_is_told_and_that_of_many_logs_as_a_sum) {
   Home h;
