@@ -6,6 +6,7 @@
 #include "engine/base/error_code.h"
 #include "engine/env/event.h"
 #include "engine/log/checkpoints.h"
+#include "engine/metadata/config_defs.h"
 #include "engine/metadata/unused_records.h"
 #include "engine/quorum/codec.h"
 
@@ -38,6 +39,7 @@ void TraceRing::event(const TraceEvent& e) {
     case TraceKind::broker_fenced:
     case TraceKind::broker_unfenced:
     case TraceKind::disk_full:
+    case TraceKind::config_unused:
     case TraceKind::metadata_unused:
     case TraceKind::log_tail_dropped:
     case TraceKind::log_tails_dropped:
@@ -70,6 +72,7 @@ void TraceRing::tell(const TraceEvent& e) const {
     case TraceKind::disk_full:
       if (e.b) return log_.error("log", "Log directory " + directory(e) + " is nearly full: records are refused");
       return log_.info("log", "Log directory " + directory(e) + " has room again");
+    case TraceKind::config_unused: return tell_config(e);
     case TraceKind::metadata_unused: return tell_unused(e);
     case TraceKind::log_tail_dropped:
     case TraceKind::log_tails_dropped:
@@ -92,6 +95,13 @@ void TraceRing::tell_unused(const TraceEvent& e) const {
     log_.warn("metadata",
               "The metadata has too many records without effect in this version, or some that cannot be read: no "
               "snapshots are taken, and the metadata log keeps growing");
+}
+
+void TraceRing::tell_config(const TraceEvent& e) const {
+  const auto all = metadata::config_defs(metadata::ConfigScope::broker);
+  const auto at = static_cast<size_t>(e.a);
+  log_.warn("config", "Dynamic configuration without effect in this version: " +
+                          (at < all.size() ? std::string(all[at].name) : "a listener's own (listener.name.*)"));
 }
 
 std::string TraceRing::directory(const TraceEvent& e) const {

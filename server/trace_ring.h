@@ -26,6 +26,7 @@ class TraceRing final : public Trace {
  private:
   void tell(const TraceEvent& e) const;
   void tell_unused(const TraceEvent& e) const;
+  void tell_config(const TraceEvent& e) const;
   void tell_recovery(const TraceEvent& e) const;
   std::string directory(const TraceEvent& e) const;
 

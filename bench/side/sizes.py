@@ -12,10 +12,10 @@ import subprocess
 import time
 
 from side import wire
-from side.load import load
+from side.load import Failed, load
 from side.peers import cpu_seconds
 
-CONNECTIONS, PARTITIONS, BULK_MB = 10_000, 10_000, 1000
+CONNECTIONS, PARTITIONS, BULK_MB, BATCHES = 10_000, 10_000, 1000, 1_000_000
 CREATE_TOPICS = 19
 
 
@@ -98,14 +98,32 @@ def partitions(n, figures):
     figures.figure("size.create.cpu", f"a topic of {PARTITIONS:,} partitions: CPU", "s", "less").add(n.name, n.cpu() - used)
     figures.figure("size.partition", f"own memory an idle partition of {PARTITIONS:,}", "KiB", "less", ("most", 4)).add(
         n.name, (n.own_memory() - before) / PARTITIONS / 1024)
-    restarts(n, figures, "partitions", f"{PARTITIONS:,} partitions")
+    restarts(n, figures, "partitions", f"{PARTITIONS:,} partitions", leads_all)
 
 
-def restarts(n, figures, key, what):
+def leads_all(n):
+    """Until each partition of the topic has a leader."""
+    give_up = time.monotonic() + 60
+    while wire.leaders(n.address, b"many") < PARTITIONS:
+        if time.monotonic() > give_up:
+            raise TimeoutError("partitions without a leader")
+        time.sleep(0.01)
+
+
+def restarts(n, figures, key, what, then=None):
+    def start(how, after):
+        seconds = n.start()
+        figures.figure(f"restart.{key}.{how}", f"start after {after}, {what}", "s", "less").add(n.name, seconds)
+        if then:
+            began = time.monotonic()
+            then(n)
+            figures.figure(f"restart.{key}.{how}.leads", f"start after {after}, {what}: all led", "s", "less").add(
+                n.name, seconds + time.monotonic() - began)
+
     figures.figure(f"restart.{key}.stop", f"orderly stop with {what}", "s", "less").add(n.name, n.end())
-    figures.figure(f"restart.{key}.clean", f"start after an orderly stop, {what}", "s", "less").add(n.name, n.start())
+    start("clean", "an orderly stop")
     n.end(signal.SIGKILL)
-    figures.figure(f"restart.{key}.crash", f"start after kill -9, {what}", "s", "less").add(n.name, n.start())
+    start("crash", "kill -9")
 
 
 def bulk(n, figures):
@@ -114,7 +132,19 @@ def bulk(n, figures):
     restarts(n, figures, "bulk", f"{BULK_MB:,} MB in 6 partitions")
 
 
+def small_batches(n, figures):
+    """All of a record each, in one partition; what recovery opens is read back."""
+    load("create", n, "small", partitions=1)
+    acked = 0
+    while acked < BATCHES:
+        acked += load("requests", n, "small", partitions=1, size=100, seconds=2, connections=32, in_flight=20)["acked"]
+    restarts(n, figures, "batches", f"{BATCHES:,} small batches")
+    got = load("consume", n, "small", partitions=1, messages=acked, seconds=60)["messages"]
+    if got < acked:
+        raise Failed(f"{n.name}: {got:,} of {acked:,} records came back after kill -9")
+
+
 def measure(binary, name, disk, figures):
-    for what in (connections, partitions, bulk):
+    for what in (connections, partitions, bulk, small_batches):
         with node(binary, name, f"{disk}/sizes") as n:
             what(n, figures)

@@ -47,6 +47,27 @@ def brokers_known(address):
     return struct.unpack(">i", call(address, 3, 1, struct.pack(">i", 0))[:4])[0]
 
 
+def leaders(address, topic):
+    """How many partitions of the topic have a leader, by Metadata v1."""
+    answer = call(address, 3, 1, struct.pack(">ih", 1, len(topic)) + topic, 30)
+    at = 4
+    for _ in range(struct.unpack_from(">i", answer)[0]):  # brokers: id, host, port, rack
+        at += 4
+        at += 2 + struct.unpack_from(">h", answer, at)[0] + 4
+        at += 2 + max(struct.unpack_from(">h", answer, at)[0], 0)
+    at += 4 + 4  # the controller, one topic
+    at += 2
+    at += 2 + struct.unpack_from(">h", answer, at)[0] + 1
+    led, count = 0, struct.unpack_from(">i", answer, at)[0]
+    at += 4
+    for _ in range(count):
+        led += struct.unpack_from(">i", answer, at + 6)[0] >= 0
+        at += 10
+        for _ in range(2):  # replicas, isr
+            at += 4 + 4 * struct.unpack_from(">i", answer, at)[0]
+    return led
+
+
 def wait_ready(addresses, timeout_s=60.0):
     """Until each broker answers ApiVersions and names all the others."""
     give_up = time.monotonic() + timeout_s

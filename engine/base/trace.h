@@ -10,44 +10,45 @@ namespace klamm {
 
 // X(name): the arguments are documented beside it in the order (a, b, c, d). Logs are named by (partition in a,
 // topic_key in b).
-#define KLAMM_TRACE_KINDS(X)                                                                                  \
-  X(none)                                                                                                     \
-  X(node_started)        /* node id, incarnation */                                                           \
-  X(node_stopping)       /* node id */                                                                        \
-  X(raft_role)           /* epoch, role (raft::Role), leader, log end */                                      \
-  X(raft_vote_granted)   /* epoch, candidate, pre-vote */                                                     \
-  X(controller_active)   /* epoch, offset */                                                                  \
-  X(controller_sought)   /* node id: it knows no leader of the quorum, or hears none, for a while */          \
-  X(broker_registered)   /* broker, broker epoch */                                                           \
-  X(broker_refused)      /* node id, error: the controller does not register it */                            \
-  X(broker_fenced)       /* broker, reason: 0 session, 1 refused, 2 asked */                                  \
-  X(broker_unfenced)     /* broker */                                                                         \
-  X(partition_changed)   /* partition, topic key, leader << 32 | leader epoch, isr mask */                    \
-  X(became_leader)       /* partition, topic key, leader epoch, start offset */                               \
-  X(became_follower)     /* partition, topic key, leader epoch, leader */                                     \
-  X(batch_appended)      /* partition, topic key, base offset, epoch << 32 | crc; flags = offsets (capped) */ \
-  X(log_removed)         /* partition, topic key */                                                           \
-  X(log_truncated)       /* partition, topic key, to offset, from offset; flags = 1: and begins anew there */ \
-  X(log_recovered)       /* partition, topic key, end offset, start offset */                                 \
-  X(log_tail_dropped)    /* partition, topic key, rest of the topic id, bytes found damaged */                \
-  X(log_tails_dropped)   /* of how many more logs; 0; bytes */                                                \
-  X(checkpoint_damaged)  /* directory, which of log::kOffsetCheckpoints: it counts for nothing */             \
-  X(log_start_moved)     /* partition, topic key, start offset */                                             \
-  X(log_compacting)      /* partition, topic key, offset: what is below may go for what is below */           \
-  X(durable)             /* partition, topic key, synced offset */                                            \
-  X(high_watermark)      /* partition, topic key, offset, leader epoch */                                     \
-  X(disk_failed)         /* directory, error */                                                               \
-  X(disk_full)           /* directory, 1: records are refused, 0: no longer */                                \
-  X(metadata_unused)     /* kinds (bits of metadata::UnusedKind), records, 1: not all are kept */             \
-  X(connection_opened)   /* 0 in / 1 out, conn, peer */                                                       \
-  X(connection_closed)   /* reason, conn */                                                                   \
-  X(request)             /* api, conn, version, correlation */                                                \
-  X(reply)               /* api, conn, error, correlation */                                                  \
-  X(group_state)         /* members, group hash, generation, state */                                         \
-  X(client_acknowledged) /* partition, topic hash, base offset, records */                                    \
-  X(client_failed)       /* partition, topic hash, error, records */                                          \
-  X(client_consumed)     /* partition, topic hash, base offset, records */                                    \
-  X(client_committed)    /* partition, topic hash, offset */                                                  \
+#define KLAMM_TRACE_KINDS(X)                                                                                      \
+  X(none)                                                                                                         \
+  X(node_started)        /* node id, incarnation */                                                               \
+  X(node_stopping)       /* node id */                                                                            \
+  X(raft_role)           /* epoch, role (raft::Role), leader, log end */                                          \
+  X(raft_vote_granted)   /* epoch, candidate, pre-vote */                                                         \
+  X(controller_active)   /* epoch, offset */                                                                      \
+  X(controller_sought)   /* node id: it knows no leader of the quorum, or hears none, for a while */              \
+  X(broker_registered)   /* broker, broker epoch */                                                               \
+  X(broker_refused)      /* node id, error: the controller does not register it */                                \
+  X(broker_fenced)       /* broker, reason: 0 session, 1 refused, 2 asked */                                      \
+  X(broker_unfenced)     /* broker */                                                                             \
+  X(partition_changed)   /* partition, topic key, leader << 32 | leader epoch, isr mask */                        \
+  X(became_leader)       /* partition, topic key, leader epoch, start offset */                                   \
+  X(became_follower)     /* partition, topic key, leader epoch, leader */                                         \
+  X(batch_appended)      /* partition, topic key, base offset, epoch << 32 | crc; flags = offsets (capped) */     \
+  X(log_removed)         /* partition, topic key */                                                               \
+  X(log_truncated)       /* partition, topic key, to offset, from offset; flags = 1: and begins anew there */     \
+  X(log_recovered)       /* partition, topic key, end offset, start offset */                                     \
+  X(log_tail_dropped)    /* partition, topic key, rest of the topic id, bytes found damaged */                    \
+  X(log_tails_dropped)   /* of how many more logs; 0; bytes */                                                    \
+  X(checkpoint_damaged)  /* directory, which of log::kOffsetCheckpoints: it counts for nothing */                 \
+  X(log_start_moved)     /* partition, topic key, start offset */                                                 \
+  X(log_compacting)      /* partition, topic key, offset: what is below may go for what is below */               \
+  X(durable)             /* partition, topic key, synced offset */                                                \
+  X(high_watermark)      /* partition, topic key, offset, leader epoch */                                         \
+  X(disk_failed)         /* directory, error */                                                                   \
+  X(disk_full)           /* directory, 1: records are refused, 0: no longer */                                    \
+  X(config_unused)       /* a dynamic broker config without effect: its place in the table, -1 of one listener */ \
+  X(metadata_unused)     /* kinds (bits of metadata::UnusedKind), records, 1: not all are kept */                 \
+  X(connection_opened)   /* 0 in / 1 out, conn, peer */                                                           \
+  X(connection_closed)   /* reason, conn */                                                                       \
+  X(request)             /* api, conn, version, correlation */                                                    \
+  X(reply)               /* api, conn, error, correlation */                                                      \
+  X(group_state)         /* members, group hash, generation, state */                                             \
+  X(client_acknowledged) /* partition, topic hash, base offset, records */                                        \
+  X(client_failed)       /* partition, topic hash, error, records */                                              \
+  X(client_consumed)     /* partition, topic hash, base offset, records */                                        \
+  X(client_committed)    /* partition, topic hash, offset */                                                      \
   X(fault)               /* the simulator's fault kind, host, argument, argument */
 
 enum class TraceKind : uint16_t {

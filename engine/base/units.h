@@ -21,7 +21,14 @@ constexpr Duration milliseconds(int64_t n) {
   constexpr int64_t kMost = std::numeric_limits<int64_t>::max() / 4'000'000;  // saturates: configs hold 2^63-1 ms
   return {(n > kMost ? kMost : n < -kMost ? -kMost : n) * 1'000'000};
 }
-constexpr Duration seconds(int64_t n) { return milliseconds(n * 1'000); }
+constexpr Duration seconds(int64_t n) {
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max() / 1'000;
+  return milliseconds((n > kMost ? kMost : n < -kMost ? -kMost : n) * 1'000);
+}
+constexpr Duration minutes(int64_t n) {
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max() / 60;
+  return seconds((n > kMost ? kMost : n < -kMost ? -kMost : n) * 60);
+}
 
 // Nanoseconds on the machine's own monotonic clock; fixed for a turn.
 struct Instant {

@@ -99,7 +99,8 @@ ErrorCode FetchSessions::advance(Ctx& ctx, int16_t version, const FetchRequest& 
   KLAMM_ASSERT_REL(s.order.size(), ==, s.places.size());
   KLAMM_ASSERT_REL(s.topics.size(), ==, s.numbers.size());
   count(s);
-  if (partitions_ > kPartitionsMost || name_bytes_ > kNameBytesMost) {
+  s.used = ctx.now;
+  if (s.order.size() > kSessionPartitionsMost || !make_room(ctx.now, 0, 0)) {
     erase(it);
     return ErrorCode::fetch_session_id_not_found;
   }
@@ -108,7 +109,6 @@ ErrorCode FetchSessions::advance(Ctx& ctx, int16_t version, const FetchRequest& 
     return ErrorCode::none;
   }
   s.epoch = after(s.epoch);
-  s.used = ctx.now;
   s.size = s.order.size();
   return ErrorCode::none;
 }
@@ -186,7 +186,7 @@ int32_t FetchSessions::open(Ctx& ctx, int16_t version, bool follower, const Fetc
   size_t partitions = 0, names = 0;
   for (const auto& topic : q.topics)
     partitions += topic.partitions.size(), names += by_id(version) ? 0 : topic.topic.size();
-  if (partitions_ + partitions > kPartitionsMost || name_bytes_ + names > kNameBytesMost) return 0;
+  if (partitions > kSessionPartitionsMost || !make_room(ctx.now, partitions, names)) return 0;
   if (!make_place(ctx.now, follower, partitions)) return 0;
   int32_t id = 0;
   while (id == 0 || sessions_.count(id)) {
@@ -214,6 +214,17 @@ int32_t FetchSessions::open(Ctx& ctx, int16_t version, bool follower, const Fetc
   }
   count(s);
   return id;
+}
+
+// Of the others what is idle goes, the longest first, until so much more fits.
+bool FetchSessions::make_room(Instant now, size_t partitions, size_t names) {
+  while (partitions_ + partitions > kPartitionsMost || name_bytes_ + names > kNameBytesMost) {
+    const auto idle = std::min_element(sessions_.begin(), sessions_.end(),
+                                       [](const auto& a, const auto& b) { return a.second.used < b.second.used; });
+    if (idle == sessions_.end() || now - idle->second.used <= kEvictAfter) return false;
+    erase(idle);
+  }
+  return true;
 }
 
 bool FetchSessions::make_place(Instant now, bool follower, size_t size) {

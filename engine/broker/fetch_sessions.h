@@ -9,7 +9,7 @@
 // is longer than kEvictAfter, else of an older one that matters less: of a consumer before one of a follower, with
 // fewer partitions before more. Without a place the fetch is answered in full, with session id 0. All sessions together
 // remember at most kPartitionsMost partitions and kNameBytesMost of topics' names, each once a session, for a client
-// may name what no topic is called: one that would grow beyond ends.
+// may name what no topic is called: idle ones make room, then one that would grow beyond ends.
 #pragma once
 #include <map>
 #include <optional>
@@ -29,6 +29,7 @@ class FetchSessions final {
   static constexpr Duration kEvictAfter = seconds(120);  // as Kafka, which fixes it too
 
   static constexpr size_t kPartitionsMost = 1'000'000;
+  static constexpr size_t kSessionPartitionsMost = 200'000;  // an incremental fetch of a few bytes costs all of them
   static constexpr size_t kNameBytesMost = 64 << 20;
 
   FetchSessions() = default;
@@ -140,6 +141,7 @@ class FetchSessions final {
   }
   void count(const Session& s) { partitions_ += s.order.size(), name_bytes_ += s.name_bytes; }
   void uncount(const Session& s) { partitions_ -= s.order.size(), name_bytes_ -= s.name_bytes; }
+  bool make_room(Instant now, size_t partitions, size_t names);
   bool make_place(Instant now, bool follower, size_t size);
   bool news(Session& s, const Key& key, protocol::FetchResponse::PartitionData& y);
 

@@ -175,14 +175,15 @@ void Turn::forward_on_time() {
   while (p.forwards.retries.pop(ctx().now, &id)) forward_send(id);
 }
 
-// Asks the controller for a topic that a client named; nobody waits for it.
+// Asks the controller for a topic that a client named; nobody waits for it. As large as this broker's properties say:
+// those of a controller that is none of the brokers are not meant.
 void Turn::create_topic_for(const std::string& topic) {
   if (p.forwards.creating.size() >= Forwards::kCreatingMost || p.forwards.creating.count(topic)) return;
   protocol::CreateTopicsRequest m;
   auto& t = m.topics.add(arena());
   t.name = arena().copy(topic);
-  t.num_partitions = -1;
-  t.replication_factor = -1;
+  t.num_partitions = p.config.num_partitions;
+  t.replication_factor = static_cast<int16_t>(p.config.default_replication_factor);
   if (const InternalTopic* internal = find_internal(topic)) {
     const auto number = [&](const char* name) { return metadata::parse_integer(p.property(name)).value_or(-1); };
     t.num_partitions = static_cast<int32_t>(number(internal->partitions));

@@ -468,10 +468,11 @@ struct Parts {
   bool controller_registering = false;
   Instant controller_registration_at{};
   GroupService groups;
-  metadata::Image carried;       // the image that the other parts know
-  uint32_t unused_told = 0;      // kinds of records without effect that people know of
-  bool incomplete_told = false;  // and that they are too many
-  bool joined = false;           // the image has this life's registration: only then is it carried to the other parts
+  metadata::Image carried;             // the image that the other parts know
+  std::set<std::string> configs_told;  // dynamic ones without effect that people know of
+  uint32_t unused_told = 0;            // kinds of records without effect that people know of
+  bool incomplete_told = false;        // and that they are too many
+  bool joined = false;  // the image has this life's registration: only then is it carried to the other parts
   std::set<TopicIdPartition> stirred_groups;  // to go on loading
   ParkedProduces produces;
   std::optional<ProduceWork> producing;  // goes on in the next turn, before any other request
@@ -503,7 +504,7 @@ struct Parts {
     v("boot", boot), v("ops", ops), v("conns", conns), v("peer_names", peer_names), v("server", server),
         v("calls", calls), v("startup", startup);
     v("quorum", quorum), v("controller", controller), v("image", image), v("published", published),
-        v("snapshots", snapshots), v("joined", joined), v("unused_told", unused_told),
+        v("snapshots", snapshots), v("joined", joined), v("unused_told", unused_told), v("configs_told", configs_told),
         v("incomplete_told", incomplete_told), v("carried", carried.end()), v("replicas", replicas);
     v("lifecycle", lifecycle), v("broker_conns", broker_conns), v("controller_registered", controller_registered),
         v("controller_registering", controller_registering),

@@ -84,6 +84,9 @@ void Turn::publish() {
     p.published = read.next;
     moved = true;
   }
+  if (p.unpublished.features && !p.image.in_transaction())
+    if (const std::string beyond = metadata::unsupported_levels(p.image.features()); !beyond.empty())
+      return fatal(2, "the metadata has levels of features that this node does not support: " + beyond);
   tell_unused();
   carry_if_joined();
   if (moved) p.lifecycle.metadata_moved(ctx().now);
@@ -274,12 +277,23 @@ void Turn::assign_partition(const TopicIdPartition& id, std::vector<size_t>& hel
   drain(out);
 }
 
+// Once in a life: whoever throttles something counts on it.
+void Turn::tell_without_effect(const std::string& key) {
+  if (metadata::broker_config_has_effect(key) || !p.configs_told.insert(key).second) return;
+  const std::span<const metadata::ConfigDef> all = metadata::config_defs(metadata::ConfigScope::broker);
+  const metadata::ConfigDef* def = metadata::find_config(metadata::ConfigScope::broker, key);
+  ctx().trace.event({TraceKind::config_unused, 0, def ? static_cast<int32_t>(def - all.data()) : -1});
+}
+
 // Dynamic configs of brokers, the cluster's under this one's own, hold from now on, as the defaults of topics too.
 void Turn::layer_broker_configs() {
   p.properties = p.boot.properties;
   for (const std::string& name : {std::string(), std::to_string(p.config.node_id)})
     if (const metadata::ConfigMap* map = p.image.config({metadata::ResourceType::broker, name}))
-      for (const auto& [key, value] : *map) p.properties[key] = value;
+      for (const auto& [key, value] : *map) {
+        p.properties[key] = value;
+        tell_without_effect(key);
+      }
   metadata::layer_dynamic_configs(p.config, p.properties);
   resolve_peers();
   p.server.set_limits(io, server_limits(p.boot, p.config, p.peer_names));

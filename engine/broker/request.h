@@ -43,11 +43,16 @@ struct Request {
   }
 };
 
-// Decodes the body in the ticket's version; false if it is malformed, and then the connection is closed, as Kafka does.
+// Of what a body is decoded into. The smallest elements of lists grow some twentyfold.
+inline constexpr size_t kDecodedMost = 256 << 20;
+
+// Decodes the body in the ticket's version; false if it is malformed or takes too much, and then the connection is
+// closed, as Kafka does with the former.
 template<class Message>
 bool decode_body(const Request& request, Arena& arena, Message& out) {
   Reader reader(request.body());
-  return decode(reader, arena, request.ticket.version, out) && reader.ok();
+  const size_t before = arena.taken();
+  return decode(reader, arena, request.ticket.version, out) && reader.ok() && arena.taken() - before <= kDecodedMost;
 }
 
 // The body of a reply in the ticket's version. A value that the version cannot carry is our own bug.

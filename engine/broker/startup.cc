@@ -361,6 +361,7 @@ void Turn::run_node() {
     o.delete_topic_enable = c.delete_topics;
     o.auto_leader_rebalance = c.auto_leader_rebalance;
     o.balance_interval = c.leader_imbalance_check_interval;
+    o.unclean_interval = c.unclean_election_interval;
     o.properties = p.boot.properties;
     if (!s.bootstrap.records.empty()) o.bootstrap_elr = s.bootstrap.elr;
     o.bootstrap_records = std::move(s.bootstrap.records);

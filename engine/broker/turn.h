@@ -84,6 +84,7 @@ struct Turn {
   void tell_cordoned();
   DirId directory_for_new(std::vector<size_t>& held) const;
   void assign_partition(const TopicIdPartition& id, std::vector<size_t>& held);
+  void tell_without_effect(const std::string& key);
   void layer_broker_configs();
   void resolve_peers();
   void peer_resolved(std::string_view told);

@@ -338,17 +338,20 @@ void alter(Operation& op, const Request& q, Response& a, bool afresh, EditsOf ed
 // Nothing has been acknowledged since they lost their leaders: who was eligible still is, and nobody else ever could
 // be.
 void keep_leaderless_eligible(Operation& op, Str topic) {
-  for (const TopicIdPartition& id : op.image.memberships(metadata::kLeaderless)) {
-    const metadata::Topic* t = op.image.topic(id.topic);
-    if (!topic.empty() && topic != t->name) continue;
-    const metadata::PartitionInfo& info = *t->partitions.find(id.partition);
-    if (info.elr.empty() && info.last_known_elr.empty()) continue;
+  const auto keep = [&](const TopicIdPartition& id, const metadata::PartitionInfo& info) {
+    if (info.elr.empty() && info.last_known_elr.empty()) return;
     protocol::PartitionChangeRecord r;
     r.topic_id = id.topic;
     r.partition_id = id.partition;
     r.eligible_leader_replicas = metadata::numbers(op.ctx.arena(), info.elr);
     r.last_known_elr = metadata::numbers(op.ctx.arena(), info.last_known_elr);
     op.emit(metadata::kPartitionVersion, r);
+  };
+  if (topic.empty()) {
+    for (const TopicIdPartition& id : op.image.memberships(metadata::kLeaderless)) keep(id, *op.image.partition(id));
+  } else if (const metadata::Topic* t = op.image.topic(topic)) {
+    for (const auto& [index, info] : t->partitions)
+      if (info.leader == kNoNode) keep({t->id, index}, info);
   }
 }
 

@@ -128,7 +128,9 @@ void Controller::activate(Ctx& ctx, const Activation& at, const metadata::Image&
   next_ = committed_ = at.next;
   latest_ = image;
   soft_ = Soft();
-  for (const auto& [id, broker] : image.brokers()) {
+  if (latest_.in_transaction())  // of a controller that died in the middle (KIP-868)
+    operate(ctx, out, [](Operation& op) { op.emit(0, protocol::AbortTransactionRecord{}); });
+  for (const auto& [id, broker] : latest_.brokers()) {
     Session& s = soft_.sessions[id];  // not heard yet, but given the time to be
     s.epoch = broker.epoch;
     s.last_contact = ctx.now;
@@ -136,7 +138,7 @@ void Controller::activate(Ctx& ctx, const Activation& at, const metadata::Image&
   if (options_.auto_leader_rebalance) soft_.balance_at = ctx.now + options_.balance_interval;
   soft_.elect_at = ctx.now + options_.unclean_interval;
   ctx.trace.event({TraceKind::controller_active, 0, at.epoch, at.next});
-  if (image.features().empty()) operate(ctx, out, [](Operation& op) { bootstrap(op); });
+  if (latest_.features().empty()) operate(ctx, out, [](Operation& op) { bootstrap(op); });
 }
 
 void Controller::deactivate(Ctx& ctx, Out& out) {

@@ -1,9 +1,6 @@
 #include "engine/metadata/bootstrap.h"
 
-#include <algorithm>
-
 #include "engine/base/reader.h"
-#include "engine/metadata/features.h"
 #include "engine/metadata/records.h"
 #include "engine/metadata/snapshot.h"
 #include "engine/metadata/unused_records.h"
@@ -43,17 +40,6 @@ Result<Bootstrap> read_bootstrap(Arena& arena, const Slice& file) {
       if (!belongs(frame)) return fail(ErrorCode::corrupt_message, "it has records that no cluster begins with");
       out.records.push_back(Slice::copy(frame));
     }
-  }
-  return out;
-}
-
-std::string unsupported_levels(const Pmap<std::string, int16_t>& levels) {
-  std::string out;
-  for (const auto& [name, level] : levels) {
-    const auto all = supported_features();
-    const auto f = std::find_if(all.begin(), all.end(), [&](const SupportedFeature& x) { return x.name == name; });
-    if (f != all.end() && f->min <= level && level <= f->max) continue;
-    out += (out.empty() ? "" : ", ") + name + "=" + std::to_string(level);
   }
   return out;
 }

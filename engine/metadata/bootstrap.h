@@ -1,7 +1,6 @@
 // What `kafka-storage format` leaves beside meta.properties for a fresh cluster (KIP-778): the levels of features that
 // were asked for, SCRAM credentials (KIP-900). A file of the shape of a snapshot, without anything of the quorum.
 #pragma once
-#include <string>
 #include <vector>
 
 #include "engine/base/bytes.h"
@@ -21,8 +20,5 @@ struct Bootstrap {
 };
 // An error: damaged, too large, with other records, or without a metadata.version, which Kafka refuses too.
 Result<Bootstrap> read_bootstrap(Arena& arena, const Slice& file);
-
-// What of these levels this node does not support, for people; empty: nothing.
-std::string unsupported_levels(const Pmap<std::string, int16_t>& levels);
 
 }  // namespace klamm::metadata

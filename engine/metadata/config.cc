@@ -22,7 +22,7 @@ void read(const ConfigDef&, std::string_view text, std::vector<std::string>& out
 void read(const ConfigDef& def, std::string_view text, Duration& out) {
   const std::string_view name = def.name;
   const int64_t n = parse_integer(trimmed(text)).value_or(0);
-  out = name.ends_with(".minutes") ? seconds(n) * 60 : name.ends_with(".seconds") ? seconds(n) : milliseconds(n);
+  out = name.ends_with(".minutes") ? minutes(n) : name.ends_with(".seconds") ? seconds(n) : milliseconds(n);
 }
 
 void read(const ConfigDef&, std::string_view text, Millionths& out) {
@@ -110,7 +110,9 @@ bool bounds_group_configs(std::string_view name) {
   return name.starts_with("group.") && (name.find(".min.") != name.npos || name.find(".max.") != name.npos);
 }
 
-bool has_effect(std::string_view name) {
+}  // namespace
+
+bool broker_config_has_effect(std::string_view name) {
   if (among(kTyped, name) || among(kCleanerTyped, name) || among(kReadByName, name) || bounds_group_configs(name))
     return true;
   for (const std::string_view topic : kTopicTyped)
@@ -118,6 +120,8 @@ bool has_effect(std::string_view name) {
       if (synonym.substr(0, synonym.find('*')) == name) return true;
   return false;
 }
+
+namespace {
 
 // ---- reading a broker's properties, problem by problem
 constexpr std::string_view kAuthorizer = "authorizer.class.name";
@@ -163,7 +167,7 @@ void Reading::check_all() {
             "NOTHING IS AUTHORIZED: " + key +
             " has no effect in this version, there is no "
             "access control, and every client that connects may read, write and delete everything");
-      else if (!has_effect(key))
+      else if (!broker_config_has_effect(key))
         idle.append(idle.empty() ? "" : ", ").append(key);
       if (const auto fault = config_fault(*def, value)) {
         const bool tell = def->valid[0] == '[' && fault->find("one of") == fault->npos;

@@ -79,6 +79,7 @@ struct TopicConfig {
   X(Duration, session_timeout, "broker.session.timeout.ms")                                 \
   X(Duration, heartbeat_interval, "broker.heartbeat.interval.ms")                           \
   X(Duration, leader_imbalance_check_interval, "leader.imbalance.check.interval.seconds")   \
+  X(Duration, unclean_election_interval, "unclean.leader.election.interval.ms")             \
   X(std::string, rack, "broker.rack")                                                       \
   X(bool, controlled_shutdown, "controlled.shutdown.enable")                                \
   X(Duration, election_timeout, "controller.quorum.election.timeout.ms")                    \
@@ -229,6 +230,7 @@ std::optional<std::string> topic_config_value(const ConfigDef& def, const Proper
 
 // Takes what may change while a broker runs (KIP-226) from checked properties, with dynamic ones over those of the
 // boot.
+bool broker_config_has_effect(std::string_view name);
 void layer_dynamic_configs(BrokerConfig& config, const Properties& broker);
 
 // Of properties that have been checked; dynamic ones may lie over those of the boot.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 #include <limits>
+#include <set>
+#include <utility>
 
 namespace klamm::metadata {
 namespace {
@@ -222,12 +224,12 @@ std::string config_shown(const ConfigDef& def, std::string_view raw) {
       break;
     case ConfigType::float64: return decimal_shown(value);
     case ConfigType::list: {
-      std::vector<std::string_view> items;
+      std::set<std::string_view> seen;
       const bool distinct = std::string_view(def.valid).starts_with("distinct");
-      for (std::string_view item : config_list(value))
-        if (!distinct || std::find(items.begin(), items.end(), item) == items.end()) items.push_back(item);
       std::string out;
-      for (size_t i = 0; i < items.size(); ++i) out.append(i == 0 ? "" : ",").append(items[i]);
+      bool first = true;
+      for (std::string_view item : config_list(value))
+        if (!distinct || seen.insert(item).second) out.append(std::exchange(first, false) ? "" : ",").append(item);
       return out;
     }
     default: break;

@@ -2,7 +2,10 @@
 #pragma once
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
+
+#include "engine/base/pmap.h"
 
 namespace klamm::metadata {
 
@@ -15,6 +18,9 @@ struct SupportedFeature {
 
 // Sorted by name. kraft.version is not among the records of a static quorum.
 std::span<const SupportedFeature> supported_features();
+
+// What of these levels this node does not support, for people; empty: nothing.
+std::string unsupported_levels(const Pmap<std::string, int16_t>& levels);
 
 // Whether brokers tell the controller of directories that take no new partitions (KIP-1066), and it writes them down:
 // from 4.3-IV0 on.

@@ -203,19 +203,24 @@ struct Fold {
     return {};
   }
   Result<void> fold(const protocol::ClearElrRecord& r) {  // an empty name: of all topics
-    if (!r.topic_name.empty() && !image.topic(r.topic_name)) return refuse("the elr of an unknown topic is cleared");
-    const Pmap<Uuid, Topic> all = image.topics_;
-    for (const auto& [id, topic] : all) {
-      if (!r.topic_name.empty() && topic.name != r.topic_name) continue;
-      for (const auto& [index, info] : topic.partitions) {
-        if (info.elr.empty() && info.last_known_elr.empty()) continue;
-        PartitionInfo p = info;
-        p.elr.clear();
-        p.last_known_elr.clear();
-        put({id, index}, std::move(p));
-      }
+    if (!r.topic_name.empty()) {
+      const Topic* named = image.topic(r.topic_name);
+      if (!named) return refuse("the elr of an unknown topic is cleared");
+      clear_elr(Topic(*named));
+      return {};
     }
+    const Pmap<Uuid, Topic> all = image.topics_;
+    for (const auto& [id, topic] : all) clear_elr(topic);
     return {};
+  }
+  void clear_elr(const Topic& topic) {
+    for (const auto& [index, info] : topic.partitions) {
+      if (info.elr.empty() && info.last_known_elr.empty()) continue;
+      PartitionInfo p = info;
+      p.elr.clear();
+      p.last_known_elr.clear();
+      put({topic.id, index}, std::move(p));
+    }
   }
 
   Result<void> fold(const protocol::ConfigRecord& r) {

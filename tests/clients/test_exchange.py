@@ -214,6 +214,20 @@ def test_what_kafka_formatted_and_nobody_has_served(tmp_path: Path, java: list[s
         go_on(place, 2)
 
 
+@pytest.mark.parametrize("served", [False, True], ids=["formatted", "served"])
+def test_a_level_above_ours_is_refused(tmp_path: Path, java: list[str], served: bool) -> None:  # noqa: F811
+    """A metadata.version that Kafka 4.3.1 knows and does not call stable: in what its formatter left, and in its metadata log."""
+    place = Place(tmp_path, java, "unstable.feature.versions.enable=true")
+    place.format("--feature", "metadata.version=31")
+    if served:
+        with place.served_by("kafka"):
+            create(place)
+        (place.data / "bootstrap.checkpoint").unlink()
+    done = subprocess.run([str(BINARY), "serve", str(place.properties)], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 2, done
+    assert "metadata.version=31" in done.stdout + done.stderr, done
+
+
 def test_what_klamm_has_no_use_for_is_kept(tmp_path: Path, java: list[str]) -> None:  # noqa: F811
     """As Kafka's quick start formats a directory: its voters are in the metadata, and in no property."""
     authorizer = ("authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer", "super.users=User:ANONYMOUS")

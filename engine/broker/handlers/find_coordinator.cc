@@ -71,8 +71,10 @@ void handle_find_coordinator(Turn& t, Request& r, std::optional<Instant> until) 
     doubt_ends = std::max(doubt_ends, t.doubt_ends(f.node));
     return f;
   };
+  const AnswerRoom room(t.arena());
   if (r.ticket.version >= 4) {
     for (Str key : q.coordinator_keys) {
+      if (!room.left()) return t.close(r.ticket);
       const Found f = look(q.key_type, key);
       auto& x = m.coordinators.add(t.arena());
       x.key = key;

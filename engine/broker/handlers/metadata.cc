@@ -61,12 +61,15 @@ void add_error(Answering& a, Str name, const Uuid& id, ErrorCode error) {
     x.topic_authorized_operations = topic_operations();
 }
 
-void add_asked(Answering& a) {
+// False: the answer would take too much.
+bool add_asked(Answering& a) {
   Turn& t = a.t;
+  const AnswerRoom room(t.arena());
   bool ids = false;  // then names are not looked at
   for (const auto& asked : a.q.topics) ids = ids || !asked.topic_id.zero();
   std::set<std::pair<Str, Uuid>> seen;  // what is asked for twice is answered once
   for (const auto& asked : a.q.topics) {
+    if (!room.left()) return false;
     if (!seen.insert(ids ? std::pair{Str(""), asked.topic_id} : std::pair{asked.name, Uuid{}}).second) continue;
     if (ids) {
       if (asked.topic_id.zero()) continue;
@@ -86,6 +89,7 @@ void add_asked(Answering& a) {
       add_error(a, asked.name, Uuid{}, ErrorCode::unknown_topic_or_partition);
     }
   }
+  return true;
 }
 
 // Ids came with version 10, but names may be null only from 12 on; one of the two must be there.
@@ -127,8 +131,8 @@ void handle_metadata(Turn& t, Request& r, std::optional<Instant> until) {
   const bool all = q.topics.is_null() || (r.ticket.version == 0 && q.topics.empty());
   if (all) {
     for (const auto& [name, id] : t.p.image.topics_by_name()) add_topic(a, *t.p.image.topic(id));
-  } else {
-    add_asked(a);
+  } else if (!add_asked(a)) {
+    return t.close(r.ticket);
   }
   if (t.waits_in_doubt(r, until, a.doubt_ends)) return;
   t.answer(r.ticket, m, 1024);

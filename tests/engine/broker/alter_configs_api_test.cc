@@ -2,6 +2,7 @@
 #include "engine/protocol/messages/alter_configs.h"
 #include "engine/protocol/messages/incremental_alter_configs.h"
 #include "tests/engine/broker/wired_node.h"
+#include "tests/support/heard.h"
 
 namespace klamm::broker {
 namespace {
@@ -52,6 +53,19 @@ class AlterConfigsApi : public testing::Test {
   WiredNode x{WiredNode::Properties{{"num.io.threads", "4"}}};
   ConnId client;
 };
+
+TEST_F(AlterConfigsApi, what_is_taken_and_has_no_effect_is_told_once) {
+  Heard<TraceKind::config_unused> heard;
+  x.node.trace = &heard;
+  for (const char* rate : {"100", "200"})
+    EXPECT_EQ(told({{ResourceType::broker, "", "max.connection.creation.rate", rate},
+                    {ResourceType::broker, "1", "log.retention.ms", rate}}),
+              decltype(told({}))(2, {ErrorCode::none, ""}));
+  ASSERT_EQ(heard.seen.size(), 1u);
+  const auto all = metadata::config_defs(metadata::ConfigScope::broker);
+  EXPECT_STREQ(all[static_cast<size_t>(heard.seen[0].a)].name, "max.connection.creation.rate");
+  x.node.trace = nullptr;
+}
 
 TEST_F(AlterConfigsApi, a_broker_takes_changes_for_itself_and_for_all) {
   const std::vector<std::pair<ErrorCode, std::string>> expected = {

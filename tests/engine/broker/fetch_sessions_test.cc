@@ -220,6 +220,26 @@ TEST(FetchSessions, what_all_of_them_remember_is_bounded) {
   EXPECT_EQ(lab.sessions.partitions(), 3u);
 }
 
+TEST(FetchSessions, what_has_been_idle_makes_room_for_what_is_new) {
+  constexpr auto kMost = static_cast<int32_t>(FetchSessions::kSessionPartitionsMost);
+  Lab lab(1000);
+  EXPECT_EQ(lab.open(kMost + 1), 0) << "one session";
+  std::vector<int32_t> ids;
+  for (size_t i = 0; i < FetchSessions::kPartitionsMost / FetchSessions::kSessionPartitionsMost; ++i) {
+    ids.push_back(lab.open(kMost));
+    ASSERT_GT(ids.back(), 0);
+    lab.now = lab.now + milliseconds(1);
+  }
+  EXPECT_EQ(lab.open(1), 0);
+  lab.now = lab.now + FetchSessions::kEvictAfter;
+  ASSERT_EQ(lab.advance(ids[0], 1), ErrorCode::none) << "in use again";
+  EXPECT_GT(lab.open(1), 0);
+  EXPECT_TRUE(lab.sessions.has(ids[0]));
+  EXPECT_FALSE(lab.sessions.has(ids[1])) << "the longest idle";
+  EXPECT_TRUE(lab.sessions.has(ids[2]));
+  EXPECT_EQ(lab.sessions.partitions(), FetchSessions::kPartitionsMost - FetchSessions::kSessionPartitionsMost + 1);
+}
+
 // A name that no topic has may be long, and is the same for all of its partitions.
 TEST(FetchSessions, a_topic_is_named_once_however_many_partitions_it_has) {
   Lab lab;

@@ -85,7 +85,7 @@ class Forward : public testing::Test {
     EXPECT_EQ(told(client), ErrorCode::topic_already_exists);
   }
 
-  WiredNode x = WiredNode::broker();
+  WiredNode x = WiredNode::broker({{"num.partitions", "3"}, {"default.replication.factor", "2"}});
   Slice inner_;
 };
 
@@ -221,6 +221,23 @@ class AutoCreation : public Forward {
     return x.next_call(EnvelopeRequest::kApiKey, milliseconds(10));
   }
 };
+
+// A controller that is no broker may have other properties, or none, for topics.
+TEST_F(AutoCreation, is_as_large_as_this_brokers_properties_say) {
+  const auto call = name_topic();
+  ASSERT_TRUE(call.has_value());
+  EnvelopeRequest envelope;
+  Reader outer(call->body());
+  ASSERT_TRUE(decode(outer, x.arena(), 0, envelope));
+  Reader inner(envelope.request_data.span());
+  protocol::RequestHeader header;
+  ASSERT_TRUE(protocol::decode_request_header(inner, x.arena(), header));
+  CreateTopicsRequest m;
+  ASSERT_TRUE(decode(inner, x.arena(), header.request_api_version, m));
+  ASSERT_EQ(m.topics.size(), 1u);
+  EXPECT_EQ(m.topics[0].num_partitions, 3);
+  EXPECT_EQ(m.topics[0].replication_factor, 2);
+}
 
 TEST_F(AutoCreation, is_asked_for_once_until_it_is_answered_and_then_anew) {
   const auto call = name_topic();

@@ -32,10 +32,11 @@ class WiredNode {
   explicit WiredNode(const Properties& properties = {}) : node(properties) {
     node.on_command = [this](const Command& c) { command(c); };
   }
-  static WiredNode broker() {
-    return WiredNode(Properties{{"process.roles", "broker"},
-                                {"listeners", "PLAINTEXT://here:9092"},
-                                {"controller.quorum.voters", "8@eight:9008,9@nine:9009"}});
+  static WiredNode broker(Properties more = {}) {
+    more.insert({{"process.roles", "broker"},
+                 {"listeners", "PLAINTEXT://here:9092"},
+                 {"controller.quorum.voters", "8@eight:9008,9@nine:9009"}});
+    return WiredNode(more);
   }
 
   void boot() { node.start(), run_for(milliseconds(20)); }

@@ -26,6 +26,21 @@ TEST(Bootstrap, a_fresh_cluster_has_all_features_of_4_3) {
   EXPECT_EQ(lab.log.size(), before);  // once
 }
 
+// As a controller leaves it that dies in the middle.
+TEST(Bootstrap, a_transaction_that_nobody_ended_is_aborted) {
+  Lab lab(lab_options(), false);
+  lab.log.push_back({lab.next++, metadata::encode_record(0, protocol::BeginTransactionRecord{})});
+  const Slice topic = metadata::encode_record(0, protocol::TopicRecord{.name = "half", .topic_id = test_uuid(1)});
+  lab.log.push_back({lab.next++, topic});
+  lab.committed_records = lab.log.size();
+  lab.activate(1);
+  lab.commit();
+  EXPECT_FALSE(lab.fold().in_transaction());
+  EXPECT_EQ(lab.fold().topic("half"), nullptr);
+  EXPECT_EQ(lab.controller.latest().feature("metadata.version"), 30);
+  EXPECT_EQ(lab.register_broker(1, 1), ErrorCode::none);
+}
+
 TEST(Heartbeat, a_broker_whose_directories_are_all_cordoned_gets_no_new_partitions) {
   Lab lab;
   lab.start_broker(1);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/metadata/features.h"
 #include "tests/engine/metadata/bootstrap_file.h"
 
 namespace klamm::metadata {

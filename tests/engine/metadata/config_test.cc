@@ -1,10 +1,12 @@
 #include "engine/metadata/config.h"
 
 #include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
 
 #include <algorithm>
 
 #include "engine/base/visit.h"
+#include "engine/metadata/config_edit.h"
 
 namespace klamm::metadata {
 namespace {
@@ -310,6 +312,54 @@ TEST(BrokerConfig, properties_that_do_not_go_together_are_refused_as_kafka_refus
                                  {{"broker.id", "1"}},
                                  {{"max.connections.per.ip", "0"}, {"max.connections.per.ip.overrides", "::1:4"}}})
     EXPECT_TRUE(report_of(combined(), good).errors.empty()) << good.begin()->first;
+}
+
+TEST(BrokerConfig, times_without_end_end_in_no_past) {
+  Properties p = combined();
+  p["offsets.retention.minutes"] = "2147483647";
+  p["leader.imbalance.check.interval.seconds"] = "9223372036854775807";
+  p["unclean.leader.election.interval.ms"] = "9223372036854775807";
+  ConfigReport report;
+  const BrokerConfig c = parse_broker_config(p, report);
+  EXPECT_TRUE(report.errors.empty());
+  for (const Duration d : {c.offsets_retention, c.leader_imbalance_check_interval, c.unclean_election_interval,
+                           seconds(INT64_MAX), minutes(INT64_MAX), minutes(INT64_MAX / 60 + 1)}) {
+    EXPECT_GT(d, seconds(50LL * 365 * 86'400));
+    EXPECT_GT(Instant{} + d + d, Instant{} + d) << "and may be added to a time";
+  }
+  EXPECT_EQ(minutes(7), seconds(420));
+  EXPECT_LT(minutes(INT64_MIN), seconds(-1));
+}
+
+// As the words say it, in quadratic time.
+std::string edited_slowly(std::string_view now, std::string_view with, bool append) {
+  const auto split = [](std::string_view text) {
+    std::vector<std::string> out(1);
+    for (const char c : text)
+      if (c == ',')
+        out.emplace_back();
+      else
+        out.back() += c;
+    while (!text.empty() && !out.empty() && out.back().empty()) out.pop_back();
+    return out;
+  };
+  std::vector<std::string> parts = split(now);
+  std::erase(parts, std::string());
+  for (const std::string& part : split(with)) {
+    const auto at = std::find(parts.begin(), parts.end(), part);
+    if (append && at == parts.end()) parts.push_back(part);
+    if (!append && at != parts.end()) parts.erase(at);
+  }
+  std::string out;
+  for (size_t i = 0; i < parts.size(); ++i) out += (i ? "," : "") + parts[i];
+  return out;
+}
+
+RC_GTEST_PROP(EditedList, adds_what_is_not_there_and_takes_the_first_away, ()) {
+  const auto text = rc::gen::container<std::string>(rc::gen::elementOf(std::string("ab,")));
+  const std::string now = *text, with = *text;
+  const bool append = *rc::gen::arbitrary<bool>();
+  RC_ASSERT(edited_list(now, with, append) == edited_slowly(now, with, append));
 }
 
 TEST(TopicConfig, a_retention_below_zero_is_for_ever_however_it_is_said) {
