@@ -3,7 +3,6 @@ import gzip
 import resource
 import socket
 import struct
-import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
@@ -53,6 +52,11 @@ def fetch_all(offset):
     return frame(FETCH, 4, fetch(offset, (1 << 31) - 1))
 
 
+def answer_to(connection):
+    """The next one, without its size."""
+    return receive(connection, struct.unpack(">i", receive(connection, 4))[0])
+
+
 def test_connections_that_ask_nothing_cost_little(node, descriptors):
     count = min(10_000, descriptors - 500)
     before = memory(node)
@@ -60,7 +64,7 @@ def test_connections_that_ask_nothing_cost_little(node, descriptors):
     for one in crowd:
         one.sendall(frame(18, 0, b""))
     for one in crowd:
-        receive(one, struct.unpack(">i", receive(one, 4))[0])
+        answer_to(one)
     assert (memory(node) - before) / count < 8 * KIB
     client = OneTopic(node.port)
     client.create_topic()
@@ -92,24 +96,36 @@ def test_connections_of_an_address_are_limited_while_the_broker_runs(node):
     assert node.end()[0] == 0
 
 
-def test_two_thousand_connections_write_at_once(node, descriptors):
-    count, each = min(2_000, descriptors - 500), 5
+def test_two_thousand_connections_write_and_read_at_once(node, descriptors):
+    count, rounds, each = min(2_000, descriptors - 500), 3, 2
     OneTopic(node.port).create_topic()
     crowd = [socket.create_connection(("127.0.0.1", node.port), 60) for _ in range(count)]
+    sent = {}  # by the offset that was acknowledged
+    for turn in range(rounds):
+        writes = [[batch(b"%d of %d in turn %d" % (i, who, turn)) for i in range(each)] for who in range(count)]
+        for one, mine in zip(crowd, writes):
+            one.sendall(b"".join(produce(records) for records in mine))
+        lasts = []
+        for one, mine in zip(crowd, writes):
+            offsets = []
+            for records in mine:
+                error, offset = struct.unpack(">hq", answer_to(one)[19:29])
+                assert error == 0
+                offsets.append(offset)
+                sent[offset] = records[21:]
+            assert offsets == sorted(offsets)
+            lasts.append(offsets[-1])
+        for one, offset in zip(crowd, lasts):
+            one.sendall(frame(FETCH, 4, fetch(offset, 1)))  # the first batch comes whole
+        for one, offset in zip(crowd, lasts):
+            found = answer_to(one)[49:]
+            assert struct.unpack(">q", found[:8])[0] == offset and found[21:] == sent[offset]
     for one in crowd:
-        one.sendall(b"".join(produce(batch(b"x" * 100)) for _ in range(each)))
-    offsets = []
-    for one in crowd:
-        mine = []
-        for _ in range(each):
-            answer = receive(one, struct.unpack(">i", receive(one, 4))[0])
-            error, offset = struct.unpack(">hq", answer[19:29])
-            assert error == 0
-            mine.append(offset)
-        assert mine == sorted(mine)
-        offsets += mine
         one.close()
-    assert sorted(offsets) == list(range(count * each))
+    total = count * rounds * each
+    assert sorted(sent) == list(range(total))
+    assert OneTopic(node.port).fetch() == [sent[offset] for offset in range(total)]
+    assert node.end()[0] == 0
 
 
 def test_readers_that_do_not_read_share_what_they_wait_for(node):
@@ -191,14 +207,31 @@ def test_what_unpacks_to_much_is_refused_in_little_memory(node):
     assert node.end()[0] == 0
 
 
-def test_a_slow_writer_holds_up_nobody(node):
+def test_slow_writers_hold_up_nobody(node):
+    count = 400
     client = OneTopic(node.port)
     client.create_topic()
-    slow = socket.create_connection(("127.0.0.1", node.port), 10)
-    slow.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    for byte in produce(batch(b"drop by drop")):
-        slow.sendall(bytes([byte]))
-        assert client.produce(batch(b"meanwhile")) == 0
-        time.sleep(0.001)
-    answer = receive(slow, struct.unpack(">i", receive(slow, 4))[0])
-    assert struct.unpack(">h", answer[19:21])[0] == 0
+    slow = [socket.create_connection(("127.0.0.1", node.port), 60) for _ in range(count)]
+    for one in slow:
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    theirs = [batch(b"drop by drop %3d" % who) for who in range(count)]
+    before = memory(node)
+    acknowledged = []
+    for drop in zip(*map(produce, theirs)):
+        for one, byte in zip(slow, drop):
+            one.send(bytes([byte]))
+        mine = batch(b"meanwhile %d" % len(acknowledged))
+        assert client.produce(mine) == 0
+        acknowledged.append(mine)
+    assert memory(node) - before < count * 8 * KIB
+    offsets = set()
+    for one, records in zip(slow, theirs):
+        error, offset = struct.unpack(">hq", answer_to(one)[19:29])
+        assert error == 0
+        offsets.add(offset)
+        one.close()
+    assert len(offsets) == count
+    found = client.fetch()
+    assert {found[offset] for offset in offsets} == {records[21:] for records in theirs}
+    assert [b for i, b in enumerate(found) if i not in offsets] == [b[21:] for b in acknowledged]
+    assert node.end()[0] == 0
