@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 from test_exchange import Place
 from test_java import java  # noqa: F401  (a fixture)
 from test_retention import Broker, dump, files, size
@@ -57,8 +57,8 @@ def read(broker: Broker | Place, topic: str) -> dict[int, Record]:
     consumer = Consumer({"bootstrap.servers": broker.address, "group.id": "nobody", "enable.auto.commit": False})
     found: dict[int, Record] = {}
     try:
-        _, end = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=20)
-        consumer.assign([TopicPartition(topic, 0, 0)])
+        start, end = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=20)
+        consumer.assign([TopicPartition(topic, 0, start)])
         until = time.monotonic() + 30
         while end - 1 not in found:  # the last record is in the active segment
             assert time.monotonic() < until, f"read {len(found)}"
@@ -139,6 +139,50 @@ def test_tombstones_go_and_old_segments_too(broker: Broker) -> None:
     found = read(broker, topic)
     assert b"gone" not in [key for key, _ in found.values()]
     assert found[1] == (b"kept", b"value")
+
+
+def test_both_policies_together(broker: Broker) -> None:
+    """What is compacted stays below retention.bytes too; what is left are the last values of the youngest keys."""
+    topic, kept = "bounded", 4 * SEGMENT
+    create(broker, topic, cleanup_policy="compact,delete", retention_bytes=kept, file_delete_delay_ms=100)
+    filler = bytes(300)
+    # Each key twice, one soon after the other: compaction halves what is there, and the rest is still more than is kept.
+    records: list[Record] = [(b"k%d" % (i // 20 * 10 + i % 10), b"%06d" % i + filler) for i in range(RECORDS // 2)]
+    produce(broker, topic, records, "none")
+    wait_until_clean(broker, topic, smaller_than=kept + SEGMENT)
+    found = read(broker, topic)
+    start = min(found)
+    assert start > 0 and all(records[offset] == record for offset, record in found.items())
+    closed = int(files(broker.data / f"{topic}-0", ".log")[-1].name.split(".")[0])
+    compacted = [key for offset, (key, _) in found.items() if offset < closed]
+    assert len(compacted) == len(set(compacted)) > 0
+    assert values(found) == values({o: r for o, r in enumerate(records) if o >= start})
+
+
+def test_what_is_dirty_too_long_is_cleaned(broker: Broker) -> None:
+    """By max.compaction.lag.ms alone: half of the log would have to be dirty, and it is not; nothing is written in between."""
+    topic = "overdue"
+    create(broker, topic, min_cleanable_dirty_ratio=0.01)
+    filler = bytes(300)
+    produce(broker, topic, [(b"old%d" % i, b"%06d" % i + filler) for i in range(500)], "none")
+    wait_until_clean(broker, topic, smaller_than=20 * SEGMENT)
+    admin = AdminClient({"bootstrap.servers": broker.address})
+    set_configs(admin, topic, {"min.cleanable.dirty.ratio": "1.0"})
+    cleaned = cleaned_to(broker, topic)
+    produce(broker, topic, [(b"k%d" % (i % 5), b"%06d" % i + filler) for i in range(150)], "none")
+    time.sleep(1)  # ten times the cleaner's pause: it does not want to
+    assert cleaned_to(broker, topic) == cleaned
+    set_configs(admin, topic, {"max.compaction.lag.ms": "2000"})
+    wait_until_clean(broker, topic, smaller_than=20 * SEGMENT)
+    assert cleaned_to(broker, topic) > cleaned
+    found = read(broker, topic)
+    assert len([key for key, _ in found.values() if key and key.startswith(b"k")]) < 150
+
+
+def set_configs(admin: AdminClient, topic: str, changes: dict[str, str]) -> None:
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[
+        ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in changes.items()])
+    admin.incremental_alter_configs([resource])[resource].result(30)
 
 
 def printed(java: list[str], path: Path) -> dict[int, Record]:  # noqa: F811

@@ -163,3 +163,29 @@ def dump(java: list[str], path: Path) -> None:  # noqa: F811
     assert done.returncode == 0 and "Dumping" in text, text
     for complaint in ("Mismatches", "Non-consecutive", "Found timestamp mismatch", "out of order", "isvalid: false", "Exception"):
         assert complaint not in text, text
+
+
+def test_old_records_go(broker: Broker) -> None:
+    """Retention by time: a segment all of whose records are older goes, and what is younger stays."""
+    topic, kept = "aged", 3_000
+    config = {"internal.segment.bytes": SEGMENT, "retention.ms": kept, "file.delete.delay.ms": 100}
+    admin = AdminClient({"bootstrap.servers": broker.address})
+    admin.create_topics([NewTopic(topic, 1, 1, config={k: str(v) for k, v in config.items()})])[topic].result(30)
+    folder = broker.data / f"{topic}-0"
+    values = [b"%06d" % i + b"x" * 300 for i in range(500)]
+    began = time.monotonic()
+    produce(broker, topic, values)
+    before = [p.name for p in files(folder, ".log")]
+    assert len(before) > 5
+
+    until = time.monotonic() + 40
+    while (start := start_of(broker, topic)) < len(values):
+        assert time.monotonic() < until, start
+        time.sleep(0.05)
+    assert time.monotonic() - began > kept / 1000  # the last of them, made after that, had to age
+    while not set(before).isdisjoint(p.name for p in folder.iterdir()) or files(folder, ".deleted"):
+        assert time.monotonic() < until, sorted(p.name for p in folder.iterdir())
+        time.sleep(0.05)
+    later = [b"%06d" % i for i in range(20)]
+    produce(broker, topic, later)
+    assert read_from(broker, topic, start_of(broker, topic), len(later)) == later
