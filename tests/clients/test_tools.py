@@ -9,15 +9,18 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
-from nodes import Nodes, create_topic, wait_for_members
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+from nodes import Nodes, create_topic, wait_for_brokers, wait_for_members
 from test_java import java  # noqa: F401  (a fixture)
+from test_retention import Broker
 
 TOOLS = "org.apache.kafka.tools."
+GROUPS = "consumer.group.ConsumerGroupCommand"
 Tool = Callable[..., str]
 
 
@@ -35,6 +38,34 @@ def tool(java: list[str], cluster: Nodes) -> Tool:  # noqa: F811
         return text
 
     return run
+
+
+@pytest.fixture
+def lone(java: list[str], tmp_path: Path) -> Iterator[Lone]:  # noqa: F811
+    b = Broker(tmp_path, "group.initial.rebalance.delay.ms=0", "offsets.topic.replication.factor=1", "offsets.topic.num.partitions=1")
+    yield Lone(b, java)
+    b.process.kill()
+    b.process.wait()
+    b.log.close()
+
+
+class Lone:
+    """One node, and the tools that ask it."""
+
+    def __init__(self, broker: Broker, java: list[str]) -> None:  # noqa: F811
+        self.broker, self.java = broker, java
+
+    def tool(self, name: str, *arguments: str, code: int = 0) -> str:
+        command = [*self.java, TOOLS + name, "--bootstrap-server", self.broker.address, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def rows(self, *arguments: str) -> list[dict[str, str]]:
+        """What ConsumerGroupCommand shows, by the names of its columns; no two words are in one of the columns."""
+        lines = [line.split() for line in self.tool(GROUPS, *arguments).splitlines() if line.strip()]
+        header = next(i for i, line in enumerate(lines) if line[0] == "GROUP")
+        return [dict(zip(lines[header], line)) for line in lines[header + 1:] if len(line) == len(lines[header])]
 
 
 def fill(cluster: Nodes, topic: str, count: int, partitions: int = 1) -> None:
@@ -133,6 +164,80 @@ def test_consumer_groups(tool: Tool, cluster: Nodes, topic: str, java: list[str]
     assert f"Group {topic} not found." in tool(groups, "--describe", *group)
 
 
+HOUR_MS = 3_600_000
+
+
+def test_reset_of_offsets(lone: Lone, topic: str, tmp_path: Path) -> None:
+    """By time, by duration, by a file that was exported before: each record of partition 0 is two hours old up to
+    offset 30, and of now from there on; in partition 1 the step is at 10."""
+    admin = AdminClient({"bootstrap.servers": lone.broker.address})
+    admin.create_topics([NewTopic(topic, 2, 1)])[topic].result(30)
+    now = int(time.time() * 1000)
+    producer = Producer({"bootstrap.servers": lone.broker.address})
+    for partition, step in enumerate((30, 10)):
+        for i in range(50):
+            producer.produce(topic, b"x", partition=partition, timestamp=now + i - (2 * HOUR_MS if i < step else 0))
+    assert producer.flush(30) == 0
+    consumer = Consumer({"bootstrap.servers": lone.broker.address, "group.id": topic})
+    consumer.commit(offsets=[TopicPartition(topic, 0, 5), TopicPartition(topic, 1, 50)], asynchronous=False)
+    consumer.close()
+
+    def current() -> dict[str, tuple[str, ...]]:
+        columns = ("TOPIC", "CURRENT-OFFSET", "LOG-END-OFFSET", "LAG")
+        return {row["PARTITION"]: tuple(row[c] for c in columns) for row in lone.rows("--describe", "--group", topic)}
+
+    assert current() == {"0": (topic, "5", "50", "45"), "1": (topic, "50", "50", "0")}
+    reset = ["--reset-offsets", "--group", topic]
+    exported = lone.tool(GROUPS, *reset, "--all-topics", "--to-current", "--export", "--dry-run")
+    plan = tmp_path / "plan.csv"
+    plan.write_text("".join(line + "\n" for line in exported.splitlines() if "," in line))
+    assert sorted(line.replace('"', "") for line in plan.read_text().split()) == [f"{topic},0,5", f"{topic},1,50"]
+
+    planned = {row["PARTITION"]: row["NEW-OFFSET"] for row in lone.rows(*reset, "--topic", topic, "--by-duration", "PT1H", "--execute")}
+    assert planned == {"0": "30", "1": "10"}
+    assert current() == {"0": (topic, "30", "50", "20"), "1": (topic, "10", "50", "40")}
+    lone.tool(GROUPS, *reset, "--from-file", str(plan), "--execute")
+    assert current() == {"0": (topic, "5", "50", "45"), "1": (topic, "50", "50", "0")}
+    hour_ago = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(now / 1000 - 3600))
+    lone.tool(GROUPS, *reset, "--topic", f"{topic}:1", "--to-datetime", hour_ago, "--execute")
+    assert current() == {"0": (topic, "5", "50", "45"), "1": (topic, "10", "50", "40")}
+
+
+def test_what_is_shown_of_a_group(lone: Lone, topic: str) -> None:
+    admin = AdminClient({"bootstrap.servers": lone.broker.address})
+    admin.create_topics([NewTopic(topic, 3, 1)])[topic].result(30)
+    producer = Producer({"bootstrap.servers": lone.broker.address})
+    for i in range(90):
+        producer.produce(topic, b"x", partition=i % 3)
+    assert producer.flush(30) == 0
+    members = [Consumer({"bootstrap.servers": lone.broker.address, "group.id": topic, "client.id": f"client-{i}", "partition.assignment.strategy": "range",
+                         "enable.auto.commit": False}) for i in range(2)]
+    try:
+        for m in members:
+            m.subscribe([topic])
+        until = time.monotonic() + 30
+        while sorted(len(m.assignment()) for m in members) != [1, 2]:
+            assert time.monotonic() < until
+            for m in members:
+                m.poll(0.05)
+        holder = {p.partition: i for i, m in enumerate(members) for p in m.assignment()}
+        for p, i in holder.items():
+            members[i].commit(offsets=[TopicPartition(topic, p, 7 * (p + 1))], asynchronous=False)
+        rows = lone.rows("--describe", "--group", topic)
+        columns = ("GROUP", "TOPIC", "PARTITION", "CURRENT-OFFSET", "LOG-END-OFFSET", "LAG", "HOST", "CLIENT-ID")
+        told = sorted(tuple(row[c] for c in columns) for row in rows)
+        assert told == [(topic, topic, str(p), str(7 * (p + 1)), "30", str(30 - 7 * (p + 1)), "/127.0.0.1", f"client-{holder[p]}") for p in range(3)]
+        shown = {row["CONSUMER-ID"]: (row["HOST"], row["CLIENT-ID"], row["#PARTITIONS"]) for row in lone.rows("--describe", "--group", topic, "--members")}
+        assert sorted(shown.values()) == sorted(("/127.0.0.1", f"client-{i}", str(len(m.assignment()))) for i, m in enumerate(members))
+        assert {row["CONSUMER-ID"] for row in rows} == set(shown) == {m.memberid() for m in members}
+        state = lone.tool(GROUPS, "--describe", "--group", topic, "--state")
+        assert re.search(rf"{topic}\s+{lone.broker.address}\s+\(1\)\s+range\s+Stable\s+2", state), state
+        assert re.search(rf"{topic}\s+Classic\s+consumer", lone.tool("GroupsCommand", "--list"))
+    finally:
+        for m in members:
+            m.close()
+
+
 def test_groups(tool: Tool) -> None:
     assert "PROTOCOL" in tool("GroupsCommand", "--list")
 
@@ -206,6 +311,40 @@ def test_cluster_id(tool: Tool) -> None:
 def test_features(tool: Tool) -> None:
     told = tool("FeatureCommand", "describe")
     assert re.search(r"Feature: metadata\.version\s+SupportedMinVersion: \S+\s+SupportedMaxVersion: 4\.3\S*\s+FinalizedVersionLevel: 4\.3", told), told
+
+
+def test_levels_of_features(lone: Lone) -> None:
+    level = re.compile(r"Feature: group\.version\s.*FinalizedVersionLevel: (\d)")
+    features = "FeatureCommand"
+    assert level.search(lone.tool(features, "describe"))[1] == "1"  # type: ignore[index]
+    assert "metadata.version=27" in lone.tool(features, "version-mapping", "--release-version", "4.1")
+    assert "group.version was downgraded to 0." in lone.tool(features, "downgrade", "--feature", "group.version=0")
+    assert level.search(lone.tool(features, "describe"))[1] == "0"  # type: ignore[index]
+    assert "group.version was upgraded to 1." in lone.tool(features, "upgrade", "--feature", "group.version=1")
+    refused = lone.tool(features, "downgrade", "--feature", "metadata.version=27", code=1)
+    assert "Could not downgrade metadata.version to 27" in refused and "Invalid update version 27 for feature metadata.version" in refused
+    told = lone.tool(features, "describe")
+    assert level.search(told)[1] == "1" and "FinalizedVersionLevel: 4.3-IV0" in told, told  # type: ignore[index]
+
+
+def test_a_broker_that_is_gone_is_unregistered(tool: Tool, cluster: Nodes) -> None:
+    def listed() -> dict[str, str]:
+        told = tool("ClusterTool", "list-endpoints", "--include-fenced-brokers")
+        return dict(re.findall(r"(?m)^\s*(\d)\s.*\s(fenced|unfenced)\s", told))
+
+    assert listed() == {"1": "unfenced", "2": "unfenced", "3": "unfenced"}
+    cluster.kill(3)
+    try:
+        until = time.monotonic() + 60
+        while (brokers := listed()) != {"1": "unfenced", "2": "unfenced", "3": "fenced"}:  # its session ends
+            assert time.monotonic() < until and set(brokers) == {"1", "2", "3"}, brokers
+        assert "Broker 3 is no longer registered." in tool("ClusterTool", "unregister", "--id", "3")
+        assert listed() == {"1": "unfenced", "2": "unfenced"}
+        assert "Broker ID 3 is not currently registered" in tool("ClusterTool", "unregister", "--id", "3", code=1)
+    finally:
+        cluster.restart(3)
+    wait_for_brokers(cluster.brokers, 3)
+    assert listed() == {"1": "unfenced", "2": "unfenced", "3": "unfenced"}
 
 
 def test_quorum(tool: Tool) -> None:
