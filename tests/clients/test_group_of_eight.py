@@ -1,9 +1,12 @@
-"""A group of eight whose members come and go under load: each record is read, in the order of its partition, and what is
-committed never goes back."""
+"""A group of eight whose members come and go, die and stand still under load: each record is read, in the order of its
+partition, and what is committed never goes back."""
 
 from __future__ import annotations
 
 import random
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import defaultdict
@@ -30,6 +33,14 @@ class Seen:
             return sum(len(v) for v in self.values.values())
 
 
+def commit(consumer: Consumer) -> None:
+    try:
+        consumer.commit(asynchronous=False)
+    except KafkaException as e:  # the partitions have gone on to another member, which reads them again
+        if e.args[0].code() not in (KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaError._NO_OFFSET):
+            raise
+
+
 class Member(threading.Thread):
     """Reads and commits what it has read, until it is told to leave."""
 
@@ -50,18 +61,10 @@ class Member(threading.Thread):
                         raise KafkaException(message.error())
                     self.seen.add(message.partition(), message.offset(), int(message.value()))
                 if messages:
-                    self.commit()
+                    commit(self.consumer)
             self.consumer.close()
         except Exception as e:  # told by the test, which waits for it
             self.error = repr(e)
-
-    def commit(self) -> None:
-        try:
-            self.consumer.commit(asynchronous=False)
-        except KafkaException as e:  # the partitions have gone on to another member, which reads them again
-            if e.args[0].code() not in (KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaError._NO_OFFSET):
-                raise
-
 
 def committed(admin: AdminClient, group: str, topic: str) -> list[int]:
     asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, p) for p in range(PARTITIONS)])
@@ -123,3 +126,115 @@ def test_members_come_and_go(cluster: Nodes, topic: str, strategy: str, load: in
         assert in_order == sorted(in_order), partition
     ends = committed(admin, topic, topic)
     assert all(e >= b for e, b in zip(ends, before)), (before, ends)
+
+
+class Process:
+    """A member that can be killed, or stopped and let go on: a process of its own, which says what it reads before it commits."""
+
+    def __init__(self, brokers: str, group: str, topic: str, name: str, seen: Seen) -> None:
+        self.name, self.seen = name, seen
+        self.process = subprocess.Popen([sys.executable, __file__, brokers, group, topic, name], stdout=subprocess.PIPE, text=True)
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            if line.endswith("\n"):  # else its end came in the middle
+                self.seen.add(*map(int, line.split()))
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.reader.join(30)
+
+
+def names_of(admin: AdminClient, group: str) -> set[str]:
+    """The clients of a group's members, where it is stable."""
+    told = admin.describe_consumer_groups([group])[group].result(20)
+    return {m.client_id for m in told.members} if told.state.name == "STABLE" else set()
+
+
+def test_members_die_and_stand_still(cluster: Nodes, topic: str, load: int) -> None:
+    """One is killed; one is stopped until its session is over, and then goes on where it was."""
+    create_topic(cluster.brokers, topic, PARTITIONS)
+    admin, seen, chance = AdminClient({"bootstrap.servers": cluster.brokers}), Seen(), random.Random(9)
+    acknowledged: list[int] = []
+    producer = Producer({"bootstrap.servers": cluster.brokers, "enable.idempotence": True, "linger.ms": 5})
+    stop = threading.Event()
+
+    def produce() -> None:
+        number = 0
+        while not stop.is_set():
+            for _ in range(PARTITIONS):
+                producer.produce(topic, b"%d" % number, partition=number % PARTITIONS,
+                                 on_delivery=lambda error, message: acknowledged.append(int(message.value())) if not error else None)
+                number += 1
+            producer.poll(0.01)
+
+    before = [OFFSET_INVALID] * PARTITIONS
+
+    def wait_for_names(members: list[Process]) -> None:
+        nonlocal before
+        until = time.monotonic() + 60
+        while (names := names_of(admin, topic)) != {m.name for m in members}:
+            assert time.monotonic() < until, names
+            now = committed(admin, topic, topic)
+            assert all(n >= b for n, b in zip(now, before)), (before, now)
+            before = now
+            time.sleep(0.1)
+
+    writer = threading.Thread(target=produce, daemon=True)
+    members = [Process(cluster.brokers, topic, topic, f"member-{i}", seen) for i in range(MEMBERS)]
+    everyone = list(members)
+    try:
+        writer.start()
+        wait_for_names(members)
+        for turn in range(load // 4_000):
+            killed, stopped = (members.pop(chance.randrange(len(members))) for _ in range(2))
+            stopped.process.send_signal(signal.SIGSTOP)
+            killed.end()
+            members.append(Process(cluster.brokers, topic, topic, f"other-{turn}", seen))
+            everyone.append(members[-1])
+            wait_for_names(members)
+            stopped.process.send_signal(signal.SIGCONT)
+            members.append(stopped)
+            wait_for_names(members)
+        stop.set()
+        writer.join(30)
+        assert producer.flush(60) == 0
+        until = time.monotonic() + 60
+        while seen.count() < len(acknowledged) or sum(committed(admin, topic, topic)) < len(acknowledged):
+            assert time.monotonic() < until, (seen.count(), len(acknowledged))
+            time.sleep(0.1)
+        assert all(m.process.poll() is None for m in members)
+    finally:
+        stop.set()
+        for m in everyone:
+            m.end()
+    assert sorted(v for values in seen.values.values() for v in values.values()) == sorted(acknowledged)
+    for partition, values in seen.values.items():
+        in_order = [values[o] for o in range(len(values))]
+        assert in_order == sorted(in_order), partition
+    ends = committed(admin, topic, topic)
+    assert ends == [len(seen.values[p]) for p in range(PARTITIONS)] and all(e >= b for e, b in zip(ends, before))
+
+
+def member(brokers: str, group: str, topic: str, name: str) -> None:
+    consumer = Consumer({
+        "bootstrap.servers": brokers, "group.id": group, "client.id": name, "partition.assignment.strategy": "range", "auto.offset.reset": "earliest",
+        "enable.auto.commit": False, "session.timeout.ms": 6000, "heartbeat.interval.ms": 300})
+    consumer.subscribe([topic])
+    while True:
+        messages = consumer.consume(200, 0.1)
+        for message in messages:
+            if message.error():
+                raise KafkaException(message.error())
+            print(message.partition(), message.offset(), int(message.value()))
+        sys.stdout.flush()
+        if messages:
+            commit(consumer)
+
+
+if __name__ == "__main__":
+    member(*sys.argv[1:])
