@@ -58,6 +58,7 @@ std::string encode_offset_checkpoint(const OffsetCheckpoint& offsets) {
 }
 
 Result<OffsetCheckpoint> parse_offset_checkpoint(std::string_view text) {
+  if (text.empty()) return OffsetCheckpoint();  // Kafka makes the file before it has anything to write
   constexpr size_t kLeastLine = sizeof("t 0 0\n") - 1;
   const auto count = take_head(&text, kLeastLine);
   if (!count) return tl::unexpected(count.error());
