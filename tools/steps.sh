@@ -1,7 +1,7 @@
 # What ./run check and ./run test do. A step is a function step_NAME: its output goes to build/steps/NAME.log, it says
 # how many checks passed and failed by `counted`, and a step that says nothing counts as one; its lines that begin with
-# "sampled" are shown, so that what a run has drawn can be run again. Add a step by writing its function and naming it in
-# the lists below.
+# "sampled" are shown, so that what a run has drawn can be run again, and those with "score". Add a step by writing its
+# function and naming it in the lists below.
 
 CHECK_STEPS="style build_release units_release seeds_quick cluster"
 TEST_STEPS="style build_release units_release seeds_twice disk_failures flaws codec_tool cluster conversations clients python
@@ -166,7 +166,10 @@ step_conversations() {
     skipped "../shared/oracle is not here"
     return 0
   fi
-  "$PYTHON" tools/conversations.py
+  local status=0
+  "$PYTHON" tools/conversations.py || status=$?
+  counted $(sed -n 's/^score: \([0-9]*\) as Kafka answers, [0-9]* differ, \([0-9]*\) of them not known$/\1 \2/p' "$LOG")
+  return $status
 }
 
 step_clients() {
@@ -219,7 +222,7 @@ run_step() {
   if [ $status = 0 ] && [ $((STEP_PASSED + STEP_FAILED)) = 0 ]; then STEP_PASSED=1; fi
   if [ "$STEP_FAILED" = 0 ]; then
     printf 'ok    %-18s %5d passed  %4d s\n' "$step" "$STEP_PASSED" $((SECONDS - started))
-    grep '^sampled' "$LOG" | sed 's/^/      /'
+    grep -E '^(sampled|score)' "$LOG" | sed 's/^/      /'
     return 0
   fi
   printf 'FAIL  %-18s %5d passed, %d failed  %4d s\n' "$step" "$STEP_PASSED" "$STEP_FAILED" $((SECONDS - started))
