@@ -17,6 +17,8 @@ from confluent_kafka.admin import AdminClient
 from nodes import Nodes, create_topic
 
 MEMBERS, PARTITIONS = 8, 12
+PASSED_ON = (KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaError._NO_OFFSET,
+             KafkaError._ASSIGNMENT_LOST)
 
 
 class Seen:
@@ -37,7 +39,7 @@ def commit(consumer: Consumer) -> None:
     try:
         consumer.commit(asynchronous=False)
     except KafkaException as e:  # the partitions have gone on to another member, which reads them again
-        if e.args[0].code() not in (KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaError._NO_OFFSET):
+        if e.args[0].code() not in PASSED_ON:
             raise
 
 
@@ -65,6 +67,7 @@ class Member(threading.Thread):
             self.consumer.close()
         except Exception as e:  # told by the test, which waits for it
             self.error = repr(e)
+
 
 def committed(admin: AdminClient, group: str, topic: str) -> list[int]:
     asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, p) for p in range(PARTITIONS)])
