@@ -27,9 +27,8 @@ TEST(Checkpoints, are_kafkas_bytes) {  // ../shared/protocol/vectors/files.jsonl
 }
 
 TEST(Checkpoints, damage_is_refused) {
-  for (const char* bad :
-       {"1\n0\n", "0\n", "0\n-1\n", "0\n1\n", "0\n1\na 0\n", "0\n1\na 0 x\n", "0\n2\na 0 1\na 0 2\n",
-        "0\n1\na 0 1\nb 0 1\n", "0\n99999999999999999999\n", "0\n1000000000\na 0 1\n"})
+  for (const char* bad : {"1\n0\n", "0\n", "0\n-1\n", "0\n1\n", "0\n1\na 0\n", "0\n1\na 0 x\n", "0\n2\na 0 1\na 0 2\n",
+                          "0\n1\na 0 1\nb 0 1\n", "0\n99999999999999999999\n", "0\n1000000000\na 0 1\n"})
     EXPECT_FALSE(parse_offset_checkpoint(bad)) << bad;
   EXPECT_TRUE(parse_offset_checkpoint("")->empty()) << "Kafka makes the file before it has anything to write";
   for (const char* bad : {"", "0\n1\n", "0\n2\n1 5\n1 6\n", "0\n2\n1 5\n2 5\n", "0\n1\n-1 5\n", "0\n1\n1 5\n2 6\n"})
